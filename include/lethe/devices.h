@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* devices: what kind of block device a directory of /sys/class/block is. */
+#ifndef LETHE_DEVICES_H
+#define LETHE_DEVICES_H
+
+#include "lethe/model.h"
+
+/* From the kernel's name ("dm-0", "loop7", "sda1") and, for device-mapper, its uuid: cryptsetup's
+ * begin with "CRYPT-" (R: cryptsetup lib/libdevmapper.c). */
+enum lethe_block_kind lethe_block_kind(const char *name, const char *dm_uuid);
+
+/* Ties mounts and swaps to the devices below them: by number, and for file systems that have an
+ * anonymous number (btrfs) or for swaps by the device that the name in their source leads to.
+ * `resolve` gives the number behind such a name, 0:0 for none. */
+void lethe_devices_tie(struct lethe_snapshot *snapshot,
+                       struct lethe_devno (*resolve)(void *context, const char *path),
+                       void *context);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* init: the programs in the one binary. Each takes its own argc and argv and returns an exit
+ * status: 0, 1 where its page says so, 2 when it was used wrongly or could not begin and has
+ * changed nothing. */
+#ifndef LETHE_INIT_H
+#define LETHE_INIT_H
+
+int lethe_shutdown_main(int argc,
+                        char **argv); /* as PID 1 only; never returns outside of a pid namespace */
+int lethe_arm_main(int argc, char **argv);
+int lethe_disarm_main(int argc, char **argv);
+int lethe_status_main(int argc, char **argv);
+int lethe_plan_main(int argc, char **argv);
+
+/* Where systemd-shutdown looks for the last program, and where it stands in the armed tmpfs. */
+#define LETHE_ARMED_DIR "/run/initramfs"
+#define LETHE_ARMED_PROGRAM LETHE_ARMED_DIR "/shutdown"
+#define LETHE_ARMED_BRANCHES LETHE_ARMED_DIR "/branches"
+#define LETHE_ARMED_RECORD LETHE_ARMED_DIR "/record"
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * log: what Lethe says, and where.
+ *
+ * As a command it speaks on standard error. At the end it speaks to the kernel's log, which pstore
+ * and a serial console keep, and to the console itself unless the console shows the kernel's log
+ * already. Nothing here waits: a console that takes no more is left alone. Messages hold no
+ * secrets: names of devices and mount points, numbers, error texts; paths printable (text.h).
+ */
+#ifndef LETHE_LOG_H
+#define LETHE_LOG_H
+
+#include <stdbool.h>
+
+enum lethe_log_level {
+    LETHE_LOG_ERROR,   /* something is left, or could not be done */
+    LETHE_LOG_SUMMARY, /* the one line at the end */
+    LETHE_LOG_VERBOSE, /* only with lethe.verbose */
+};
+
+/* From now on to the kernel's log and the console below the present root; may be called again when
+ * the root has changed. */
+void lethe_log_to_kernel(void);
+void lethe_log_set_verbose(bool verbose);
+
+void lethe_log(enum lethe_log_level level, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

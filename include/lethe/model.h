@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * model: what a snapshot holds. Plain structs, cut from the snapshot's arena, in the kernel's
+ * order; indices tie them together, and LETHE_NONE stands for "no such thing".
+ */
+#ifndef LETHE_MODEL_H
+#define LETHE_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lethe/arena.h"
+#include "lethe/text.h"
+
+#define LETHE_NONE ((size_t)-1)
+
+/* A line of /proc/PID/mountinfo (proc(5)), with its octal escapes resolved but for super_options,
+ * which keep them. */
+struct lethe_mount {
+    unsigned id, parent;
+    struct lethe_devno devno; /* of the superblock; major 0: no block device */
+    const char *root;         /* which part of the file system is mounted; "/" the whole */
+    const char *path;         /* the mount point, seen from the reader's root */
+    const char *options;
+    const char *fstype;
+    const char *source;
+    const char *super_options;
+    size_t device; /* index of the block device below, or LETHE_NONE */
+};
+
+enum lethe_block_kind {
+    LETHE_BLOCK_PLAIN, /* a disk, a partition, an optical drive */
+    LETHE_BLOCK_LOOP,
+    LETHE_BLOCK_CRYPT, /* device-mapper with a key in it */
+    LETHE_BLOCK_DM,    /* any other device-mapper device */
+    LETHE_BLOCK_MD,
+    LETHE_BLOCK_ZRAM,
+    LETHE_BLOCK_BRD, /* a ramdisk */
+};
+
+/* A directory of /sys/class/block. */
+struct lethe_block {
+    struct lethe_devno devno;
+    const char *name; /* as the kernel says it, '/' still written '!' */
+    enum lethe_block_kind kind;
+    const char *dm_name, *dm_uuid; /* device-mapper only, else "" */
+    const char *file;              /* loop only: the backing file as it was named, else "" */
+    struct lethe_devno file_devno; /* loop only: the file system that holds it, 0:0 when unknown */
+    size_t disk;                   /* a partition's whole disk, else LETHE_NONE */
+    const size_t *slaves;          /* what it lies on */
+    size_t n_slaves;
+};
+
+/* A line of /proc/swaps. */
+struct lethe_swap {
+    const char *path;
+    bool is_file;
+    size_t device;            /* the block device it is, or LETHE_NONE */
+    struct lethe_devno devno; /* of a swap file: its file system, 0:0 when unknown */
+};
+
+/* A layer of a union. The path is the text that the kernel gives, which may be another root's view
+ * of it. */
+struct lethe_branch {
+    const char *path;
+    bool writable;
+    size_t mount; /* the mount that shows it now, or LETHE_NONE where the path leads nowhere */
+};
+
+struct lethe_union {
+    size_t mount;
+    const struct lethe_branch *branches;
+    size_t n_branches;
+};
+
+struct lethe_snapshot {
+    struct lethe_mount *mounts;
+    size_t n_mounts;
+    struct lethe_block *blocks;
+    size_t n_blocks;
+    struct lethe_swap *swaps;
+    size_t n_swaps;
+    struct lethe_union *unions;
+    size_t n_unions;
+};
+
+/* True for a file system whose files are nothing but RAM: tmpfs, ramfs, hugetlbfs, devtmpfs, and
+ * rootfs. */
+bool lethe_mount_is_ram(const struct lethe_mount *mount);
+
+/* True when the file system lies on a block device of any kind, so that its data outlive the
+ * machine. */
+bool lethe_mount_is_stored(const struct lethe_mount *mount);
+
+/* True for what Lethe itself stands on: its root and the /proc, /sys and /dev right below it, when
+ * `own_root` says that the reader's root is Lethe's. */
+bool lethe_mount_is_own(const struct lethe_mount *mount, bool own_root);
+
+/* The index of the block device with this number, or LETHE_NONE. */
+size_t lethe_block_find(const struct lethe_snapshot *snapshot, struct lethe_devno devno);
+
+/* True when what the device holds is RAM: a ramdisk, zram, or a loop or device-mapper device with
+ * such a thing below it. */
+bool lethe_block_is_ram(const struct lethe_snapshot *snapshot, size_t block);
+
+/* An index over the mounts for path look-ups: by parent's id, then path, then age. */
+struct lethe_tree {
+    const struct lethe_snapshot *snapshot;
+    const size_t *order;
+    size_t root; /* the mount that "/" leads to */
+};
+
+/* 0, or -ENOMEM, or -ENOENT without a mount at "/". */
+int lethe_tree_build(struct lethe_tree *tree, const struct lethe_snapshot *snapshot,
+                     struct lethe_arena *arena);
+
+/* The mount that a look-up of `path` ends in, as path_lookup would find it (symbolic links left
+ * aside): where several mounts are stacked, the one on top. LETHE_NONE only where no mount is at
+ * "/". */
+size_t lethe_tree_lookup(const struct lethe_tree *tree, const char *path);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* policy: how an end is carried out. The sequence is one; what differs between its callers stands
+ * in a const struct of these. */
+#ifndef LETHE_POLICY_H
+#define LETHE_POLICY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct lethe_policy {
+    const char *name;
+    int64_t step_ms;  /* what has no reason to wait for a disk */
+    int64_t write_ms; /* what writes data back, as long as it makes no headway */
+    int64_t erase_ms; /* zeroing one file system */
+    int64_t total_ms; /* all of it */
+    bool sync;        /* write data back before its file system goes */
+};
+
+/* systemd-shutdown has stopped all, and the data of the persistence is still wanted. */
+extern const struct lethe_policy lethe_policy_clean;
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* power: the last system call, and the hardware watchdog until then. */
+#ifndef LETHE_POWER_H
+#define LETHE_POWER_H
+
+#include "lethe/verb.h"
+
+/* Keeps the machine from staying on whatever happens: a panic reboots after 10 s, neither a warning
+ * nor the OOM killer panics. */
+void lethe_power_prepare(void);
+
+/* Ends the machine by reboot(2), called from a child since it may hang in a driver. kexec falls
+ * back to reboot when nothing is loaded, exit is poweroff. When the call fails or does not end the
+ * machine in time: reboot, then sysrq o, then sysrq b. Returns only in a pid namespace or a test:
+ * 0, or -errno. `argument` (may be NULL) is reboot's (LINUX_REBOOT_CMD_RESTART2). */
+int lethe_power_end(enum lethe_verb verb, const char *argument);
+
+/* Opens the watchdog that systemd left armed (WATCHDOG_USEC and WATCHDOG_DEVICE in the environment,
+ * or the state in sysfs). */
+void lethe_watchdog_open(void);
+/* Tells it that we are alive; does nothing without one. The argument is not used. */
+void lethe_watchdog_ping(void *unused);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * stop: takes one block device out of the stack.
+ *
+ * device-mapper by its ioctls (linux/dm-ioctl.h, Documentation/admin-guide/device-mapper/), loop by
+ * LOOP_CLR_FD (loop(4)), md by STOP_ARRAY (linux/raid/md_u.h), zram by its reset attribute
+ * (Documentation/admin-guide/blockdev/zram.rst).
+ */
+#ifndef LETHE_STOP_H
+#define LETHE_STOP_H
+
+#include "lethe/model.h"
+
+/* 0, or -errno; -EBUSY while something holds it. A loop that is still held goes when its last
+ * holder does (it is detached lazily by the kernel, and the answer is 0). */
+int lethe_stop_device(const struct lethe_block *block);
+
+/* Takes the key out of a dm-crypt device that can't be removed and lets every later read and write
+ * of it fail at once: suspend without flush or freeze, "key wipe", an error table in its place,
+ * resume (M: shared facts, section 5: 3 ms, no copy of the key is left). What was not written yet
+ * is lost. The device is removed when its last holder goes. 0, or -errno of the first step that
+ * failed; the later ones are tried all the same. */
+int lethe_stop_wipe_key(const struct lethe_block *block);
+
+#endif

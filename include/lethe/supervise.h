@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * supervise: work that may hang is done by a worker process; the supervisor holds the clock.
+ *
+ * The worker says what it begins, until when, and by which key the thing is known. When the time is
+ * over, or the worker dies, the supervisor puts the key on the list of stuck things, kills the
+ * worker, leaves it behind if it can't die (a process in D state takes no signal) and starts a new
+ * one, which begins again from what the system is then and goes around what is stuck. So no path
+ * waits without a deadline, a crash costs one step, and a step costs no fork.
+ */
+#ifndef LETHE_SUPERVISE_H
+#define LETHE_SUPERVISE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { LETHE_STUCK_MAX = 64 };
+
+/* Shared by the supervisor and its workers; what outlives a worker is here. */
+struct lethe_progress {
+    _Atomic int64_t deadline_ms; /* of what is under way, by lethe_now_ms(); 0: nothing is */
+    _Atomic bool
+        writes; /* it writes data back: while /proc/meminfo's Dirty falls its deadline moves on */
+    uint64_t key;
+    int64_t allowed_ms;
+    char what[160];
+    uint64_t stuck[LETHE_STUCK_MAX];
+    unsigned n_stuck;
+
+    bool killed, moved;                  /* stages that a second worker need not repeat */
+    uint64_t erased_bytes, erased_files; /* the account for the summary */
+    unsigned erased_file_systems, unmounted, stopped, failed;
+    uint64_t finished[LETHE_STUCK_MAX]; /* keys of what needs no second try */
+    unsigned n_finished;
+};
+
+/* A progress in memory that children share, locked; NULL when there is none. Never freed. */
+struct lethe_progress *lethe_progress_new(void);
+
+/* The worker's side. lethe_begin() is false, and nothing is begun, when `key` is stuck. A key is
+ * made of a kind and a number. */
+uint64_t lethe_key(char kind, uint64_t number);
+bool lethe_begin(struct lethe_progress *progress, uint64_t key, int64_t ms, bool writes,
+                 const char *format, ...) __attribute__((format(printf, 5, 6)));
+void lethe_end(struct lethe_progress *progress);
+bool lethe_is_stuck(const struct lethe_progress *progress, uint64_t key);
+
+/* Sets of keys for what was done once and for all. */
+void lethe_finished_add(struct lethe_progress *progress, uint64_t key);
+bool lethe_finished(const struct lethe_progress *progress, uint64_t key);
+
+struct lethe_supervisor {
+    int64_t total_ms;     /* all workers together; what writes data back may take longer */
+    void (*tick)(void *); /* called at least each 200 ms, for the watchdog */
+    void *tick_context;
+};
+
+/* Runs work(progress, context) in workers until one returns. What it returned (0 to 127),
+ * -ETIMEDOUT when total_ms were over, or -errno when no worker could be started. SIGCHLD must be
+ * blocked; every child that ends is reaped. */
+int lethe_supervise(struct lethe_progress *progress, int (*work)(struct lethe_progress *, void *),
+                    void *context, const struct lethe_supervisor *supervisor);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * sys: the system calls that change the machine, in one table, so that a test can script their
+ * answers.
+ *
+ * Each returns 0 or -errno (open: a descriptor or -errno). Everything else in lib/kernel that takes
+ * something apart goes through `lethe_sys`; only a unit test ever points it elsewhere.
+ */
+#ifndef LETHE_SYS_H
+#define LETHE_SYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct lethe_sys {
+    int (*open)(const char *path, int flags);
+    int (*close)(int fd);
+    int (*mount)(const char *source, const char *path, const char *fstype, unsigned long flags,
+                 const char *data);
+    int (*umount)(const char *path, int flags);
+    int (*swapoff)(const char *path);
+    int (*ioctl)(int fd, unsigned long request, void *argument);
+    int (*syncfs)(int fd);
+    int (*write_file)(const char *path,
+                      const char *text); /* one write, as /proc and /sys want it */
+    int (*kill)(pid_t pid, int signal);
+    int (*reboot)(int command, const char *argument);
+};
+
+extern const struct lethe_sys *lethe_sys;
+
+/* Milliseconds of CLOCK_BOOTTIME, which counts through a suspend. */
+int64_t lethe_now_ms(void);
+
+/* Reads a file of /proc or /sys below `root` (a directory's descriptor) from its beginning into
+ * out[size]. The number of bytes, fewer than `size`, or -errno; -EFBIG when it has more. Symbolic
+ * links are followed inside `root` only. */
+ssize_t lethe_read_file(int root, const char *path, char *out, size_t size);
+
+/* As lethe_read_file() for a short text that is wanted without its newline: always leaves a
+ * NUL-terminated string, "" when the file can't be read. True when it could. */
+bool lethe_read_line(int root, const char *path, char *out, size_t size);
+
+/* Opens `path` below `root` (openat2(2), RESOLVE_IN_ROOT; on kernels older than 5.6 an openat(2) of
+ * the relative path). A descriptor or -errno. */
+int lethe_open_below(int root, const char *path, int flags);
+
+#endif

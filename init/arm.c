@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Gets ready for the end: the program in a tmpfs where systemd-shutdown looks for it, the writable
+ * branches within reach, and a record of the devices, since nobody can ask a device that is gone.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "lethe/init.h"
+#include "lethe/own_root.h"
+#include "lethe/probe.h"
+#include "lethe/roles.h"
+#include "lethe/sys.h"
+
+static int failed(const char *what, int r)
+{
+    fprintf(stderr, "lethe arm: %s: %s\n", what, strerror(-r));
+    return 1;
+}
+
+/* 1 when there is another exitrd and nobody said to take over. */
+static int check_place(const struct lethe_snapshot *snapshot, bool take_over)
+{
+    bool armed = lethe_command_armed_mount(snapshot) != LETHE_NONE;
+    if (armed || take_over || access(LETHE_ARMED_PROGRAM, F_OK))
+        return 0;
+    fputs("lethe arm: another exitrd stands at " LETHE_ARMED_PROGRAM "; nothing was done. "
+          "To put Lethe in its place: lethe arm --take-over\n",
+          stderr);
+    return 1;
+}
+
+static int make_place(const struct lethe_snapshot *snapshot)
+{
+    if (lethe_command_armed_mount(snapshot) != LETHE_NONE)
+        return 0;
+    if (mkdir(LETHE_ARMED_DIR, 0755) && errno != EEXIST)
+        return -errno;
+    int r = lethe_own_tmpfs(LETHE_ARMED_DIR);
+    return r ? r : lethe_sys->mount(NULL, LETHE_ARMED_DIR, NULL, MS_PRIVATE, NULL);
+}
+
+static bool is_anchored(const struct lethe_snapshot *snapshot, struct lethe_devno devno)
+{
+    for (size_t i = 0; i < snapshot->n_mounts; i++)
+        if (lethe_devno_is(snapshot->mounts[i].devno, devno) &&
+            lethe_path_below(snapshot->mounts[i].path, LETHE_ARMED_BRANCHES))
+            return true;
+    return false;
+}
+
+static int anchor(const struct lethe_mount *branch)
+{
+    char path[64];
+    mkdir(LETHE_ARMED_BRANCHES, 0700);
+    snprintf(path, sizeof path, LETHE_ARMED_BRANCHES "/%u:%u", branch->devno.major,
+             branch->devno.minor);
+    if (mkdir(path, 0700) && errno != EEXIST)
+        return -errno;
+    int r = lethe_sys->mount(branch->path, path, NULL, MS_BIND, NULL);
+    return r ? r : lethe_sys->mount(NULL, path, NULL, MS_PRIVATE, NULL);
+}
+
+/* systemd unmounts a branch's own mount point before its exitrd runs, but nothing below
+ * /run/initramfs. */
+static int anchor_branches(const struct lethe_snapshot *snapshot)
+{
+    int status = 0;
+    for (size_t i = 0; i < snapshot->n_unions; i++)
+        for (size_t j = 0; j < snapshot->unions[i].n_branches; j++) {
+            const struct lethe_branch *b = &snapshot->unions[i].branches[j];
+            const struct lethe_mount *m =
+                b->mount == LETHE_NONE ? NULL : &snapshot->mounts[b->mount];
+            if (!b->writable || !m || !lethe_mount_is_ram(m) || access(b->path, F_OK) ||
+                is_anchored(snapshot, m->devno))
+                continue;
+            int r = anchor(m);
+            if (r && r != -EBUSY)
+                status = failed(m->path, r);
+        }
+    return status;
+}
+
+static void print_value(FILE *out, const char *name, const char *value)
+{
+    char shown[512];
+    if (value[0])
+        fprintf(out, " %s=%s", name, lethe_printable(shown, sizeof shown, value));
+}
+
+static void record_device(FILE *out, const struct lethe_block *b, enum lethe_role role)
+{
+    char path[300];
+    struct lethe_identity identity;
+    snprintf(path, sizeof path, "/dev/%.255s", b->name);
+    lethe_probe(path, &identity);
+    fprintf(out, "%s %s %u:%u", lethe_role_name(role), b->name, b->devno.major, b->devno.minor);
+    print_value(out, "DM_NAME", b->dm_name);
+    print_value(out, "TYPE", identity.type);
+    print_value(out, "UUID", identity.uuid);
+    print_value(out, "LABEL", identity.label);
+    print_value(out, "PARTUUID", identity.part_uuid);
+    fputc('\n', out);
+}
+
+static int write_record(const struct lethe_snapshot *snapshot)
+{
+    enum lethe_role *roles = calloc(snapshot->n_blocks + 1, sizeof *roles);
+    FILE *out = fopen(LETHE_ARMED_RECORD ".new", "we");
+    int r = roles && out ? 0 : -errno;
+    if (!r) {
+        lethe_roles_find(snapshot, roles);
+        for (size_t i = 0; i < snapshot->n_blocks; i++)
+            if (roles[i] != LETHE_ROLE_NONE)
+                record_device(out, &snapshot->blocks[i], roles[i]);
+    }
+    if (out && fclose(out) && !r)
+        r = -errno;
+    if (!r && rename(LETHE_ARMED_RECORD ".new", LETHE_ARMED_RECORD))
+        r = -errno;
+    free(roles);
+    return r;
+}
+
+int lethe_arm_main(int argc, char **argv)
+{
+    struct lethe_snapshot snapshot;
+    struct lethe_arena arena;
+    bool take_over = false;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--take-over"))
+            return lethe_command_bad_option("arm", argv[i]);
+        take_over = true;
+    }
+    if (geteuid())
+        return lethe_command_refuse("arm", "only root can do this");
+    if (lethe_command_snapshot("arm", NULL, &snapshot, &arena))
+        return 2;
+    if (check_place(&snapshot, take_over))
+        return 1;
+    int r = make_place(&snapshot);
+    if (r || (r = lethe_copy_self(LETHE_ARMED_PROGRAM)))
+        return failed(LETHE_ARMED_PROGRAM, r);
+    int status = anchor_branches(&snapshot);
+    r = write_record(&snapshot);
+    return r ? failed(LETHE_ARMED_RECORD, r) : status;
+}
+
+int lethe_disarm_main(int argc, char **argv)
+{
+    struct lethe_snapshot snapshot;
+    struct lethe_arena arena;
+    if (argc > 1)
+        return lethe_command_bad_option("disarm", argv[1]);
+    if (geteuid())
+        return lethe_command_refuse("disarm", "only root can do this");
+    if (lethe_command_snapshot("disarm", NULL, &snapshot, &arena))
+        return 2;
+    if (lethe_command_armed_mount(&snapshot) == LETHE_NONE)
+        return 0;
+    int r = lethe_sys->umount(LETHE_ARMED_DIR, MNT_DETACH);
+    if (!r)
+        return 0;
+    fprintf(stderr, "lethe disarm: " LETHE_ARMED_DIR ": %s\n", strerror(-r));
+    return 1;
+}

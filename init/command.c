@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lethe/init.h"
+#include "lethe/snapshot.h"
+
+int lethe_command_bad_option(const char *command, const char *option)
+{
+    fprintf(stderr, "lethe %s: unknown argument '%s'; nothing was done. See lethe --help\n",
+            command, option);
+    return 2;
+}
+
+int lethe_command_refuse(const char *command, const char *why)
+{
+    fprintf(stderr, "lethe %s: %s; nothing was done\n", command, why);
+    return 2;
+}
+
+int lethe_command_snapshot(const char *command, const char *tree, struct lethe_snapshot *snapshot,
+                           struct lethe_arena *arena)
+{
+    *arena = lethe_arena_map();
+    int root = open(tree ? tree : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r = root < 0 ? -errno
+                     : lethe_snapshot_take(snapshot, root, !tree, arena, &lethe_complain_to_log);
+    if (root >= 0)
+        close(root);
+    if (r)
+        fprintf(stderr, "lethe %s: %s/proc/self/mountinfo: %s\n", command, tree ? tree : "",
+                strerror(-r));
+    return r;
+}
+
+size_t lethe_command_armed_mount(const struct lethe_snapshot *snapshot)
+{
+    for (size_t i = snapshot->n_mounts; i--;) {
+        const struct lethe_mount *m = &snapshot->mounts[i];
+        if (!strcmp(m->path, LETHE_ARMED_DIR))
+            return !strcmp(m->fstype, "tmpfs") && !strcmp(m->source, "lethe") ? i : LETHE_NONE;
+    }
+    return LETHE_NONE;
+}

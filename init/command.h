@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the commands share. */
+#ifndef LETHE_COMMAND_H
+#define LETHE_COMMAND_H
+
+#include "lethe/model.h"
+
+/* Complains that `option` is not one of the command's and returns the exit status for wrong use. */
+int lethe_command_bad_option(const char *command, const char *option);
+
+/* Says why the command can't begin; returns the exit status 2. */
+int lethe_command_refuse(const char *command, const char *why);
+
+/* The running system's snapshot, or the one of a captured tree when `tree` is not NULL. 0, or
+ * -errno with the reason told. */
+int lethe_command_snapshot(const char *command, const char *tree, struct lethe_snapshot *snapshot,
+                           struct lethe_arena *arena);
+
+/* The mount on which an armed Lethe stands (tmpfs on LETHE_ARMED_DIR named "lethe"), or LETHE_NONE.
+ */
+size_t lethe_command_armed_mount(const struct lethe_snapshot *snapshot);
+
+#endif

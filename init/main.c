@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Picks the program from argv and the pid, nothing else. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lethe/init.h"
+
+static const struct program {
+    const char *name;
+    int (*main)(int argc, char **argv);
+    const char *summary;
+} programs[] = {
+    {"arm", lethe_arm_main, "get ready: stand where systemd-shutdown looks for the last program"},
+    {"disarm", lethe_disarm_main, "undo arm"},
+    {"status", lethe_status_main, "tell whether the machine is ready, and what would be erased"},
+    {"plan", lethe_plan_main, "show the steps in which the system would be taken apart"},
+};
+enum { N_PROGRAMS = sizeof programs / sizeof *programs };
+
+static void usage(FILE *out)
+{
+    fputs("usage: lethe COMMAND [OPTION...]\n\n"
+          "Ends an amnesic system and leaves nothing a user wrote in RAM. See "
+          "lethe(8).\n\ncommands:\n",
+          out);
+    for (size_t i = 0; i < N_PROGRAMS; i++)
+        fprintf(out, "  %-8s %s\n", programs[i].name, programs[i].summary);
+    fputs("\n  --help, --version\n\n"
+          "As PID 1 it is the end itself: systemd-shutdown starts it as\n"
+          "/shutdown poweroff|reboot|halt|kexec|exit.\n",
+          out);
+}
+
+int main(int argc, char **argv)
+{
+    if (getpid() == 1)
+        return lethe_shutdown_main(argc, argv);
+    const char *word = argc > 1 ? argv[1] : "";
+    if (!strcmp(word, "--version")) {
+        puts("lethe " LETHE_VERSION);
+        return 0;
+    }
+    if (!strcmp(word, "--help")) {
+        usage(stdout);
+        return 0;
+    }
+    for (size_t i = 0; i < N_PROGRAMS; i++)
+        if (!strcmp(word, programs[i].name))
+            return programs[i].main(argc - 1, argv + 1);
+    if (word[0])
+        fprintf(stderr, "lethe: unknown command '%s'; nothing was done\n", word);
+    else
+        fputs("lethe: a command is missing; nothing was done\n", stderr);
+    usage(stderr);
+    return 2;
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The last minutes, as PID 1. Two processes of the same program: the first, started by
+ * systemd-shutdown, stops all others and moves to a root of its own; it then execs the copy in
+ * there, so that nothing of the old system holds it, and that one takes everything apart and ends
+ * the machine. What may hang is done by a worker (supervise.h); PID 1 itself only waits with a
+ * clock.
+ */
+#include "lethe/init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lethe/execute.h"
+#include "lethe/log.h"
+#include "lethe/own_root.h"
+#include "lethe/plan.h"
+#include "lethe/policy.h"
+#include "lethe/power.h"
+#include "lethe/process.h"
+#include "lethe/snapshot.h"
+#include "lethe/supervise.h"
+#include "lethe/sys.h"
+#include "lethe/verb.h"
+
+#define SECOND_STAGE "lethe-end"
+
+enum { STOP_MS = 3000, PASSES_MAX = 12, CMDLINE_MAX = 8192 };
+
+const struct lethe_policy lethe_policy_clean = {
+    .name = "clean",
+    .step_ms = 5000,
+    .write_ms = 10000,
+    .erase_ms = 60000,
+    .total_ms = 90000,
+    .sync = true,
+};
+
+struct end {
+    enum lethe_verb verb;
+    char argument[256]; /* reboot's */
+    int64_t started_ms;
+    struct lethe_cmdline cmdline;
+    struct lethe_arena arena;
+    bool own_root;
+};
+
+/* systemd leaves reboot's argument in /run; the first stage reads it and hands it on, for /run will
+ * be gone. */
+static void read_arguments(struct end *end, int argc, char **argv)
+{
+    end->verb = argc > 1 ? lethe_verb_parse(argv[1]) : LETHE_VERB_NONE;
+    end->started_ms = lethe_now_ms();
+    lethe_read_line(AT_FDCWD, "/run/systemd/reboot-param", end->argument, sizeof end->argument);
+    for (int i = 2; i < argc; i++) {
+        if (!strncmp(argv[i], "--lethe-argument=", 17))
+            snprintf(end->argument, sizeof end->argument, "%s", argv[i] + 17);
+        else if (!strncmp(argv[i], "--lethe-started=", 16))
+            end->started_ms = strtoll(argv[i] + 16, NULL, 10);
+    }
+}
+
+static void read_cmdline(struct end *end)
+{
+    char text[CMDLINE_MAX];
+    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/cmdline", text, sizeof text);
+    lethe_cmdline_parse(&end->cmdline, (struct lethe_span){text, n > 0 ? (size_t)n : 0});
+    lethe_log_set_verbose(end->cmdline.verbose);
+}
+
+static void take_stdio(void)
+{
+    int fd = lethe_sys->open("/dev/null", O_RDWR);
+    for (int i = 0; fd >= 0 && i < 3; i++)
+        dup2(fd, i);
+    if (fd > 2)
+        close(fd);
+}
+
+static void set_up(struct end *end, int argc, char **argv)
+{
+    lethe_process_harden();
+    lethe_mount_api();
+    lethe_log_to_kernel();
+    lethe_power_prepare();
+    lethe_watchdog_open();
+    read_cmdline(end);
+    read_arguments(end, argc, argv);
+}
+
+static int enter_own_root(struct lethe_progress *progress, void *context)
+{
+    (void)context;
+    if (!lethe_begin(progress, lethe_key('r', 0), lethe_policy_clean.step_ms, false,
+                     "move to a root of Lethe's own"))
+        return ETIMEDOUT;
+    int r = lethe_own_root_enter();
+    lethe_end(progress);
+    return -r & 127;
+}
+
+static void exec_second_stage(const struct end *end)
+{
+    char started[64], argument[sizeof end->argument + 32];
+    snprintf(started, sizeof started, "--lethe-started=%lld", (long long)end->started_ms);
+    snprintf(argument, sizeof argument, "--lethe-argument=%s", end->argument);
+    char *argv[] = {SECOND_STAGE, (char *)lethe_verb_name(end->verb), started, argument, NULL};
+    execve(LETHE_OWN_ROOT_PROGRAM, argv, environ);
+}
+
+/* The first stage. It returns only when the second could not be started: then this process goes on
+ * as the second. */
+static void leave_old_root(struct end *end, struct lethe_progress *progress)
+{
+    const struct lethe_supervisor supervisor = {.total_ms = 4 * lethe_policy_clean.step_ms,
+                                                .tick = lethe_watchdog_ping};
+    if (end->verb == LETHE_VERB_NONE)
+        lethe_log(LETHE_LOG_ERROR, "the verb is missing or unknown: everything is erased, then the "
+                                   "machine is powered off");
+    unsigned alive = lethe_process_stop_all(STOP_MS);
+    if (alive)
+        lethe_process_report(10);
+    int r = lethe_supervise(progress, enter_own_root, NULL, &supervisor);
+    if (!r)
+        exec_second_stage(end);
+    lethe_log(LETHE_LOG_ERROR, "no root of Lethe's own: %s; going on in the old one",
+              strerror(r < 0 ? -r
+                       : r   ? r
+                             : errno));
+    end->own_root = false;
+}
+
+static int take_and_plan(struct end *end, struct lethe_snapshot *snapshot, struct lethe_plan *plan)
+{
+    const struct lethe_plan_options options = {.own_root = true};
+    lethe_arena_reset(&end->arena);
+    int r = lethe_snapshot_take(snapshot, AT_FDCWD, true, &end->arena, &lethe_complain_to_log);
+    return r ? r : lethe_plan_make(plan, snapshot, &options, &end->arena);
+}
+
+/* Without a plan there is still one thing to do that takes all mounts away at once. */
+static void detach_everything(const struct end *end, struct lethe_progress *progress, int why)
+{
+    lethe_log(LETHE_LOG_ERROR, "no plan could be made: %s; detaching everything", strerror(-why));
+    if (end->own_root && lethe_begin(progress, lethe_key('x', 0), lethe_policy_clean.step_ms, false,
+                                     "detach /oldroot")) {
+        lethe_sys->umount("/oldroot", MNT_DETACH);
+        lethe_end(progress);
+    }
+}
+
+/* The worker of the second stage. What an earlier worker got stuck on is known to `progress`. */
+static int take_apart(struct lethe_progress *progress, void *context)
+{
+    struct end *end = context;
+    const struct lethe_policy *policy = &lethe_policy_clean;
+    struct lethe_snapshot snapshot;
+    struct lethe_plan plan;
+    unsigned changed = 1, left = 0;
+    int r = 0;
+
+    lethe_process_harden();
+    for (int pass = 0; changed && pass < PASSES_MAX && !(r = take_and_plan(end, &snapshot, &plan));
+         pass++)
+        changed = lethe_execute(&plan, &snapshot, policy, progress, false);
+    if (r)
+        detach_everything(end, progress, r);
+    lethe_execute_sync(policy, progress);
+    if (!r && !(r = take_and_plan(end, &snapshot, &plan))) {
+        left = lethe_execute_report(&plan, &snapshot);
+        lethe_execute_wipe_keys(&snapshot, policy, progress);
+    }
+    lethe_execute_drop_caches(policy, progress);
+    return r || left;
+}
+
+static void summarize(const struct end *end, const struct lethe_progress *p, bool clean)
+{
+    int64_t ms = lethe_now_ms() - end->started_ms;
+    enum lethe_verb verb = end->verb == LETHE_VERB_NONE ? LETHE_VERB_POWEROFF : end->verb;
+    lethe_log(clean ? LETHE_LOG_SUMMARY : LETHE_LOG_ERROR,
+              "%s after %lld.%03lld s: %llu MiB in %llu files of %u RAM file systems zeroed, %u "
+              "mounts and %u devices taken apart, %s",
+              lethe_verb_name(verb), (long long)(ms / 1000), (long long)(ms % 1000),
+              (unsigned long long)(p->erased_bytes >> 20), (unsigned long long)p->erased_files,
+              p->erased_file_systems, p->unmounted, p->stopped,
+              clean ? "nothing is left" : "NOT all is gone, see above");
+}
+
+static void finish(struct end *end, struct lethe_progress *progress)
+{
+    const struct lethe_supervisor supervisor = {.total_ms = lethe_policy_clean.total_ms,
+                                                .tick = lethe_watchdog_ping};
+    int r = progress ? lethe_supervise(progress, take_apart, end, &supervisor) : -ENOMEM;
+    if (r < 0)
+        lethe_log(LETHE_LOG_ERROR, "the work ended early: %s", strerror(-r));
+    if (end->cmdline.bad[0])
+        lethe_log(LETHE_LOG_ERROR, "kernel argument not understood: %s", end->cmdline.bad);
+    if (progress)
+        summarize(end, progress, !r && !progress->n_stuck);
+    if (end->cmdline.pause_seconds) {
+        const struct timespec second = {1, 0};
+        for (unsigned s = 0; s < end->cmdline.pause_seconds; s++, nanosleep(&second, NULL))
+            lethe_watchdog_ping(NULL);
+    }
+    lethe_power_end(end->verb, end->argument);
+}
+
+int lethe_shutdown_main(int argc, char **argv)
+{
+    static struct end end = {.own_root = true};
+    bool second = !strcmp(argv[0], SECOND_STAGE);
+    set_up(&end, argc, argv);
+    struct lethe_progress *progress = lethe_progress_new();
+    if (!second && progress)
+        leave_old_root(&end, progress);
+    take_stdio();
+    end.arena = lethe_arena_map();
+    finish(&end, progress);
+    for (;;) /* PID 1 never exits */
+        pause();
+}

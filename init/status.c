@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Tells whether the machine is ready for its end, what would be erased, and what weakens it.
+ * Changes nothing. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "lethe/init.h"
+#include "lethe/roles.h"
+#include "lethe/sys.h"
+#include "lethe/verb.h"
+
+/* Texts are gathered first, so that people and programs are told the same. */
+enum { FINDINGS_MAX = 64 };
+
+struct findings {
+    char text[FINDINGS_MAX][200];
+    size_t n;
+};
+
+static void find(struct findings *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void find(struct findings *f, const char *format, ...)
+{
+    va_list list;
+    if (f->n == FINDINGS_MAX)
+        return;
+    va_start(list, format);
+    vsnprintf(f->text[f->n++], sizeof f->text[0], format, list);
+    va_end(list);
+}
+
+static bool same_content(const char *a, const char *b)
+{
+    static char left[16384], right[16384];
+    FILE *fa = fopen(a, "re"), *fb = fopen(b, "re");
+    bool same = fa && fb;
+    for (size_t n = 1; same && n;) {
+        n = fread(left, 1, sizeof left, fa);
+        same = fread(right, 1, sizeof right, fb) == n && !memcmp(left, right, n);
+    }
+    if (fa)
+        fclose(fa);
+    if (fb)
+        fclose(fb);
+    return same;
+}
+
+/* What keeps systemd-shutdown from handing over (R: systemd src/shutdown/shutdown.c). */
+static void check_ready(const struct lethe_snapshot *snapshot, struct findings *problems)
+{
+    struct statvfs fs;
+    if (lethe_command_armed_mount(snapshot) == LETHE_NONE)
+        find(problems, "not armed: nothing of Lethe is mounted on %s (run: lethe arm)",
+             LETHE_ARMED_DIR);
+    else if (access(LETHE_ARMED_PROGRAM, X_OK))
+        find(problems, "%s can't be executed: %s", LETHE_ARMED_PROGRAM, strerror(errno));
+    else if (!statvfs(LETHE_ARMED_DIR, &fs) && fs.f_flag & ST_NOEXEC)
+        find(problems, "%s is mounted noexec, so systemd-shutdown will pass it by",
+             LETHE_ARMED_DIR);
+    else if (!same_content(LETHE_ARMED_PROGRAM, "/proc/self/exe"))
+        find(problems, "%s is another build than this program (run: lethe arm)",
+             LETHE_ARMED_PROGRAM);
+    if (!access("/etc/initrd-release", F_OK))
+        find(problems, "/etc/initrd-release exists, so systemd-shutdown takes this system for an "
+                       "initramfs and does not hand over");
+}
+
+static void check_branches(const struct lethe_snapshot *snapshot, struct findings *weaknesses)
+{
+    for (size_t i = 0; i < snapshot->n_unions; i++)
+        for (size_t j = 0; j < snapshot->unions[i].n_branches; j++) {
+            const struct lethe_branch *b = &snapshot->unions[i].branches[j];
+            char shown[150];
+            if (b->writable && (b->path[0] != '/' || access(b->path, F_OK)))
+                find(weaknesses,
+                     "the writable branch %s can't be reached by its path: it can't be zeroed in "
+                     "place",
+                     lethe_printable(shown, sizeof shown, b->path));
+        }
+}
+
+static void check_kernel(struct findings *weaknesses)
+{
+    char text[8192];
+    struct lethe_span value;
+    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/cmdline", text, sizeof text);
+    const struct lethe_span line = {text, n > 0 ? (size_t)n : 0};
+    bool clears = lethe_cmdline_find(line, "init_on_free", &value) && value.n &&
+                  (value.at[0] == '1' || value.at[0] == 'y');
+    if (!clears)
+        find(weaknesses, "init_on_free=1 is not on the kernel command line: memory of ended "
+                         "programs is not cleared");
+    if (lethe_cmdline_find(line, "page_poison", &value) && value.n && value.at[0] == '1') {
+        bool slub = lethe_cmdline_find(line, "slub_debug", &value) &&
+                    (!value.n || memchr(value.at, 'P', value.n));
+        if (!slub)
+            find(weaknesses, "page_poison=1 without slub_debug=P switches init_on_free off: freed "
+                             "slab memory is not cleared");
+    }
+}
+
+static void check_swap(const struct lethe_snapshot *snapshot, struct findings *weaknesses)
+{
+    char shown[150];
+    size_t armed = lethe_command_armed_mount(snapshot);
+    for (size_t i = 0; i < snapshot->n_swaps; i++) {
+        const struct lethe_swap *s = &snapshot->swaps[i];
+        enum lethe_block_kind kind =
+            s->device == LETHE_NONE ? LETHE_BLOCK_PLAIN : snapshot->blocks[s->device].kind;
+        if (kind != LETHE_BLOCK_CRYPT && kind != LETHE_BLOCK_ZRAM)
+            find(weaknesses, "swap on %s is not encrypted: what was in RAM stays on it",
+                 lethe_printable(shown, sizeof shown, s->path));
+    }
+    if (snapshot->n_swaps && armed != LETHE_NONE &&
+        !strstr(snapshot->mounts[armed].super_options, "noswap"))
+        find(weaknesses,
+             "the armed program can be swapped out (this kernel knows no tmpfs noswap)");
+}
+
+struct ram_fs {
+    const struct lethe_mount *mount;
+    unsigned long long bytes;
+};
+
+/* Each RAM-backed file system once, by its first mount. */
+static size_t list_ram(const struct lethe_snapshot *snapshot, struct ram_fs *list)
+{
+    size_t n = 0, armed = lethe_command_armed_mount(snapshot);
+    for (size_t i = 0; i < snapshot->n_mounts; i++) {
+        const struct lethe_mount *m = &snapshot->mounts[i];
+        struct statvfs fs;
+        bool known = !lethe_mount_is_ram(m) || i == armed;
+        for (size_t j = 0; !known && j < n; j++)
+            known = lethe_devno_is(list[j].mount->devno, m->devno);
+        if (known)
+            continue;
+        list[n] = (struct ram_fs){m, 0};
+        if (!statvfs(m->path, &fs))
+            list[n].bytes = (unsigned long long)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
+        n++;
+    }
+    return n;
+}
+
+static void print_json_text(const char *text)
+{
+    putchar('"');
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == '"' || c == '\\')
+            printf("\\%c", c);
+        else if (c < ' ' || c >= 0177) /* not all names are UTF-8: each byte by its number */
+            printf("\\u%04x", c);
+        else
+            putchar(c);
+    }
+    putchar('"');
+}
+
+static void print_json_list(const char *name, const struct findings *f)
+{
+    printf("  \"%s\": [", name);
+    for (size_t i = 0; i < f->n; i++) {
+        fputs(i ? ", " : "", stdout);
+        print_json_text(f->text[i]);
+    }
+    puts("],");
+}
+
+static void print_json(const struct lethe_snapshot *snapshot, const struct findings *problems,
+                       const struct findings *weaknesses, const struct ram_fs *ram, size_t n_ram,
+                       const enum lethe_role *roles)
+{
+    printf("{\n  \"format\": 1,\n  \"version\": \"%s\",\n  \"ready\": %s,\n", LETHE_VERSION,
+           problems->n ? "false" : "true");
+    print_json_list("problems", problems);
+    print_json_list("weaknesses", weaknesses);
+    fputs("  \"erases\": [", stdout);
+    for (size_t i = 0; i < n_ram; i++) {
+        fputs(i ? ",\n    {\"path\": " : "\n    {\"path\": ", stdout);
+        print_json_text(ram[i].mount->path);
+        printf(", \"type\": \"%s\", \"bytes\": %llu}", ram[i].mount->fstype, ram[i].bytes);
+    }
+    fputs("],\n  \"devices\": [", stdout);
+    for (size_t i = 0, n = 0; i < snapshot->n_blocks; i++) {
+        const struct lethe_block *b = &snapshot->blocks[i];
+        if (roles[i] == LETHE_ROLE_NONE)
+            continue;
+        printf("%s\n    {\"name\": \"%s\", \"number\": \"%u:%u\", \"role\": \"%s\"}",
+               n++ ? "," : "", b->name, b->devno.major, b->devno.minor, lethe_role_name(roles[i]));
+    }
+    puts("]\n}");
+}
+
+static void print_lines(const char *title, const struct findings *f)
+{
+    for (size_t i = 0; i < f->n; i++)
+        printf("%s: %s\n", title, f->text[i]);
+}
+
+static void print_plain(const struct lethe_snapshot *snapshot, const struct findings *problems,
+                        const struct findings *weaknesses, const struct ram_fs *ram, size_t n_ram,
+                        const enum lethe_role *roles)
+{
+    char shown[300];
+    puts(problems->n ? "NOT ready"
+                     : "ready: the next poweroff, reboot, halt or kexec ends in Lethe");
+    print_lines("problem", problems);
+    print_lines("weakness", weaknesses);
+    for (size_t i = 0; i < n_ram; i++)
+        printf("would be erased: %s (%s), %llu KiB\n",
+               lethe_printable(shown, sizeof shown, ram[i].mount->path), ram[i].mount->fstype,
+               ram[i].bytes >> 10);
+    for (size_t i = 0; i < snapshot->n_blocks; i++)
+        if (roles[i] != LETHE_ROLE_NONE)
+            printf("%s: %s %s\n", lethe_role_name(roles[i]), snapshot->blocks[i].name,
+                   lethe_printable(shown, sizeof shown, snapshot->blocks[i].dm_name));
+}
+
+int lethe_status_main(int argc, char **argv)
+{
+    static struct findings problems, weaknesses;
+    struct lethe_snapshot snapshot;
+    struct lethe_arena arena;
+    bool json = false;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--json"))
+            return lethe_command_bad_option("status", argv[i]);
+        json = true;
+    }
+    if (lethe_command_snapshot("status", NULL, &snapshot, &arena))
+        return 2;
+    enum lethe_role *roles = lethe_arena_alloc(&arena, snapshot.n_blocks + 1, sizeof *roles);
+    struct ram_fs *ram = lethe_arena_alloc(&arena, snapshot.n_mounts, sizeof *ram);
+    if (!roles || !ram)
+        return lethe_command_refuse("status", strerror(ENOMEM));
+    check_ready(&snapshot, &problems);
+    check_branches(&snapshot, &weaknesses);
+    check_kernel(&weaknesses);
+    check_swap(&snapshot, &weaknesses);
+    lethe_roles_find(&snapshot, roles);
+    (json ? print_json : print_plain)(&snapshot, &problems, &weaknesses, ram,
+                                      list_ram(&snapshot, ram), roles);
+    return problems.n ? 1 : 0;
+}

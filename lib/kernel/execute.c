@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/execute.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "lethe/log.h"
+#include "lethe/ram_fs.h"
+#include "lethe/stop.h"
+#include "lethe/sys.h"
+
+struct pass {
+    const struct lethe_snapshot *snapshot;
+    const struct lethe_policy *policy;
+    struct lethe_progress *progress;
+    bool loud;
+};
+
+static uint64_t devno_number(struct lethe_devno devno)
+{
+    return makedev(devno.major, devno.minor);
+}
+
+static void tell_failure(const struct pass *p, const char *text, int error)
+{
+    p->progress->failed++;
+    if (p->loud)
+        lethe_log(LETHE_LOG_ERROR, "%s: %s", text, strerror(-error));
+}
+
+static bool erase(const struct pass *p, const struct lethe_mount *m, const char *text)
+{
+    struct lethe_erased erased;
+    uint64_t key = lethe_key('e', devno_number(m->devno));
+    bool keep_names = !strcmp(m->fstype, "devtmpfs");
+    if (lethe_finished(p->progress, key) ||
+        !lethe_begin(p->progress, key, p->policy->erase_ms, false, "%s", text))
+        return false;
+    int r = lethe_ram_fs_erase(m->path, devno_number(m->devno), keep_names, &erased);
+    lethe_end(p->progress);
+    if (!r) {
+        lethe_finished_add(p->progress, key);
+        p->progress->erased_file_systems++;
+        p->progress->erased_bytes += erased.bytes;
+        p->progress->erased_files += erased.files;
+    }
+    if (!r && erased.failed)
+        lethe_log(LETHE_LOG_ERROR, "%s: %llu files could not be zeroed: %s", text,
+                  (unsigned long long)erased.failed, strerror(-erased.first_error));
+    if (r)
+        tell_failure(p, text, r);
+    return !r;
+}
+
+/* A held descriptor keeps the detached file system from being shut down, which would wait for a
+ * dead device. */
+static int detach_held(const char *path)
+{
+    int fd = lethe_sys->open(path, O_PATH);
+    return fd < 0 ? fd : lethe_sys->umount(path, MNT_DETACH);
+}
+
+/* What is still in use goes lazily; its data are written back first, since nobody waits for its
+ * last user. */
+static int unmount_now(const struct pass *p, const struct lethe_mount *m, bool lazy)
+{
+    bool stored = lethe_mount_is_stored(m);
+    int r = -EBUSY;
+    if (!lazy)
+        r = lethe_sys->umount(m->path, UMOUNT_NOFOLLOW);
+    if (r != -EBUSY)
+        return r;
+    int fd = stored && p->policy->sync ? lethe_sys->open(m->path, O_RDONLY | O_DIRECTORY) : -1;
+    if (fd >= 0) {
+        lethe_sys->syncfs(fd);
+        lethe_sys->close(fd);
+    }
+    return lethe_sys->umount(m->path, UMOUNT_NOFOLLOW | MNT_DETACH);
+}
+
+static bool unmount(const struct pass *p, const struct lethe_mount *m,
+                    const struct lethe_step *step, const char *text)
+{
+    uint64_t key = lethe_key('u', m->id), held = lethe_key('h', m->id);
+    bool stored = lethe_mount_is_stored(m);
+    int r;
+    if (lethe_begin(p->progress, key, stored ? p->policy->write_ms : p->policy->step_ms, stored,
+                    "%s", text))
+        r = unmount_now(p, m, step->lazy);
+    else if (lethe_begin(p->progress, held, p->policy->step_ms, false, "%s, detached", text))
+        r = detach_held(m->path);
+    else
+        return false;
+    lethe_end(p->progress);
+    if (r)
+        tell_failure(p, text, r);
+    else
+        p->progress->unmounted++;
+    return !r;
+}
+
+static bool swap_off(const struct pass *p, const struct lethe_swap *swap, const char *text)
+{
+    uint64_t key = lethe_key('s', swap->device != LETHE_NONE
+                                      ? devno_number(p->snapshot->blocks[swap->device].devno)
+                                      : devno_number(swap->devno));
+    if (!lethe_begin(p->progress, key, p->policy->write_ms, false, "%s", text))
+        return false;
+    int r = lethe_sys->swapoff(swap->path);
+    lethe_end(p->progress);
+    if (r)
+        tell_failure(p, text, r);
+    return !r;
+}
+
+static bool stop(const struct pass *p, const struct lethe_block *block, const char *text)
+{
+    uint64_t key = lethe_key('d', devno_number(block->devno));
+    if (lethe_finished(p->progress, key) ||
+        !lethe_begin(p->progress, key, p->policy->step_ms, false, "%s", text))
+        return false;
+    int r = lethe_stop_device(block);
+    lethe_end(p->progress);
+    if (r) {
+        tell_failure(p, text, r);
+    } else {
+        lethe_finished_add(p->progress, key);
+        p->progress->stopped++;
+    }
+    return !r;
+}
+
+unsigned lethe_execute(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
+                       const struct lethe_policy *policy, struct lethe_progress *progress,
+                       bool loud)
+{
+    const struct pass p = {snapshot, policy, progress, loud};
+    unsigned changed = 0;
+    char text[120];
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        const struct lethe_step *step = &plan->steps[i];
+        lethe_step_print(text, sizeof text, step, snapshot);
+        switch (step->kind) {
+        case LETHE_STEP_ERASE:
+            changed += erase(&p, &snapshot->mounts[step->index], text);
+            break;
+        case LETHE_STEP_UNMOUNT:
+            changed += unmount(&p, &snapshot->mounts[step->index], step, text);
+            break;
+        case LETHE_STEP_SWAPOFF:
+            changed += swap_off(&p, &snapshot->swaps[step->index], text);
+            break;
+        case LETHE_STEP_STOP:
+            changed += stop(&p, &snapshot->blocks[step->index], text);
+            break;
+        }
+    }
+    return changed;
+}
+
+void lethe_execute_wipe_keys(const struct lethe_snapshot *snapshot,
+                             const struct lethe_policy *policy, struct lethe_progress *progress)
+{
+    for (size_t i = 0; i < snapshot->n_blocks; i++) {
+        const struct lethe_block *b = &snapshot->blocks[i];
+        uint64_t key = lethe_key('k', devno_number(b->devno));
+        if (b->kind != LETHE_BLOCK_CRYPT || lethe_finished(progress, key) ||
+            !lethe_begin(progress, key, policy->step_ms, false, "wipe the key of %.64s", b->name))
+            continue;
+        int r = lethe_stop_wipe_key(b);
+        lethe_end(progress);
+        lethe_finished_add(progress, key);
+        lethe_log(LETHE_LOG_ERROR, "%.64s (crypt) was still in use: its key %s%s", b->name,
+                  r ? "could not be wiped: " : "is wiped", r ? strerror(-r) : "");
+    }
+}
+
+void lethe_execute_sync(const struct lethe_policy *policy, struct lethe_progress *progress)
+{
+    if (!policy->sync || !lethe_begin(progress, lethe_key('y', 0), policy->write_ms, true, "sync"))
+        return;
+    sync();
+    lethe_end(progress);
+}
+
+void lethe_execute_drop_caches(const struct lethe_policy *policy, struct lethe_progress *progress)
+{
+    if (!lethe_begin(progress, lethe_key('c', 0), policy->write_ms, false, "drop caches"))
+        return;
+    lethe_sys->write_file("/proc/sys/vm/drop_caches", "3");
+    lethe_end(progress);
+}
+
+static void add_holders(char *text, size_t size, const struct lethe_block *block)
+{
+    char path[300];
+    snprintf(path, sizeof path, "/sys/class/block/%.255s/holders", block->name);
+    DIR *dir = opendir(path);
+    if (!dir)
+        return;
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (entry->d_name[0] != '.') {
+            size_t n = strlen(text);
+            snprintf(text + n, size - n, ", held by %.32s", entry->d_name);
+        }
+    closedir(dir);
+}
+
+unsigned lethe_execute_report(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot)
+{
+    enum { LINES_MAX = 20 };
+    unsigned left = 0;
+    char what[120], text[300];
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        const struct lethe_step *step = &plan->steps[i];
+        if (step->kind == LETHE_STEP_ERASE)
+            continue;
+        snprintf(text, sizeof text, "left: could not %s",
+                 lethe_step_print(what, sizeof what, step, snapshot));
+        if (step->kind == LETHE_STEP_STOP)
+            add_holders(text, sizeof text, &snapshot->blocks[step->index]);
+        if (left++ < LINES_MAX)
+            lethe_log(LETHE_LOG_ERROR, "%s", text);
+    }
+    if (left > LINES_MAX)
+        lethe_log(LETHE_LOG_ERROR, "left: %u more", left - LINES_MAX);
+    return left;
+}

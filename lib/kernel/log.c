@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/log.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lethe/sys.h"
+
+static int kmsg = -1, console = -1;
+static int console_level;
+static bool verbose;
+
+/* syslog(2)'s levels: the kernel's console shows what is below its own. */
+static const int priorities[] = {
+    [LETHE_LOG_ERROR] = 3, [LETHE_LOG_SUMMARY] = 5, [LETHE_LOG_VERBOSE] = 6};
+
+static void reopen(int *fd, const char *path)
+{
+    int fresh = lethe_sys->open(path, O_WRONLY | O_NONBLOCK);
+    if (fresh < 0)
+        return;
+    if (*fd >= 0)
+        lethe_sys->close(*fd);
+    *fd = fresh;
+}
+
+void lethe_log_to_kernel(void)
+{
+    char level[64];
+    reopen(&kmsg, "/dev/kmsg");
+    reopen(&console, "/dev/console");
+    console_level =
+        lethe_read_line(AT_FDCWD, "/proc/sys/kernel/printk", level, sizeof level) ? atoi(level) : 0;
+}
+
+void lethe_log_set_verbose(bool on)
+{
+    verbose = on;
+}
+
+/* A full console or log is no reason to stop: what it does not take is lost. */
+static void put(int fd, const char *text, size_t n)
+{
+    ssize_t written = write(fd, text, n);
+    (void)written;
+}
+
+void lethe_log(enum lethe_log_level level, const char *format, ...)
+{
+    char line[512];
+    va_list list;
+    if (level == LETHE_LOG_VERBOSE && !verbose)
+        return;
+    int head = snprintf(line, sizeof line, "<%d>lethe: ", priorities[level]);
+    va_start(list, format);
+    int n = vsnprintf(line + head, sizeof line - (size_t)head - 1, format, list);
+    va_end(list);
+    if (n < 0)
+        return;
+    size_t length = strlen(line);
+    line[length++] = '\n';
+    if (kmsg >= 0)
+        put(kmsg, line, length);
+    else if (console < 0)
+        put(STDERR_FILENO, line + 3, length - 3);
+    if (console >= 0 && (kmsg < 0 || priorities[level] >= console_level))
+        put(console, line + 3, length - 3);
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/own_root.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lethe/sys.h"
+
+static void mount_if_missing(const char *type, const char *path, const char *probe)
+{
+    if (!access(probe, F_OK))
+        return;
+    mkdir(path, 0755);
+    lethe_sys->mount(type, path, type, MS_NOSUID, NULL);
+}
+
+void lethe_mount_api(void)
+{
+    mount_if_missing("proc", "/proc", "/proc/self");
+    mount_if_missing("sysfs", "/sys", "/sys/class");
+    mount_if_missing("devtmpfs", "/dev", "/dev/null");
+}
+
+int lethe_own_tmpfs(const char *path)
+{
+    int r =
+        lethe_sys->mount("lethe", path, "tmpfs", MS_NOSUID | MS_NODEV, "size=2m,mode=700,noswap");
+    if (r == -EINVAL) /* noswap: Linux 6.4 */
+        r = lethe_sys->mount("lethe", path, "tmpfs", MS_NOSUID | MS_NODEV, "size=2m,mode=700");
+    return r;
+}
+
+static int copy_bytes(int to, int from)
+{
+    static char block[65536];
+    for (ssize_t n; (n = read(from, block, sizeof block));) {
+        if (n < 0)
+            return -errno;
+        for (ssize_t done = 0, w; done < n; done += w) {
+            w = write(to, block + done, (size_t)(n - done));
+            if (w <= 0)
+                return w ? -errno : -EIO;
+        }
+    }
+    return 0;
+}
+
+int lethe_copy_self(const char *path)
+{
+    char fresh[PATH_MAX];
+    if (snprintf(fresh, sizeof fresh, "%s.new", path) >= (int)sizeof fresh)
+        return -ENAMETOOLONG;
+    int from = lethe_sys->open("/proc/self/exe", O_RDONLY);
+    if (from < 0)
+        return from;
+    int to = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
+    int r = to < 0 ? -errno : copy_bytes(to, from);
+    if (to >= 0)
+        close(to);
+    close(from);
+    if (!r && rename(fresh, path))
+        r = -errno;
+    if (r)
+        unlink(fresh);
+    return r;
+}
+
+static int make_dir(const char *path)
+{
+    return mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
+}
+
+/* In the new root, which is the working directory. */
+static int furnish(void)
+{
+    static const char *const dirs[] = {"proc", "sys", "dev", "oldroot"};
+    int r = lethe_copy_self("." LETHE_OWN_ROOT_PROGRAM);
+    for (size_t i = 0; !r && i < sizeof dirs / sizeof *dirs; i++)
+        r = make_dir(dirs[i]);
+    if (r ||
+        (r = lethe_sys->mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL)) ||
+        (r = lethe_sys->mount("sysfs", "sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL)))
+        return r;
+    return lethe_sys->mount("devtmpfs", "dev", "devtmpfs", MS_NOSUID | MS_NOEXEC, NULL);
+}
+
+static int change_root(void)
+{
+    if (!syscall(SYS_pivot_root, ".", "oldroot"))
+        return chdir("/") ? -errno : 0;
+    if (errno != EINVAL)
+        return -errno;
+    int r = lethe_sys->mount(".", "/", NULL, MS_MOVE, NULL);
+    if (!r && (chroot(".") || chdir("/")))
+        r = -errno;
+    return r;
+}
+
+/* Any directory will do as the mount point: after the pivot it is as it was. */
+static const char *mount_somewhere(int *r)
+{
+    static const char *const places[] = {"/run", "/tmp", "/mnt", "/proc"};
+    const char *place = NULL;
+    *r = -ENOENT;
+    for (size_t i = 0; *r && i < sizeof places / sizeof *places; i++) {
+        place = places[i];
+        *r = lethe_own_tmpfs(place);
+    }
+    return place;
+}
+
+int lethe_own_root_enter(void)
+{
+    int r = lethe_sys->mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+    if (r)
+        return r;
+    int self = lethe_sys->open("/proc/self/exe", O_RDONLY);
+    if (self < 0)
+        return self;
+    close(self);
+    const char *place = mount_somewhere(&r);
+    if (r)
+        return r;
+    if (chdir(place))
+        r = -errno;
+    if (!r && !(r = furnish()))
+        r = change_root();
+    if (r) {
+        if (!chdir("/"))
+            lethe_sys->umount(place, MNT_DETACH);
+    }
+    return r;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/power.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/reboot.h>
+#include <linux/watchdog.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lethe/log.h"
+#include "lethe/sys.h"
+
+enum { REBOOT_MS = 30000, FALLBACK_MS = 5000 };
+
+static int watchdog = -1;
+
+void lethe_power_prepare(void)
+{
+    static const char *const settings[][2] = {
+        {"/proc/sys/kernel/panic", "10"},
+        {"/proc/sys/kernel/panic_on_warn", "0"},
+        {"/proc/sys/vm/panic_on_oom", "0"},
+        {"/proc/sys/kernel/printk_devkmsg", "on"},
+    };
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        lethe_sys->write_file(settings[i][0], settings[i][1]);
+}
+
+void lethe_watchdog_open(void)
+{
+    char state[32];
+    const char *usec = getenv("WATCHDOG_USEC"), *device = getenv("WATCHDOG_DEVICE");
+    lethe_read_line(AT_FDCWD, "/sys/class/watchdog/watchdog0/state", state, sizeof state);
+    if ((!usec || !strtoull(usec, NULL, 10)) && strcmp(state, "active"))
+        return;
+    int fd = lethe_sys->open(device && device[0] ? device : "/dev/watchdog0", O_WRONLY);
+    if (fd < 0)
+        fd = lethe_sys->open("/dev/watchdog", O_WRONLY);
+    if (fd >= 0)
+        watchdog = fd;
+}
+
+void lethe_watchdog_ping(void *unused)
+{
+    (void)unused;
+    if (watchdog >= 0)
+        lethe_sys->ioctl(watchdog, WDIOC_KEEPALIVE, NULL);
+}
+
+static bool kexec_is_loaded(void)
+{
+    char loaded[8];
+    return lethe_read_line(AT_FDCWD, "/sys/kernel/kexec_loaded", loaded, sizeof loaded) &&
+           !strcmp(loaded, "1");
+}
+
+static int call_reboot(enum lethe_verb verb, const char *argument)
+{
+    switch (verb) {
+    case LETHE_VERB_HALT:
+        return lethe_sys->reboot(LINUX_REBOOT_CMD_HALT, NULL);
+    case LETHE_VERB_KEXEC:
+        if (kexec_is_loaded())
+            return lethe_sys->reboot((int)LINUX_REBOOT_CMD_KEXEC, NULL);
+        lethe_log(LETHE_LOG_ERROR, "kexec: no kernel is loaded, rebooting");
+        return lethe_sys->reboot(LINUX_REBOOT_CMD_RESTART, NULL);
+    case LETHE_VERB_REBOOT:
+        if (argument && argument[0] && !lethe_sys->reboot((int)LINUX_REBOOT_CMD_RESTART2, argument))
+            return 0;
+        return lethe_sys->reboot(LINUX_REBOOT_CMD_RESTART, NULL);
+    case LETHE_VERB_NONE:
+    case LETHE_VERB_POWEROFF:
+    case LETHE_VERB_EXIT:
+        break;
+    }
+    return lethe_sys->reboot(LINUX_REBOOT_CMD_POWER_OFF, NULL);
+}
+
+/* Gives a child `ms` for the call; its failure is known at once. */
+static int try_reboot(enum lethe_verb verb, const char *argument, int64_t ms)
+{
+    const struct timespec pause = {0, 20 * 1000 * 1000};
+    int status;
+    pid_t child = fork();
+    if (!child)
+        _exit(-call_reboot(verb, argument) & 127);
+    if (child < 0)
+        return call_reboot(verb, argument);
+    for (int64_t end = lethe_now_ms() + ms; lethe_now_ms() < end; nanosleep(&pause, NULL)) {
+        lethe_watchdog_ping(NULL);
+        if (waitpid(child, &status, WNOHANG) == child)
+            return WIFEXITED(status) ? -WEXITSTATUS(status) : -EINTR;
+    }
+    return -ETIMEDOUT;
+}
+
+int lethe_power_end(enum lethe_verb verb, const char *argument)
+{
+    int r = try_reboot(verb, argument, REBOOT_MS);
+    if (!r)
+        return 0;
+    lethe_log(LETHE_LOG_ERROR, "%s: reboot(2): %s; trying all other ways", lethe_verb_name(verb),
+              strerror(-r));
+    if (verb != LETHE_VERB_REBOOT)
+        try_reboot(LETHE_VERB_POWEROFF, NULL, FALLBACK_MS);
+    try_reboot(LETHE_VERB_REBOOT, NULL, FALLBACK_MS);
+    lethe_sys->write_file("/proc/sysrq-trigger", "o");
+    const struct timespec wait = {FALLBACK_MS / 1000, 0};
+    nanosleep(&wait, NULL);
+    lethe_sys->write_file("/proc/sysrq-trigger", "b");
+    return r;
+}

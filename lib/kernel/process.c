@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/process.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lethe/log.h"
+#include "lethe/sys.h"
+#include "lethe/text.h"
+
+#ifndef MCL_ONFAULT
+#define MCL_ONFAULT 4 /* linux/mman.h */
+#endif
+
+/* A process of user space, its state and name; kernel threads have no memory map and so an empty
+ * cmdline, but so have zombies: the flags of /proc/PID/stat say PF_KTHREAD (0x00200000,
+ * linux/sched.h). */
+static bool read_process(const char *pid, char *name, size_t size, char *state)
+{
+    char path[64], text[512];
+    unsigned flags;
+    snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
+    if (!lethe_read_line(AT_FDCWD, path, text, sizeof text))
+        return false;
+    char *open = strchr(text, '('), *close = strrchr(text, ')');
+    if (!open || !close || close < open ||
+        sscanf(close + 1, " %c %*d %*d %*d %*d %*d %u", state, &flags) != 2)
+        return false;
+    *close = '\0';
+    lethe_printable(name, size, open + 1);
+    return !(flags & 0x00200000) && *state != 'Z';
+}
+
+static unsigned each_process(unsigned max_reported)
+{
+    unsigned n = 0;
+    char name[64], state;
+    DIR *proc = opendir("/proc");
+    if (!proc)
+        return 0;
+    for (struct dirent *entry; (entry = readdir(proc));) {
+        if (!isdigit((unsigned char)entry->d_name[0]) || atoi(entry->d_name) == getpid() ||
+            atoi(entry->d_name) == 1 || !read_process(entry->d_name, name, sizeof name, &state))
+            continue;
+        if (n++ < max_reported)
+            lethe_log(LETHE_LOG_ERROR, "process %.20s (%s) is still there, in state %c",
+                      entry->d_name, name, state);
+    }
+    closedir(proc);
+    return n;
+}
+
+void lethe_process_report(unsigned max)
+{
+    each_process(max);
+}
+
+unsigned lethe_process_stop_all(int64_t ms)
+{
+    const struct timespec pause = {0, 10 * 1000 * 1000};
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    for (int64_t end = lethe_now_ms() + ms; lethe_now_ms() < end;) {
+        pid_t pid;
+        lethe_sys->kill(-1, SIGKILL);
+        while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+            ;
+        if (pid < 0 && errno == ECHILD)
+            return 0;
+        sigtimedwait(&set, NULL, &pause);
+    }
+    return each_process(0);
+}
+
+void lethe_process_harden(void)
+{
+    const struct rlimit endless = {RLIM_INFINITY, RLIM_INFINITY}, many = {65536, 65536};
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    for (int s = 1; s < NSIG; s++)
+        signal(s, SIG_DFL);
+    signal(SIGPIPE, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &endless);
+    setrlimit(RLIMIT_NOFILE, &many);
+    prctl(PR_SET_DUMPABLE, 0);
+    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
+        mlockall(MCL_CURRENT | MCL_FUTURE);
+    lethe_sys->write_file("/proc/self/oom_score_adj", "-1000");
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/ram_fs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <linux/mount.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "lethe/sys.h"
+
+/* 1 MiB a write is where tmpfs is fastest (M: shared facts, section 4). Never written, so all of it
+ * is the kernel's one zero page. */
+enum { BLOCK = 1 << 20, DEPTH_MAX = 200, ENTRIES = 4096 };
+static char zeroes[BLOCK];
+
+struct walk {
+    int top; /* the root of the file system: what lies too deep is moved there */
+    dev_t device;
+    bool keep_names;
+    struct lethe_erased *erased;
+    unsigned moved; /* how many were: for their new names */
+};
+
+static void failed(struct walk *w, int error)
+{
+    if (!w->erased->failed++)
+        w->erased->first_error = error;
+}
+
+/* hugetlbfs knows no write(2). */
+static int zero_mapped(int fd, off_t from, off_t to)
+{
+    void *map = mmap(NULL, (size_t)(to - from), PROT_READ | PROT_WRITE, MAP_SHARED, fd, from);
+    if (map == MAP_FAILED)
+        return -errno;
+    memset(map, 0, (size_t)(to - from));
+    munmap(map, (size_t)(to - from));
+    return 0;
+}
+
+static int zero_range(int fd, off_t from, off_t to)
+{
+    while (from < to) {
+        size_t n = to - from < BLOCK ? (size_t)(to - from) : BLOCK;
+        ssize_t w = pwrite(fd, zeroes, n, from);
+        if (w < 0 && errno == EINVAL)
+            return zero_mapped(fd, from, to);
+        if (w <= 0)
+            return w ? -errno : -EIO;
+        from += w;
+    }
+    return 0;
+}
+
+/* ramfs answers SEEK_DATA with the whole size: its resident pages are asked of mincore(2), a window
+ * at a time. */
+static int zero_resident(int fd, off_t size, off_t page, uint64_t *bytes)
+{
+    enum { WINDOW = 1 << 18 }; /* one hugetlb page of 1 GiB */
+    static unsigned char resident[WINDOW];
+    const off_t small = sysconf(_SC_PAGESIZE),
+                window = page > WINDOW * small ? page : WINDOW * small / page * page;
+    for (off_t at = 0; at < size; at += window) {
+        off_t end = at + window < size ? at + window : size;
+        void *map = mmap(NULL, (size_t)(end - at), PROT_READ, MAP_SHARED, fd, at);
+        if (map == MAP_FAILED)
+            return -errno;
+        int r = mincore(map, (size_t)(end - at), resident) ? -errno : 0;
+        munmap(map, (size_t)(end - at));
+        for (off_t p = at; !r && p < end; p += page)
+            if (resident[(p - at) / small] & 1) {
+                r = zero_range(fd, p, p + page);
+                *bytes += (uint64_t)page;
+            }
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+int lethe_ram_fs_zero(int fd, uint64_t *bytes)
+{
+    struct stat st;
+    struct statfs fs;
+    if (fstat(fd, &st) || fstatfs(fd, &fs))
+        return -errno;
+    const off_t page = fs.f_type == HUGETLBFS_MAGIC ? (off_t)fs.f_bsize : sysconf(_SC_PAGESIZE);
+    off_t size = (st.st_size + page - 1) / page * page;
+    off_t at = lseek(fd, 0, SEEK_DATA), hole = at < 0 ? at : lseek(fd, at, SEEK_HOLE);
+    if (at == 0 && hole == st.st_size && (off_t)st.st_blocks * 512 < size)
+        return zero_resident(fd, size, page, bytes);
+    while (at >= 0) {
+        hole = lseek(fd, at, SEEK_HOLE);
+        off_t end = hole < 0 || hole > size || hole == st.st_size ? size : hole;
+        int r = zero_range(fd, at, end);
+        if (r)
+            return r;
+        *bytes += (uint64_t)(end - at);
+        at = end < size ? lseek(fd, end, SEEK_DATA) : -1;
+    }
+    return 0;
+}
+
+/* The immutable and append-only flags forbid to write and to unlink. */
+static void clear_flags(int dir, const char *name)
+{
+    unsigned flags;
+    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (!ioctl(fd, FS_IOC_GETFLAGS, &flags) && flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)) {
+        flags &= ~(unsigned)(FS_IMMUTABLE_FL | FS_APPEND_FL);
+        ioctl(fd, FS_IOC_SETFLAGS, &flags);
+    }
+    close(fd);
+}
+
+static int open_for_writing(int dir, const char *name)
+{
+    const int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC;
+    int fd = openat(dir, name, flags);
+    if (fd < 0 && errno == EPERM) {
+        clear_flags(dir, name);
+        fd = openat(dir, name, flags);
+    }
+    return fd < 0 ? -errno : fd;
+}
+
+static void erase_file(struct walk *w, int dir, const char *name)
+{
+    int fd = open_for_writing(dir, name);
+    int r = fd < 0 ? fd : lethe_ram_fs_zero(fd, &w->erased->bytes);
+    if (r)
+        failed(w, r);
+    else
+        w->erased->files++;
+    if (fd >= 0) {
+        if (!w->keep_names && ftruncate(fd, 0))
+            failed(w, -errno);
+        close(fd);
+    }
+}
+
+static void erase_dir(struct walk *w, int dir, int depth);
+
+static void erase_subdir(struct walk *w, int dir, const char *name, int depth)
+{
+    struct stat st;
+    char moved[32];
+    snprintf(moved, sizeof moved, "lethe-%u", w->moved);
+    if (depth == DEPTH_MAX && !renameat(dir, name, w->top, moved)) {
+        w->moved++;
+        return;
+    }
+    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC);
+    if (fd < 0) {
+        failed(w, -errno);
+        return;
+    }
+    if (!fstat(fd, &st) && st.st_dev == w->device)
+        erase_dir(w, fd, depth + 1);
+    close(fd);
+}
+
+static void erase_entry(struct walk *w, int dir, const char *name, int depth)
+{
+    struct stat st;
+    if (!strcmp(name, ".") || !strcmp(name, "..") || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
+        return;
+    if (S_ISREG(st.st_mode))
+        erase_file(w, dir, name);
+    else if (S_ISDIR(st.st_mode))
+        erase_subdir(w, dir, name, depth);
+    if (w->keep_names)
+        return;
+    int flag = S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0;
+    if (unlinkat(dir, name, flag) && errno == EPERM) {
+        clear_flags(dir, name);
+        clear_flags(dir, ".");
+        unlinkat(dir, name, flag);
+    }
+}
+
+struct entry { /* linux_dirent64: Documentation of getdents64(2) */
+    uint64_t ino;
+    int64_t offset;
+    unsigned short length;
+    unsigned char type;
+    char name[];
+};
+
+static void erase_dir(struct walk *w, int dir, int depth)
+{
+    _Alignas(struct entry) char entries[ENTRIES];
+    long n;
+    while ((n = syscall(SYS_getdents64, dir, entries, sizeof entries)) > 0)
+        for (long at = 0; at < n;) {
+            const struct entry *e = (const void *)(entries + at);
+            erase_entry(w, dir, e->name, depth);
+            at += e->length;
+        }
+    if (n < 0)
+        failed(w, -errno);
+}
+
+/* A clone of the mount has no other mounts on it. Older kernels make do with the mount as it is. */
+static int open_clone(int mount)
+{
+    int clone =
+        (int)syscall(SYS_open_tree, mount, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    return clone >= 0 ? clone : -errno;
+}
+
+static int open_root(const char *path, uint64_t devno, struct stat *st)
+{
+    int mount = lethe_sys->open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+    if (mount < 0)
+        return mount;
+    if (fstat(mount, st) || st->st_dev != devno) {
+        close(mount);
+        return -ESTALE;
+    }
+    /* Both the superblock and the mount may be read-only; a remount by path changes both. */
+    lethe_sys->mount(NULL, path, NULL, MS_REMOUNT, NULL);
+    lethe_sys->mount(NULL, path, NULL, MS_REMOUNT | MS_BIND, NULL);
+    int clone = open_clone(mount);
+    int root = openat(clone >= 0 ? clone : mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r = root < 0 ? -errno : root;
+    if (clone >= 0)
+        close(clone);
+    close(mount);
+    return r;
+}
+
+int lethe_ram_fs_erase(const char *path, uint64_t devno, bool keep_names,
+                       struct lethe_erased *erased)
+{
+    struct stat st;
+    struct walk w = {.keep_names = keep_names, .erased = erased};
+    *erased = (struct lethe_erased){0};
+    w.top = open_root(path, devno, &st);
+    if (w.top < 0)
+        return w.top;
+    w.device = st.st_dev;
+    unsigned before;
+    do {
+        before = w.moved;
+        lseek(w.top, 0, SEEK_SET);
+        erase_dir(&w, w.top, 0);
+    } while (w.moved != before);
+    close(w.top);
+    return 0;
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/snapshot.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "lethe/devices.h"
+#include "lethe/log.h"
+#include "lethe/sys.h"
+#include "lethe/union.h"
+
+struct source {
+    int root;
+    bool live;
+    struct lethe_arena *arena;
+    struct lethe_snapshot *snapshot;
+};
+
+struct lethe_arena lethe_arena_map(void)
+{
+    for (size_t size = (size_t)1 << 30; size >= (size_t)1 << 20; size /= 4) {
+        void *base = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (base != MAP_FAILED)
+            return (struct lethe_arena){base, size, 0};
+    }
+    return (struct lethe_arena){0};
+}
+
+static void complain(void *context, const char *file, size_t line, struct lethe_span text,
+                     const char *why)
+{
+    (void)context;
+    char copy[81], shown[161];
+    snprintf(copy, sizeof copy, "%.*s", (int)(text.n < 80 ? text.n : 80), text.n ? text.at : "");
+    lethe_log(LETHE_LOG_ERROR, "%s, line %zu: %s: \"%s\"", file, line, why,
+              lethe_printable(shown, sizeof shown, copy));
+}
+
+const struct lethe_complaint lethe_complain_to_log = {.tell = complain};
+
+/* A whole file, read straight into what the arena has left: the allocation that keeps it must not
+ * zero it. */
+static int read_whole(const struct source *s, const char *path, struct lethe_span *text)
+{
+    char *at = s->arena->base + s->arena->used;
+    size_t room = s->arena->size - s->arena->used;
+    ssize_t n = lethe_read_file(s->root, path, at, room);
+    if (n < 0)
+        return n == -EFBIG ? -ENOMEM : (int)n;
+    *text = (struct lethe_span){at, (size_t)n};
+    size_t taken = ((size_t)n + 63) & ~(size_t)63;
+    if (taken > room)
+        return -ENOMEM;
+    s->arena->used += taken;
+    return 0;
+}
+
+static struct lethe_span read_small(void *context, const char *path)
+{
+    struct source *s = context;
+    struct lethe_span text = {NULL, 0};
+    return read_whole(s, path, &text) ? (struct lethe_span){NULL, 0} : text;
+}
+
+/* A one-line attribute of a block device, "" when it has none; NULL when the arena is full. */
+static const char *attribute(const struct source *s, const char *name, const char *what)
+{
+    char path[512], line[4096];
+    snprintf(path, sizeof path, "sys/class/block/%s/%s", name, what);
+    lethe_read_line(s->root, path, line, sizeof line);
+    return lethe_arena_text(s->arena, line, strlen(line));
+}
+
+static struct lethe_devno devno_of(dev_t device)
+{
+    return (struct lethe_devno){major(device), minor(device)};
+}
+
+/* Which file system hosts a loop's file: the kernel's own word for it (loop(4), lo_device). */
+static struct lethe_devno loop_host(const struct source *s, const char *name)
+{
+    char path[300];
+    struct loop_info64 info = {0};
+    struct lethe_devno none = {0, 0};
+    if (!s->live)
+        return none;
+    snprintf(path, sizeof path, "/dev/%.255s", name);
+    int fd = lethe_sys->open(path, O_RDONLY | O_NONBLOCK);
+    if (fd < 0)
+        return none;
+    int r = lethe_sys->ioctl(fd, LOOP_GET_STATUS64, &info);
+    lethe_sys->close(fd);
+    return r < 0 ? none : devno_of((dev_t)info.lo_device);
+}
+
+static int read_block(const struct source *s, const char *name, struct lethe_block *b)
+{
+    b->disk = LETHE_NONE;
+    const char *number = attribute(s, name, "dev");
+    b->name = lethe_arena_text(s->arena, name, strlen(name));
+    b->dm_name = attribute(s, name, "dm/name");
+    b->dm_uuid = attribute(s, name, "dm/uuid");
+    b->file = attribute(s, name, "loop/backing_file");
+    if (!number || !b->name || !b->dm_name || !b->dm_uuid || !b->file)
+        return -ENOMEM;
+    if (lethe_devno(lethe_span(number), &b->devno))
+        return -EINVAL;
+    b->kind = lethe_block_kind(b->name, b->dm_uuid);
+    if (b->kind == LETHE_BLOCK_LOOP && b->file[0])
+        b->file_devno = loop_host(s, b->name);
+    return 0;
+}
+
+static DIR *open_dir(const struct source *s, const char *path)
+{
+    int fd = lethe_open_below(s->root, path, O_RDONLY | O_DIRECTORY);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (fd >= 0 && !dir)
+        close(fd);
+    return dir;
+}
+
+static size_t count_entries(DIR *dir)
+{
+    size_t n = 0;
+    while (readdir(dir))
+        n++;
+    rewinddir(dir);
+    return n;
+}
+
+static int compare_blocks(const void *left, const void *right)
+{
+    const struct lethe_block *a = left, *b = right;
+    if (a->devno.major != b->devno.major)
+        return a->devno.major < b->devno.major ? -1 : 1;
+    return (a->devno.minor > b->devno.minor) - (a->devno.minor < b->devno.minor);
+}
+
+static int read_blocks(struct source *s)
+{
+    DIR *dir = open_dir(s, "sys/class/block");
+    if (!dir)
+        return 0;
+    size_t room = count_entries(dir);
+    struct lethe_snapshot *snapshot = s->snapshot;
+    snapshot->blocks = lethe_arena_alloc(s->arena, room, sizeof *snapshot->blocks);
+    int r = snapshot->blocks ? 0 : -ENOMEM;
+    for (struct dirent *entry; !r && snapshot->n_blocks < room && (entry = readdir(dir));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        r = read_block(s, entry->d_name, &snapshot->blocks[snapshot->n_blocks]);
+        snapshot->n_blocks += !r;
+        r = r == -EINVAL ? 0 : r;
+    }
+    closedir(dir);
+    if (snapshot->n_blocks)
+        qsort(snapshot->blocks, snapshot->n_blocks, sizeof *snapshot->blocks, compare_blocks);
+    return r;
+}
+
+static size_t find_name(const struct lethe_snapshot *snapshot, const char *name)
+{
+    for (size_t i = 0; i < snapshot->n_blocks; i++)
+        if (!strcmp(snapshot->blocks[i].name, name))
+            return i;
+    return LETHE_NONE;
+}
+
+static int read_slaves(const struct source *s, struct lethe_block *b)
+{
+    char path[300];
+    snprintf(path, sizeof path, "sys/class/block/%.255s/slaves", b->name);
+    DIR *dir = open_dir(s, path);
+    if (!dir)
+        return 0;
+    size_t room = count_entries(dir), n = 0;
+    size_t *slaves = lethe_arena_alloc(s->arena, room, sizeof *slaves);
+    for (struct dirent *entry; slaves && n < room && (entry = readdir(dir));) {
+        size_t slave = find_name(s->snapshot, entry->d_name);
+        if (slave != LETHE_NONE)
+            slaves[n++] = slave;
+    }
+    closedir(dir);
+    b->slaves = slaves;
+    b->n_slaves = n;
+    return slaves ? 0 : -ENOMEM;
+}
+
+/* A partition's directory lies inside its disk's, which its link in /sys/class/block shows. */
+static void read_disk(const struct source *s, struct lethe_block *b)
+{
+    char path[300], link[1024];
+    snprintf(path, sizeof path, "sys/class/block/%.255s/partition", b->name);
+    if (!lethe_read_line(s->root, path, link, sizeof link))
+        return;
+    snprintf(path, sizeof path, "sys/class/block/%.255s", b->name);
+    ssize_t n = readlinkat(s->root, path, link, sizeof link - 1);
+    if (n <= 0)
+        return;
+    link[n] = '\0';
+    char *last = strrchr(link, '/');
+    if (last)
+        *last = '\0';
+    char *disk = strrchr(link, '/');
+    if (last && disk)
+        b->disk = find_name(s->snapshot, disk + 1);
+}
+
+/* The number of the device that a name in /dev leads to. /dev/mapper and /dev/dm-N are known from
+ * sysfs, which a captured tree has too; stat(2) of a device node touches no device. */
+static struct lethe_devno resolve_device(void *context, const char *path)
+{
+    const struct source *s = context;
+    struct stat st;
+    const char *base = strrchr(path, '/');
+    for (size_t i = 0; base && !strncmp(path, "/dev/", 5) && i < s->snapshot->n_blocks; i++)
+        if (!strcmp(s->snapshot->blocks[i].name, base + 1) ||
+            !strcmp(s->snapshot->blocks[i].dm_name, base + 1))
+            return s->snapshot->blocks[i].devno;
+    if (s->live && !strncmp(path, "/dev/", 5) && !stat(path, &st) && S_ISBLK(st.st_mode))
+        return devno_of(st.st_rdev);
+    return (struct lethe_devno){0, 0};
+}
+
+/* A swap file's file system is that of the mount its path leads to. */
+static void tie_swap_files(struct lethe_snapshot *snapshot, const struct lethe_tree *tree)
+{
+    for (size_t i = 0; i < snapshot->n_swaps; i++)
+        if (snapshot->swaps[i].is_file)
+            snapshot->swaps[i].devno =
+                snapshot->mounts[lethe_tree_lookup(tree, snapshot->swaps[i].path)].devno;
+}
+
+int lethe_snapshot_take(struct lethe_snapshot *snapshot, int root, bool live,
+                        struct lethe_arena *arena, const struct lethe_complaint *complaint)
+{
+    struct source s = {root, live, arena, snapshot};
+    struct lethe_span text;
+    struct lethe_tree tree;
+    const struct lethe_reader sysfs = {read_small, &s};
+    *snapshot = (struct lethe_snapshot){0};
+    int r = read_whole(&s, "proc/self/mountinfo", &text);
+    if (!r)
+        r = lethe_mountinfo_parse(snapshot, text, arena, complaint);
+    if (!r && !read_whole(&s, "proc/swaps", &text))
+        r = lethe_swaps_parse(snapshot, text, arena, complaint);
+    if (!r)
+        r = read_blocks(&s);
+    for (size_t i = 0; !r && i < snapshot->n_blocks; i++) {
+        read_disk(&s, &snapshot->blocks[i]);
+        r = read_slaves(&s, &snapshot->blocks[i]);
+    }
+    if (r)
+        return r;
+    lethe_devices_tie(snapshot, resolve_device, &s);
+    r = lethe_tree_build(&tree, snapshot, arena);
+    if (!r)
+        tie_swap_files(snapshot, &tree);
+    if (r && r != -ENOENT)
+        return r;
+    return lethe_unions_find(snapshot, r ? NULL : &tree, arena, &sysfs);
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/stop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/dm-ioctl.h>
+#include <linux/loop.h>
+#include <linux/major.h>
+#include <linux/raid/md_u.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/sysmacros.h>
+
+#include "lethe/sys.h"
+
+/* Room for a target's text behind the header: the largest message sent is shorter. */
+struct dm_request {
+    struct dm_ioctl head;
+    char data[512];
+};
+
+/* The device is named by its number alone, so that no name has to be quoted or believed. */
+static struct dm_request dm_request(const struct lethe_block *block, unsigned flags)
+{
+    struct dm_request request = {.head = {
+                                     .version = {4, 0, 0},
+                                     .data_size = sizeof request,
+                                     .data_start = sizeof request.head,
+                                     .flags = flags,
+                                     .dev = makedev(block->devno.major, block->devno.minor),
+                                 }};
+    return request;
+}
+
+static int dm_send(unsigned long command, struct dm_request *request)
+{
+    int fd = lethe_sys->open("/dev/mapper/control", O_RDWR);
+    if (fd < 0)
+        return fd;
+    int r = lethe_sys->ioctl(fd, command, request);
+    lethe_sys->close(fd);
+    return r;
+}
+
+static int dm_remove(const struct lethe_block *block, unsigned flags)
+{
+    struct dm_request request = dm_request(block, flags);
+    return dm_send(DM_DEV_REMOVE, &request);
+}
+
+static int dm_suspend(const struct lethe_block *block, unsigned flags)
+{
+    struct dm_request request = dm_request(block, flags);
+    return dm_send(DM_DEV_SUSPEND, &request);
+}
+
+static int dm_message(const struct lethe_block *block, const char *text)
+{
+    struct dm_request request = dm_request(block, DM_SECURE_DATA_FLAG);
+    snprintf(request.data + sizeof(struct dm_target_msg),
+             sizeof request.data - sizeof(struct dm_target_msg), "%s", text);
+    return dm_send(DM_TARGET_MSG, &request);
+}
+
+static int dm_load_error(const struct lethe_block *block)
+{
+    char path[300], sectors[32];
+    uint64_t n;
+    struct dm_request request = dm_request(block, 0);
+    struct dm_target_spec target = {.target_type = "error"};
+    snprintf(path, sizeof path, "/sys/class/block/%.255s/size", block->name);
+    if (!lethe_read_line(AT_FDCWD, path, sectors, sizeof sectors) ||
+        lethe_number(lethe_span(sectors), UINT64_MAX, &n))
+        return -ENODATA;
+    target.length = n;
+    memcpy(request.data, &target, sizeof target);
+    request.head.target_count = 1;
+    return dm_send(DM_TABLE_LOAD, &request);
+}
+
+int lethe_stop_wipe_key(const struct lethe_block *block)
+{
+    int first = dm_suspend(block, DM_SUSPEND_FLAG | DM_SKIP_LOCKFS_FLAG | DM_NOFLUSH_FLAG);
+    int r = dm_message(block, "key wipe");
+    first = first ? first : r;
+    r = dm_load_error(block);
+    first = first ? first : r;
+    r = dm_suspend(block,
+                   DM_NOFLUSH_FLAG | DM_SKIP_LOCKFS_FLAG); /* without DM_SUSPEND_FLAG: resume */
+    first = first ? first : r;
+    dm_remove(block, DM_DEFERRED_REMOVE);
+    return first;
+}
+
+static int send_to_node(const struct lethe_block *block, unsigned long command)
+{
+    char path[300];
+    snprintf(path, sizeof path, "/dev/%.255s", block->name);
+    for (char *c = path; (c = strchr(c, '!'));)
+        *c = '/';
+    int fd = lethe_sys->open(path, O_RDONLY | O_NONBLOCK);
+    if (fd < 0)
+        return fd;
+    int r = lethe_sys->ioctl(fd, command, NULL);
+    lethe_sys->close(fd);
+    return r;
+}
+
+static int reset_zram(const struct lethe_block *block)
+{
+    char path[300];
+    snprintf(path, sizeof path, "/sys/class/block/%.255s/reset", block->name);
+    return lethe_sys->write_file(path, "1");
+}
+
+int lethe_stop_device(const struct lethe_block *block)
+{
+    switch (block->kind) {
+    case LETHE_BLOCK_LOOP:
+        return send_to_node(block, LOOP_CLR_FD);
+    case LETHE_BLOCK_CRYPT:
+    case LETHE_BLOCK_DM:
+        return dm_remove(block, 0);
+    case LETHE_BLOCK_MD:
+        return send_to_node(block, STOP_ARRAY);
+    case LETHE_BLOCK_ZRAM:
+        return reset_zram(block);
+    case LETHE_BLOCK_BRD:
+    case LETHE_BLOCK_PLAIN:
+        break;
+    }
+    return -EOPNOTSUPP;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/supervise.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lethe/log.h"
+#include "lethe/sys.h"
+
+enum { TICK_MS = 200, DEATH_MS = 100, WORKERS_MAX = LETHE_STUCK_MAX };
+
+struct lethe_progress *lethe_progress_new(void)
+{
+    struct lethe_progress *p = mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE,
+                                    MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+uint64_t lethe_key(char kind, uint64_t number)
+{
+    return (uint64_t)(unsigned char)kind << 56 | (number & ((UINT64_C(1) << 56) - 1));
+}
+
+static bool has(const uint64_t *set, unsigned n, uint64_t key)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (set[i] == key)
+            return true;
+    return false;
+}
+
+static void add(uint64_t *set, unsigned *n, uint64_t key)
+{
+    if (!has(set, *n, key) && *n < LETHE_STUCK_MAX)
+        set[(*n)++] = key;
+}
+
+bool lethe_is_stuck(const struct lethe_progress *p, uint64_t key)
+{
+    return has(p->stuck, p->n_stuck, key);
+}
+
+void lethe_finished_add(struct lethe_progress *p, uint64_t key)
+{
+    add(p->finished, &p->n_finished, key);
+}
+
+bool lethe_finished(const struct lethe_progress *p, uint64_t key)
+{
+    return has(p->finished, p->n_finished, key);
+}
+
+bool lethe_begin(struct lethe_progress *p, uint64_t key, int64_t ms, bool writes,
+                 const char *format, ...)
+{
+    va_list list;
+    if (lethe_is_stuck(p, key))
+        return false;
+    va_start(list, format);
+    vsnprintf(p->what, sizeof p->what, format, list);
+    va_end(list);
+    p->key = key;
+    p->allowed_ms = ms;
+    p->writes = writes;
+    p->deadline_ms = lethe_now_ms() + ms;
+    lethe_log(LETHE_LOG_VERBOSE, "%s", p->what);
+    return true;
+}
+
+void lethe_end(struct lethe_progress *p)
+{
+    p->deadline_ms = 0;
+}
+
+/* KiB that wait to be written to a disk; 0 when that can't be told. */
+static uint64_t dirty_kib(void)
+{
+    static const char *const names[] = {"\nDirty:", "\nWriteback:"};
+    char text[4096];
+    uint64_t sum = 0;
+    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/meminfo", text, sizeof text);
+    text[n > 0 ? n : 0] = '\0';
+    for (size_t i = 0; i < 2; i++) {
+        const char *at = strstr(text, names[i]);
+        sum += at ? strtoull(at + strlen(names[i]), NULL, 10) : 0;
+    }
+    return sum;
+}
+
+/* True when the work under way has had its time. A write-back that moves on gets its whole time
+ * again. */
+static bool is_over(struct lethe_progress *p, uint64_t *dirty)
+{
+    int64_t deadline = p->deadline_ms, now = lethe_now_ms();
+    if (!deadline || now < deadline)
+        return false;
+    uint64_t left = p->writes ? dirty_kib() : 0;
+    if (left && left < *dirty) {
+        *dirty = left;
+        p->deadline_ms = now + p->allowed_ms;
+        return false;
+    }
+    return true;
+}
+
+/* Waits for a child's end for at most `ms`, ticks, and reaps whoever ended. True when `worker` did;
+ * *status is then its. */
+static bool wait_for(pid_t worker, int64_t ms, int *status, const struct lethe_supervisor *s)
+{
+    struct timespec timeout = {ms / 1000, ms % 1000 * 1000000};
+    sigset_t set;
+    bool ended = false;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    if (s->tick)
+        s->tick(s->tick_context);
+    for (int turn = 0; turn < 2 && !ended; turn++) {
+        int one;
+        for (pid_t pid; (pid = waitpid(-1, &one, WNOHANG)) > 0;)
+            if (pid == worker) {
+                *status = one;
+                ended = true;
+            }
+        if (!ended && !turn)
+            sigtimedwait(&set, NULL, &timeout);
+    }
+    return ended;
+}
+
+static void give_up_on(struct lethe_progress *p, pid_t worker, const struct lethe_supervisor *s)
+{
+    int status;
+    lethe_log(LETHE_LOG_ERROR, "%s: not done after %lld ms, left behind", p->what,
+              (long long)p->allowed_ms);
+    lethe_sys->kill(worker, SIGKILL);
+    for (int64_t end = lethe_now_ms() + DEATH_MS; lethe_now_ms() < end;)
+        if (wait_for(worker, 10, &status, s))
+            break;
+}
+
+/* The worker's answer (0 to 127), -EINTR when it has to be started again, or -ETIMEDOUT. */
+static int watch(struct lethe_progress *p, pid_t worker, int64_t end_ms,
+                 const struct lethe_supervisor *s)
+{
+    uint64_t dirty = UINT64_MAX;
+    for (int status;;) {
+        int64_t now = lethe_now_ms(), deadline = p->deadline_ms, next = TICK_MS;
+        if (deadline && deadline - now < next)
+            next = deadline > now ? deadline - now : 1;
+        if (wait_for(worker, next, &status, s)) {
+            if (WIFEXITED(status))
+                return WEXITSTATUS(status);
+            lethe_log(LETHE_LOG_ERROR, "%s: the worker ended by signal %d", p->what,
+                      WTERMSIG(status));
+            break;
+        }
+        if (is_over(p, &dirty) || (now >= end_ms && !p->writes)) {
+            give_up_on(p, worker, s);
+            if (now >= end_ms)
+                return -ETIMEDOUT;
+            break;
+        }
+    }
+    add(p->stuck, &p->n_stuck, p->key);
+    p->deadline_ms = 0;
+    return -EINTR;
+}
+
+int lethe_supervise(struct lethe_progress *p, int (*work)(struct lethe_progress *, void *),
+                    void *context, const struct lethe_supervisor *s)
+{
+    int64_t end_ms = lethe_now_ms() + s->total_ms;
+    int r = -EINTR;
+    for (int i = 0; r == -EINTR && i < WORKERS_MAX; i++) {
+        p->deadline_ms = 0;
+        pid_t worker = fork();
+        if (worker < 0)
+            return -errno;
+        if (!worker)
+            _exit(work(p, context));
+        r = watch(p, worker, end_ms, s);
+    }
+    return r == -EINTR ? -ETIMEDOUT : r;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/swap.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static int result(long r)
+{
+    return r < 0 ? -errno : (int)r;
+}
+
+static int sys_open(const char *path, int flags)
+{
+    return result(open(path, flags | O_CLOEXEC | O_NOCTTY));
+}
+
+static int sys_close(int fd)
+{
+    return result(close(fd));
+}
+
+static int sys_mount(const char *source, const char *path, const char *fstype, unsigned long flags,
+                     const char *data)
+{
+    return result(mount(source, path, fstype, flags, data));
+}
+
+static int sys_umount(const char *path, int flags)
+{
+    return result(umount2(path, flags));
+}
+
+static int sys_swapoff(const char *path)
+{
+    return result(swapoff(path));
+}
+
+static int sys_ioctl(int fd, unsigned long request, void *argument)
+{
+    return result(ioctl(fd, (int)request, argument));
+}
+
+static int sys_syncfs(int fd)
+{
+    return result(syscall(SYS_syncfs, fd));
+}
+
+static int sys_write_file(const char *path, const char *text)
+{
+    int fd = sys_open(path, O_WRONLY);
+    if (fd < 0)
+        return fd;
+    int r = result(write(fd, text, strlen(text)));
+    sys_close(fd);
+    return r < 0 ? r : 0;
+}
+
+static int sys_kill(pid_t pid, int signal)
+{
+    return result(kill(pid, signal));
+}
+
+static int sys_reboot(int command, const char *argument)
+{
+    return result(syscall(SYS_reboot, 0xfee1dead, 0x28121969, command, argument));
+}
+
+static const struct lethe_sys real = {
+    .open = sys_open,
+    .close = sys_close,
+    .mount = sys_mount,
+    .umount = sys_umount,
+    .swapoff = sys_swapoff,
+    .ioctl = sys_ioctl,
+    .syncfs = sys_syncfs,
+    .write_file = sys_write_file,
+    .kill = sys_kill,
+    .reboot = sys_reboot,
+};
+
+const struct lethe_sys *lethe_sys = &real;
+
+int64_t lethe_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int lethe_open_below(int root, const char *path, int flags)
+{
+    struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC | O_NOCTTY),
+                           .resolve = RESOLVE_IN_ROOT};
+    int fd = result(syscall(SYS_openat2, root, path, &how, sizeof how));
+    if (fd != -ENOSYS)
+        return fd;
+    return result(openat(root, path + strspn(path, "/"), flags | O_CLOEXEC | O_NOCTTY));
+}
+
+ssize_t lethe_read_file(int root, const char *path, char *out, size_t size)
+{
+    size_t used = 0;
+    ssize_t r = 1;
+    int fd = lethe_open_below(root, path, O_RDONLY);
+    if (fd < 0)
+        return fd;
+    while (r > 0 && used < size) {
+        r = read(fd, out + used, size - used);
+        used += r > 0 ? (size_t)r : 0;
+    }
+    int error = r < 0 ? -errno : 0;
+    close(fd);
+    if (error)
+        return error;
+    return used < size ? (ssize_t)used : -EFBIG;
+}
+
+bool lethe_read_line(int root, const char *path, char *out, size_t size)
+{
+    ssize_t n = lethe_read_file(root, path, out, size);
+    out[n > 0 ? n : 0] = '\0';
+    out[strcspn(out, "\n")] = '\0';
+    return n >= 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/devices.h"
+
+#include <string.h>
+
+static bool numbered(const char *name, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return !strncmp(name, prefix, n) && name[n] >= '0' && name[n] <= '9';
+}
+
+enum lethe_block_kind lethe_block_kind(const char *name, const char *dm_uuid)
+{
+    if (numbered(name, "dm-"))
+        return strncmp(dm_uuid, "CRYPT-", 6) ? LETHE_BLOCK_DM : LETHE_BLOCK_CRYPT;
+    if (numbered(name, "loop") && !strchr(name + 4, 'p')) /* loop0p1 is a partition */
+        return LETHE_BLOCK_LOOP;
+    if (numbered(name, "md"))
+        return LETHE_BLOCK_MD;
+    if (numbered(name, "zram"))
+        return LETHE_BLOCK_ZRAM;
+    return numbered(name, "ram") ? LETHE_BLOCK_BRD : LETHE_BLOCK_PLAIN;
+}
+
+void lethe_devices_tie(struct lethe_snapshot *snapshot,
+                       struct lethe_devno (*resolve)(void *context, const char *path),
+                       void *context)
+{
+    const struct lethe_devno none = {0, 0};
+    for (size_t i = 0; i < snapshot->n_mounts; i++) {
+        struct lethe_mount *m = &snapshot->mounts[i];
+        struct lethe_devno devno = m->devno;
+        if (!devno.major && m->source[0] == '/' && !lethe_mount_is_ram(m))
+            devno = resolve(context, m->source);
+        m->device = lethe_devno_is(devno, none) ? LETHE_NONE : lethe_block_find(snapshot, devno);
+    }
+    for (size_t i = 0; i < snapshot->n_swaps; i++) {
+        struct lethe_devno devno = resolve(context, snapshot->swaps[i].path);
+        if (!snapshot->swaps[i].is_file && !lethe_devno_is(devno, none))
+            snapshot->swaps[i].device = lethe_block_find(snapshot, devno);
+    }
+}

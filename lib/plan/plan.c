@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/plan.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Nodes are numbered mounts first, then swaps, devices, and one erasure for each mount (most stay
+ * unused), so that a node's kind and index follow from its number. Edges are kept as a linked list
+ * for each node: "when this is done, that waits for one less".
+ */
+enum rank { RANK_ERASE, RANK_MOUNT, RANK_DEVICE };
+
+struct edge {
+    size_t after, next;
+};
+
+struct graph {
+    const struct lethe_snapshot *snapshot;
+    const struct lethe_tree *tree;
+    struct lethe_arena *arena;
+    size_t n_nodes;
+    struct edge *edges;
+    size_t n_edges, room;
+    size_t *first;       /* of each node's edges */
+    unsigned *waits_for; /* how many nodes must still come before it */
+    bool *used, *done, *lazy;
+    size_t *heap, n_heap;
+    bool full;
+};
+
+static size_t swap_node(const struct graph *g, size_t swap)
+{
+    return g->snapshot->n_mounts + swap;
+}
+
+static size_t device_node(const struct graph *g, size_t device)
+{
+    return g->snapshot->n_mounts + g->snapshot->n_swaps + device;
+}
+
+static size_t erase_node(const struct graph *g, size_t mount)
+{
+    return g->snapshot->n_mounts + g->snapshot->n_swaps + g->snapshot->n_blocks + mount;
+}
+
+static enum rank rank_of(const struct graph *g, size_t node)
+{
+    if (node >= erase_node(g, 0))
+        return RANK_ERASE;
+    return node >= device_node(g, 0) ? RANK_DEVICE : RANK_MOUNT;
+}
+
+static void add_edge(struct graph *g, size_t before, size_t after)
+{
+    if (before == after || !g->used[before] || !g->used[after])
+        return;
+    if (g->n_edges == g->room) {
+        size_t room = 2 * g->room + 64;
+        struct edge *edges = lethe_arena_alloc(g->arena, room, sizeof *edges);
+        if (!edges) {
+            g->full = true;
+            return;
+        }
+        if (g->n_edges)
+            memcpy(edges, g->edges, g->n_edges * sizeof *edges);
+        g->edges = edges;
+        g->room = room;
+    }
+    g->edges[g->n_edges] = (struct edge){after, g->first[before]};
+    g->first[before] = g->n_edges++;
+    g->waits_for[after]++;
+}
+
+/* Which of two free nodes goes first: the better rank, then the newest. A mount's age is its place
+ * in mountinfo. */
+static bool goes_first(const struct graph *g, size_t a, size_t b)
+{
+    enum rank ra = rank_of(g, a), rb = rank_of(g, b);
+    return ra != rb ? ra < rb : a > b;
+}
+
+static void heap_push(struct graph *g, size_t node)
+{
+    size_t at = g->n_heap++;
+    while (at && goes_first(g, node, g->heap[(at - 1) / 2])) {
+        g->heap[at] = g->heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    g->heap[at] = node;
+}
+
+static size_t heap_pop(struct graph *g)
+{
+    size_t top = g->heap[0], moved = g->heap[--g->n_heap], at = 0;
+    for (size_t child; (child = 2 * at + 1) < g->n_heap; at = child) {
+        if (child + 1 < g->n_heap && goes_first(g, g->heap[child + 1], g->heap[child]))
+            child++;
+        if (!goes_first(g, g->heap[child], moved))
+            break;
+        g->heap[at] = g->heap[child];
+    }
+    g->heap[at] = moved;
+    return top;
+}
+
+/* Mounts sorted by a number (their id, or their device) for look-ups. */
+struct key {
+    uint64_t key;
+    size_t mount;
+};
+
+static int compare_keys(const void *left, const void *right)
+{
+    const struct key *a = left, *b = right;
+    if (a->key != b->key)
+        return a->key < b->key ? -1 : 1;
+    return (a->mount > b->mount) - (a->mount < b->mount);
+}
+
+/* The first of the n sorted keys that is not below `key`. */
+static size_t find_key(const struct key *keys, size_t n, uint64_t key)
+{
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (keys[middle].key < key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static uint64_t devno_key(struct lethe_devno devno)
+{
+    return (uint64_t)devno.major << 32 | devno.minor;
+}
+
+/* The mount whose root a look-up of the mount's path would have to pass, but does not: what hides
+ * it. LETHE_NONE when it is in the open. */
+static size_t hidden_by(const struct graph *g, size_t mount)
+{
+    size_t found = lethe_tree_lookup(g->tree, g->snapshot->mounts[mount].path);
+    return found == mount ? LETHE_NONE : found;
+}
+
+/* How well a mount serves to reach the files of its file system: the whole of it and in the open is
+ * best. */
+static int reach(const struct graph *g, size_t mount)
+{
+    return 2 * (hidden_by(g, mount) == LETHE_NONE) + !strcmp(g->snapshot->mounts[mount].root, "/");
+}
+
+/* One erasure for each RAM-backed file system, by the mount that shows most of it. */
+static void choose_erasures(struct graph *g, const struct lethe_plan_options *options,
+                            const struct key *by_device)
+{
+    const struct lethe_snapshot *s = g->snapshot;
+    for (size_t i = 0, end; i < s->n_mounts; i = end) {
+        size_t best = by_device[i].mount;
+        bool own = false, ram = lethe_mount_is_ram(&s->mounts[best]);
+        for (end = i; end < s->n_mounts && by_device[end].key == by_device[i].key; end++) {
+            size_t m = by_device[end].mount;
+            own = own || (options->own_root && !strcmp(s->mounts[m].path, "/"));
+            if (ram && m != best && reach(g, m) > reach(g, best))
+                best = m;
+        }
+        if (ram && !own)
+            g->used[erase_node(g, best)] = true;
+    }
+}
+
+static void add_mount_edges(struct graph *g, const struct key *by_id, const struct key *by_device)
+{
+    const struct lethe_snapshot *s = g->snapshot;
+    for (size_t i = 0; i < s->n_mounts; i++) {
+        const struct lethe_mount *m = &s->mounts[i];
+        size_t parent = find_key(by_id, s->n_mounts, m->parent);
+        if (parent < s->n_mounts && by_id[parent].key == m->parent)
+            add_edge(g, i, by_id[parent].mount);
+        if (m->device != LETHE_NONE)
+            add_edge(g, i, device_node(g, m->device));
+        if (!g->used[erase_node(g, i)])
+            continue;
+        size_t cover = hidden_by(g, i);
+        if (cover != LETHE_NONE)
+            add_edge(g, cover, erase_node(g, i));
+        uint64_t key = devno_key(m->devno);
+        for (size_t j = find_key(by_device, s->n_mounts, key);
+             j < s->n_mounts && by_device[j].key == key; j++)
+            add_edge(g, erase_node(g, i), by_device[j].mount);
+    }
+}
+
+/* `node` lies in a file on that file system: it goes before its mounts and its erasure. */
+static void add_host_edges(struct graph *g, size_t node, struct lethe_devno host,
+                           const struct key *by_device)
+{
+    uint64_t key = devno_key(host);
+    if (!key)
+        return;
+    for (size_t j = find_key(by_device, g->snapshot->n_mounts, key);
+         j < g->snapshot->n_mounts && by_device[j].key == key; j++) {
+        add_edge(g, node, by_device[j].mount);
+        add_edge(g, node, erase_node(g, by_device[j].mount));
+    }
+}
+
+static void add_device_edges(struct graph *g, const struct key *by_device)
+{
+    const struct lethe_snapshot *s = g->snapshot;
+    for (size_t i = 0; i < s->n_blocks; i++) {
+        for (size_t j = 0; j < s->blocks[i].n_slaves; j++)
+            add_edge(g, device_node(g, i), device_node(g, s->blocks[i].slaves[j]));
+        if (s->blocks[i].disk != LETHE_NONE)
+            add_edge(g, device_node(g, i), device_node(g, s->blocks[i].disk));
+        if (s->blocks[i].kind == LETHE_BLOCK_LOOP)
+            add_host_edges(g, device_node(g, i), s->blocks[i].file_devno, by_device);
+    }
+    for (size_t i = 0; i < s->n_swaps; i++) {
+        if (s->swaps[i].device != LETHE_NONE)
+            add_edge(g, swap_node(g, i), device_node(g, s->swaps[i].device));
+        add_host_edges(g, swap_node(g, i), s->swaps[i].devno, by_device);
+    }
+    for (size_t i = 0; i < s->n_unions; i++)
+        for (size_t j = 0; j < s->unions[i].n_branches; j++)
+            if (s->unions[i].branches[j].mount != LETHE_NONE)
+                add_edge(g, s->unions[i].mount, s->unions[i].branches[j].mount);
+}
+
+static bool can_be_stopped(const struct lethe_block *block)
+{
+    switch (block->kind) {
+    case LETHE_BLOCK_LOOP:
+        return block->file[0];
+    case LETHE_BLOCK_CRYPT:
+    case LETHE_BLOCK_DM:
+    case LETHE_BLOCK_MD:
+        return true;
+    case LETHE_BLOCK_ZRAM:
+    case LETHE_BLOCK_BRD:
+    case LETHE_BLOCK_PLAIN:
+        break;
+    }
+    return false;
+}
+
+/* Plain devices are nodes too, so that what lies on two of them is ordered, but only what can be
+ * stopped becomes a step. */
+static bool is_step(const struct graph *g, size_t node)
+{
+    return rank_of(g, node) != RANK_DEVICE ||
+           can_be_stopped(&g->snapshot->blocks[node - device_node(g, 0)]);
+}
+
+static int allocate(struct graph *g)
+{
+    size_t n = g->n_nodes;
+    g->first = lethe_arena_alloc(g->arena, n, sizeof *g->first);
+    g->waits_for = lethe_arena_alloc(g->arena, n, sizeof *g->waits_for);
+    g->used = lethe_arena_alloc(g->arena, n, sizeof *g->used);
+    g->done = lethe_arena_alloc(g->arena, n, sizeof *g->done);
+    g->lazy = lethe_arena_alloc(g->arena, n, sizeof *g->lazy);
+    g->heap = lethe_arena_alloc(g->arena, n, sizeof *g->heap);
+    if (!g->first || !g->waits_for || !g->used || !g->done || !g->lazy || !g->heap)
+        return -ENOMEM;
+    memset(g->first, 0xff, n * sizeof *g->first);
+    return 0;
+}
+
+static int build(struct graph *g, const struct lethe_plan_options *options)
+{
+    const struct lethe_snapshot *s = g->snapshot;
+    struct key *by_id = lethe_arena_alloc(g->arena, s->n_mounts, sizeof *by_id);
+    struct key *by_device = lethe_arena_alloc(g->arena, s->n_mounts, sizeof *by_device);
+    if (!by_id || !by_device)
+        return -ENOMEM;
+    for (size_t i = 0; i < s->n_mounts; i++) {
+        by_id[i] = (struct key){s->mounts[i].id, i};
+        by_device[i] = (struct key){devno_key(s->mounts[i].devno), i};
+        g->used[i] = !lethe_mount_is_own(&s->mounts[i], options->own_root);
+    }
+    qsort(by_id, s->n_mounts, sizeof *by_id, compare_keys);
+    qsort(by_device, s->n_mounts, sizeof *by_device, compare_keys);
+    for (size_t node = s->n_mounts; node < erase_node(g, 0); node++)
+        g->used[node] = true;
+    choose_erasures(g, options, by_device);
+    add_mount_edges(g, by_id, by_device);
+    add_device_edges(g, by_device);
+    return g->full ? -ENOMEM : 0;
+}
+
+static const char *reason_of(const struct graph *g, size_t node)
+{
+    if (g->lazy[node])
+        return "part of a cycle: detached, and let go by the last that holds it";
+    switch (rank_of(g, node)) {
+    case RANK_ERASE:
+        return "its files are RAM: zeroed before anything frees their pages";
+    case RANK_DEVICE:
+        return "nothing holds it any more";
+    case RANK_MOUNT:
+        break;
+    }
+    return "all that depends on it is gone";
+}
+
+static struct lethe_step step_of(const struct graph *g, size_t node)
+{
+    struct lethe_step step = {.lazy = g->lazy[node], .reason = reason_of(g, node)};
+    if (node >= erase_node(g, 0)) {
+        step.kind = LETHE_STEP_ERASE;
+        step.index = node - erase_node(g, 0);
+    } else if (node >= device_node(g, 0)) {
+        step.kind = LETHE_STEP_STOP;
+        step.index = node - device_node(g, 0);
+    } else if (node >= swap_node(g, 0)) {
+        step.kind = LETHE_STEP_SWAPOFF;
+        step.index = node - swap_node(g, 0);
+    } else {
+        step.kind = LETHE_STEP_UNMOUNT;
+        step.index = node;
+    }
+    return step;
+}
+
+static void finish_node(struct graph *g, size_t node)
+{
+    g->done[node] = true;
+    for (size_t e = g->first[node]; e != LETHE_NONE; e = g->edges[e].next)
+        if (!--g->waits_for[g->edges[e].after] && !g->done[g->edges[e].after])
+            heap_push(g, g->edges[e].after);
+}
+
+/* What breaks a cycle: the newest node that still waits, mounts before all else. `hint` only ever
+ * falls, so that all cycles together cost one walk. */
+static size_t break_cycle(struct graph *g, size_t *hint)
+{
+    while (*hint && (g->done[*hint - 1] || !g->used[*hint - 1]))
+        --*hint;
+    return *hint ? *hint - 1 : LETHE_NONE;
+}
+
+int lethe_plan_make(struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
+                    const struct lethe_plan_options *options, struct lethe_arena *arena)
+{
+    struct lethe_tree tree;
+    struct graph g = {.snapshot = snapshot, .tree = &tree, .arena = arena};
+    g.n_nodes = 2 * snapshot->n_mounts + snapshot->n_swaps + snapshot->n_blocks;
+    *plan = (struct lethe_plan){.steps = lethe_arena_alloc(arena, g.n_nodes, sizeof *plan->steps)};
+    int r = lethe_tree_build(&tree, snapshot, arena);
+    if (r == -ENOENT) /* no root: nothing can be looked up, but all can still be ordered */
+        r = 0;
+    if (!plan->steps || r || (r = allocate(&g)) || (r = build(&g, options)))
+        return r ? r : -ENOMEM;
+
+    size_t n_left = 0, mount_hint = snapshot->n_mounts, any_hint = g.n_nodes;
+    for (size_t node = 0; node < g.n_nodes; node++) {
+        n_left += g.used[node];
+        if (g.used[node] && !g.waits_for[node])
+            heap_push(&g, node);
+    }
+    for (; n_left; n_left--) {
+        size_t node;
+        do
+            node = g.n_heap ? heap_pop(&g) : LETHE_NONE;
+        while (node != LETHE_NONE && g.done[node]);
+        if (node == LETHE_NONE) {
+            node = break_cycle(&g, &mount_hint);
+            if (node == LETHE_NONE)
+                node = break_cycle(&g, &any_hint);
+            g.lazy[node] = true;
+        }
+        if (is_step(&g, node))
+            plan->steps[plan->n_steps++] = step_of(&g, node);
+        finish_node(&g, node);
+    }
+    return 0;
+}

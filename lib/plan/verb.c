@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/verb.h"
+
+#include <string.h>
+
+static const char *const names[] = {"none", "poweroff", "reboot", "halt", "kexec", "exit"};
+
+enum lethe_verb lethe_verb_parse(const char *word)
+{
+    for (int v = LETHE_VERB_POWEROFF; v <= LETHE_VERB_EXIT; v++)
+        if (!strcmp(word, names[v]))
+            return (enum lethe_verb)v;
+    return LETHE_VERB_NONE;
+}
+
+const char *lethe_verb_name(enum lethe_verb verb)
+{
+    return names[verb];
+}
+
+static bool next_argument(struct lethe_span *rest, struct lethe_span *name,
+                          struct lethe_span *value)
+{
+    while (rest->at) {
+        struct lethe_span word = lethe_cut(rest, ' ');
+        while (word.n && (word.at[word.n - 1] == '\n' || word.at[word.n - 1] == '"'))
+            word.n--;
+        if (lethe_span_is(word, "--"))
+            return false;
+        if (!word.n)
+            continue;
+        *value = word;
+        *name = lethe_cut(value, '=');
+        return true;
+    }
+    return false;
+}
+
+bool lethe_cmdline_find(struct lethe_span text, const char *wanted, struct lethe_span *value)
+{
+    struct lethe_span name, given;
+    bool found = false;
+    while (next_argument(&text, &name, &given))
+        if (lethe_span_is(name, wanted)) {
+            *value = given;
+            found = true;
+        }
+    return found;
+}
+
+void lethe_cmdline_parse(struct lethe_cmdline *cmdline, struct lethe_span text)
+{
+    struct lethe_span name, value;
+    *cmdline = (struct lethe_cmdline){0};
+    while (next_argument(&text, &name, &value)) {
+        uint64_t seconds;
+        if (name.n < 6 || memcmp(name.at, "lethe.", 6))
+            continue;
+        if (lethe_span_is(name, "lethe.verbose") && !value.at) {
+            cmdline->verbose = true;
+        } else if (lethe_span_is(name, "lethe.pause") && !lethe_number(value, 3600, &seconds)) {
+            cmdline->pause_seconds = (unsigned)seconds;
+        } else if (!cmdline->bad[0]) {
+            size_t n = value.at ? name.n + 1 + value.n : name.n;
+            n = n < sizeof cmdline->bad ? n : sizeof cmdline->bad - 1;
+            memcpy(cmdline->bad, name.at, n);
+        }
+    }
+}
