@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -46,21 +47,26 @@ static int make_place(const struct lethe_snapshot *snapshot)
     return r ? r : lethe_sys->mount(NULL, LETHE_ARMED_DIR, NULL, MS_PRIVATE, NULL);
 }
 
-static bool is_anchored(const struct lethe_snapshot *snapshot, struct lethe_devno devno)
+static void name_anchor(char *path, size_t size, struct lethe_devno devno)
 {
-    for (size_t i = 0; i < snapshot->n_mounts; i++)
-        if (lethe_devno_is(snapshot->mounts[i].devno, devno) &&
-            lethe_path_below(snapshot->mounts[i].path, LETHE_ARMED_BRANCHES))
-            return true;
-    return false;
+    snprintf(path, size, LETHE_ARMED_BRANCHES "/%u:%u", devno.major, devno.minor);
+}
+
+/* By an earlier arm, or by an earlier branch of this one (upper and work directory share a file
+ * system). */
+static bool is_anchored(struct lethe_devno devno)
+{
+    char path[64];
+    struct stat st;
+    name_anchor(path, sizeof path, devno);
+    return !stat(path, &st) && st.st_dev == makedev(devno.major, devno.minor);
 }
 
 static int anchor(const struct lethe_mount *branch)
 {
     char path[64];
     mkdir(LETHE_ARMED_BRANCHES, 0700);
-    snprintf(path, sizeof path, LETHE_ARMED_BRANCHES "/%u:%u", branch->devno.major,
-             branch->devno.minor);
+    name_anchor(path, sizeof path, branch->devno);
     if (mkdir(path, 0700) && errno != EEXIST)
         return -errno;
     int r = lethe_sys->mount(branch->path, path, NULL, MS_BIND, NULL);
@@ -78,7 +84,7 @@ static int anchor_branches(const struct lethe_snapshot *snapshot)
             const struct lethe_mount *m =
                 b->mount == LETHE_NONE ? NULL : &snapshot->mounts[b->mount];
             if (!b->writable || !m || !lethe_mount_is_ram(m) || access(b->path, F_OK) ||
-                is_anchored(snapshot, m->devno))
+                is_anchored(m->devno))
                 continue;
             int r = anchor(m);
             if (r && r != -EBUSY)

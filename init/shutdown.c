@@ -99,7 +99,7 @@ static void set_up(struct end *end, int argc, char **argv)
 static int enter_own_root(struct lethe_progress *progress, void *context)
 {
     (void)context;
-    if (!lethe_begin(progress, lethe_key('r', 0), lethe_policy_clean.step_ms, false,
+    if (!lethe_begin(progress, lethe_key('r', 0), lethe_policy_clean.step_ms,
                      "move to a root of Lethe's own"))
         return ETIMEDOUT;
     int r = lethe_own_root_enter();
@@ -150,8 +150,8 @@ static int take_and_plan(struct end *end, struct lethe_snapshot *snapshot, struc
 static void detach_everything(const struct end *end, struct lethe_progress *progress, int why)
 {
     lethe_log(LETHE_LOG_ERROR, "no plan could be made: %s; detaching everything", strerror(-why));
-    if (end->own_root && lethe_begin(progress, lethe_key('x', 0), lethe_policy_clean.step_ms, false,
-                                     "detach /oldroot")) {
+    if (end->own_root &&
+        lethe_begin(progress, lethe_key('x', 0), lethe_policy_clean.step_ms, "detach /oldroot")) {
         lethe_sys->umount("/oldroot", MNT_DETACH);
         lethe_end(progress);
     }

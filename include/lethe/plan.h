@@ -4,7 +4,8 @@
  *
  * The steps are the nodes of a graph and its edges say what must come first:
  *   - a mount's children before it, by mount id, never by path prefix;
- *   - a union before the mounts that show its branches;
+ *   - a union before the mounts that show its branches, and before every device where a branch is
+ * shown by none;
  *   - a mount or a swap before the device that it is on, a holder before its slaves, a partition
  * before nothing;
  *   - a mount, a swap or a loop that lies in a file before the mounts of the file system that hosts

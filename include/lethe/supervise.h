@@ -42,8 +42,8 @@ struct lethe_progress *lethe_progress_new(void);
 /* The worker's side. lethe_begin() is false, and nothing is begun, when `key` is stuck. A key is
  * made of a kind and a number. */
 uint64_t lethe_key(char kind, uint64_t number);
-bool lethe_begin(struct lethe_progress *progress, uint64_t key, int64_t ms, bool writes,
-                 const char *format, ...) __attribute__((format(printf, 5, 6)));
+bool lethe_begin(struct lethe_progress *progress, uint64_t key, int64_t ms, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 void lethe_end(struct lethe_progress *progress);
 bool lethe_is_stuck(const struct lethe_progress *progress, uint64_t key);
 
@@ -52,7 +52,7 @@ void lethe_finished_add(struct lethe_progress *progress, uint64_t key);
 bool lethe_finished(const struct lethe_progress *progress, uint64_t key);
 
 struct lethe_supervisor {
-    int64_t total_ms;     /* all workers together; what writes data back may take longer */
+    int64_t total_ms;     /* all workers together */
     void (*tick)(void *); /* called at least each 200 ms, for the watchdog */
     void *tick_context;
 };

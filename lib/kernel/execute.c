@@ -40,7 +40,7 @@ static bool erase(const struct pass *p, const struct lethe_mount *m, const char 
     uint64_t key = lethe_key('e', devno_number(m->devno));
     bool keep_names = !strcmp(m->fstype, "devtmpfs");
     if (lethe_finished(p->progress, key) ||
-        !lethe_begin(p->progress, key, p->policy->erase_ms, false, "%s", text))
+        !lethe_begin(p->progress, key, p->policy->erase_ms, "%s", text))
         return false;
     int r = lethe_ram_fs_erase(m->path, devno_number(m->devno), keep_names, &erased);
     lethe_end(p->progress);
@@ -90,10 +90,10 @@ static bool unmount(const struct pass *p, const struct lethe_mount *m,
     uint64_t key = lethe_key('u', m->id), held = lethe_key('h', m->id);
     bool stored = lethe_mount_is_stored(m);
     int r;
-    if (lethe_begin(p->progress, key, stored ? p->policy->write_ms : p->policy->step_ms, stored,
-                    "%s", text))
+    if (lethe_begin(p->progress, key, stored ? p->policy->write_ms : p->policy->step_ms, "%s",
+                    text))
         r = unmount_now(p, m, step->lazy);
-    else if (lethe_begin(p->progress, held, p->policy->step_ms, false, "%s, detached", text))
+    else if (lethe_begin(p->progress, held, p->policy->step_ms, "%s, detached", text))
         r = detach_held(m->path);
     else
         return false;
@@ -110,7 +110,7 @@ static bool swap_off(const struct pass *p, const struct lethe_swap *swap, const 
     uint64_t key = lethe_key('s', swap->device != LETHE_NONE
                                       ? devno_number(p->snapshot->blocks[swap->device].devno)
                                       : devno_number(swap->devno));
-    if (!lethe_begin(p->progress, key, p->policy->write_ms, false, "%s", text))
+    if (!lethe_begin(p->progress, key, p->policy->write_ms, "%s", text))
         return false;
     int r = lethe_sys->swapoff(swap->path);
     lethe_end(p->progress);
@@ -123,7 +123,7 @@ static bool stop(const struct pass *p, const struct lethe_block *block, const ch
 {
     uint64_t key = lethe_key('d', devno_number(block->devno));
     if (lethe_finished(p->progress, key) ||
-        !lethe_begin(p->progress, key, p->policy->step_ms, false, "%s", text))
+        !lethe_begin(p->progress, key, p->policy->step_ms, "%s", text))
         return false;
     int r = lethe_stop_device(block);
     lethe_end(p->progress);
@@ -171,7 +171,7 @@ void lethe_execute_wipe_keys(const struct lethe_snapshot *snapshot,
         const struct lethe_block *b = &snapshot->blocks[i];
         uint64_t key = lethe_key('k', devno_number(b->devno));
         if (b->kind != LETHE_BLOCK_CRYPT || lethe_finished(progress, key) ||
-            !lethe_begin(progress, key, policy->step_ms, false, "wipe the key of %.64s", b->name))
+            !lethe_begin(progress, key, policy->step_ms, "wipe the key of %.64s", b->name))
             continue;
         int r = lethe_stop_wipe_key(b);
         lethe_end(progress);
@@ -183,7 +183,7 @@ void lethe_execute_wipe_keys(const struct lethe_snapshot *snapshot,
 
 void lethe_execute_sync(const struct lethe_policy *policy, struct lethe_progress *progress)
 {
-    if (!policy->sync || !lethe_begin(progress, lethe_key('y', 0), policy->write_ms, true, "sync"))
+    if (!policy->sync || !lethe_begin(progress, lethe_key('y', 0), policy->write_ms, "sync"))
         return;
     sync();
     lethe_end(progress);
@@ -191,7 +191,7 @@ void lethe_execute_sync(const struct lethe_policy *policy, struct lethe_progress
 
 void lethe_execute_drop_caches(const struct lethe_policy *policy, struct lethe_progress *progress)
 {
-    if (!lethe_begin(progress, lethe_key('c', 0), policy->write_ms, false, "drop caches"))
+    if (!lethe_begin(progress, lethe_key('c', 0), policy->write_ms, "drop caches"))
         return;
     lethe_sys->write_file("/proc/sys/vm/drop_caches", "3");
     lethe_end(progress);

@@ -9,6 +9,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "lethe/sys.h"
@@ -28,13 +29,21 @@ void lethe_mount_api(void)
     mount_if_missing("devtmpfs", "/dev", "/dev/null");
 }
 
+/* tmpfs knows noswap from Linux 6.4 on (Documentation/filesystems/tmpfs.rst); an older one would
+ * complain on the console. */
+static bool kernel_is_at_least(unsigned major, unsigned minor)
+{
+    struct utsname name;
+    unsigned have_major = 0, have_minor = 0;
+    uname(&name);
+    sscanf(name.release, "%u.%u", &have_major, &have_minor);
+    return have_major > major || (have_major == major && have_minor >= minor);
+}
+
 int lethe_own_tmpfs(const char *path)
 {
-    int r =
-        lethe_sys->mount("lethe", path, "tmpfs", MS_NOSUID | MS_NODEV, "size=2m,mode=700,noswap");
-    if (r == -EINVAL) /* noswap: Linux 6.4 */
-        r = lethe_sys->mount("lethe", path, "tmpfs", MS_NOSUID | MS_NODEV, "size=2m,mode=700");
-    return r;
+    const char *options = kernel_is_at_least(6, 4) ? "size=2m,mode=700,noswap" : "size=2m,mode=700";
+    return lethe_sys->mount("lethe", path, "tmpfs", MS_NOSUID | MS_NODEV, options);
 }
 
 static int copy_bytes(int to, int from)

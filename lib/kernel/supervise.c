@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lethe/log.h"
+#include "lethe/meminfo.h"
 #include "lethe/sys.h"
 
 enum { TICK_MS = 200, DEATH_MS = 100, WORKERS_MAX = LETHE_STUCK_MAX };
@@ -59,8 +60,7 @@ bool lethe_finished(const struct lethe_progress *p, uint64_t key)
     return has(p->finished, p->n_finished, key);
 }
 
-bool lethe_begin(struct lethe_progress *p, uint64_t key, int64_t ms, bool writes,
-                 const char *format, ...)
+bool lethe_begin(struct lethe_progress *p, uint64_t key, int64_t ms, const char *format, ...)
 {
     va_list list;
     if (lethe_is_stuck(p, key))
@@ -70,7 +70,6 @@ bool lethe_begin(struct lethe_progress *p, uint64_t key, int64_t ms, bool writes
     va_end(list);
     p->key = key;
     p->allowed_ms = ms;
-    p->writes = writes;
     p->deadline_ms = lethe_now_ms() + ms;
     lethe_log(LETHE_LOG_VERBOSE, "%s", p->what);
     return true;
@@ -81,35 +80,35 @@ void lethe_end(struct lethe_progress *p)
     p->deadline_ms = 0;
 }
 
-/* KiB that wait to be written to a disk; 0 when that can't be told. */
-static uint64_t dirty_kib(void)
+/* The headway of what takes long for a good reason: data waiting for a disk become fewer, or memory
+ * is freed. */
+struct headway {
+    uint64_t dirty_kib, free_kib;
+};
+
+static struct headway read_headway(void)
 {
-    static const char *const names[] = {"\nDirty:", "\nWriteback:"};
     char text[4096];
-    uint64_t sum = 0;
     ssize_t n = lethe_read_file(AT_FDCWD, "/proc/meminfo", text, sizeof text);
-    text[n > 0 ? n : 0] = '\0';
-    for (size_t i = 0; i < 2; i++) {
-        const char *at = strstr(text, names[i]);
-        sum += at ? strtoull(at + strlen(names[i]), NULL, 10) : 0;
-    }
-    return sum;
+    const struct lethe_span meminfo = {text, n > 0 ? (size_t)n : 0};
+    return (struct headway){lethe_meminfo(meminfo, "Dirty") + lethe_meminfo(meminfo, "Writeback"),
+                            lethe_meminfo(meminfo, "MemFree")};
 }
 
-/* True when the work under way has had its time. A write-back that moves on gets its whole time
- * again. */
-static bool is_over(struct lethe_progress *p, uint64_t *dirty)
+/* True when the work under way has had its time. What makes headway gets its whole time again. */
+static bool is_over(struct lethe_progress *p, struct headway *before)
 {
+    enum { KIB_MIN = 1024 };
     int64_t deadline = p->deadline_ms, now = lethe_now_ms();
     if (!deadline || now < deadline)
         return false;
-    uint64_t left = p->writes ? dirty_kib() : 0;
-    if (left && left < *dirty) {
-        *dirty = left;
+    struct headway after = read_headway();
+    bool moved = after.dirty_kib + KIB_MIN <= before->dirty_kib ||
+                 after.free_kib >= before->free_kib + KIB_MIN;
+    *before = after;
+    if (moved)
         p->deadline_ms = now + p->allowed_ms;
-        return false;
-    }
-    return true;
+    return !moved;
 }
 
 /* Waits for a child's end for at most `ms`, ticks, and reaps whoever ended. True when `worker` did;
@@ -151,9 +150,13 @@ static void give_up_on(struct lethe_progress *p, pid_t worker, const struct leth
 static int watch(struct lethe_progress *p, pid_t worker, int64_t end_ms,
                  const struct lethe_supervisor *s)
 {
-    uint64_t dirty = UINT64_MAX;
+    struct headway headway = read_headway();
+    uint64_t key = 0;
     for (int status;;) {
         int64_t now = lethe_now_ms(), deadline = p->deadline_ms, next = TICK_MS;
+        if (p->key != key)
+            headway = read_headway();
+        key = p->key;
         if (deadline && deadline - now < next)
             next = deadline > now ? deadline - now : 1;
         if (wait_for(worker, next, &status, s)) {
@@ -163,7 +166,7 @@ static int watch(struct lethe_progress *p, pid_t worker, int64_t end_ms,
                       WTERMSIG(status));
             break;
         }
-        if (is_over(p, &dirty) || (now >= end_ms && !p->writes)) {
+        if (is_over(p, &headway) || now >= end_ms) {
             give_up_on(p, worker, s);
             if (now >= end_ms)
                 return -ETIMEDOUT;

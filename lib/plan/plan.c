@@ -225,10 +225,30 @@ static void add_device_edges(struct graph *g, const struct key *by_device)
             add_edge(g, swap_node(g, i), device_node(g, s->swaps[i].device));
         add_host_edges(g, swap_node(g, i), s->swaps[i].devno, by_device);
     }
-    for (size_t i = 0; i < s->n_unions; i++)
-        for (size_t j = 0; j < s->unions[i].n_branches; j++)
-            if (s->unions[i].branches[j].mount != LETHE_NONE)
-                add_edge(g, s->unions[i].mount, s->unions[i].branches[j].mount);
+}
+
+/* A branch whose path leads nowhere, or to Lethe itself, is pinned by the union alone: no mount
+ * shows what it lies on, so every device may be it. */
+static bool is_known(const struct graph *g, const struct lethe_union *u,
+                     const struct lethe_branch *branch)
+{
+    return branch->mount != LETHE_NONE && branch->mount != u->mount && g->used[branch->mount];
+}
+
+static void add_union_edges(struct graph *g)
+{
+    const struct lethe_snapshot *s = g->snapshot;
+    for (size_t i = 0; i < s->n_unions; i++) {
+        const struct lethe_union *u = &s->unions[i];
+        bool known = true;
+        for (size_t j = 0; j < u->n_branches; j++) {
+            if (u->branches[j].mount != LETHE_NONE)
+                add_edge(g, u->mount, u->branches[j].mount);
+            known = known && is_known(g, u, &u->branches[j]);
+        }
+        for (size_t j = 0; !known && j < s->n_blocks; j++)
+            add_edge(g, u->mount, device_node(g, j));
+    }
 }
 
 static bool can_be_stopped(const struct lethe_block *block)
@@ -290,6 +310,7 @@ static int build(struct graph *g, const struct lethe_plan_options *options)
     choose_erasures(g, options, by_device);
     add_mount_edges(g, by_id, by_device);
     add_device_edges(g, by_device);
+    add_union_edges(g);
     return g->full ? -ENOMEM : 0;
 }
 

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/meminfo.h"
+
+#include "lethe/mountinfo.h"
+
+uint64_t lethe_meminfo(struct lethe_span text, const char *name)
+{
+    struct lethe_span line;
+    uint64_t kib;
+    while (lethe_next_line(&text, &line)) {
+        if (!lethe_span_is(lethe_cut(&line, ':'), name))
+            continue;
+        while (line.n && *line.at == ' ') {
+            line.at++;
+            line.n--;
+        }
+        return lethe_number(lethe_cut(&line, ' '), UINT64_MAX, &kib) ? 0 : kib;
+    }
+    return 0;
+}
