@@ -114,6 +114,10 @@ struct lethe_tree {
 int lethe_tree_build(struct lethe_tree *tree, const struct lethe_snapshot *snapshot,
                      struct lethe_arena *arena);
 
+/* The newest mount on the mount whose id is `parent` at the first n bytes of `path`, or LETHE_NONE.
+ */
+size_t lethe_tree_child(const struct lethe_tree *tree, unsigned parent, const char *path, size_t n);
+
 /* The mount that a look-up of `path` ends in, as path_lookup would find it (symbolic links left
  * aside): where several mounts are stacked, the one on top. LETHE_NONE only where no mount is at
  * "/". */

@@ -12,10 +12,10 @@
  * the file;
  *   - RAM-backed file systems are erased before the last mount that shows them goes, and after the
  * loops that write to their files are detached;
- *   - what covers a RAM-backed file system, so that no path leads to it, before its erasure.
+ *   - what covers a mount, so that no path leads to it, before the mount and its erasure.
  * Among what is free to go, erasures come first (they can't hang), then mounts and swaps, then
- * devices; the newest first. Where a cycle leaves nothing free, the newest mount goes lazily and is
- * marked so. The same snapshot gives the same plan every time.
+ * devices; the newest first. Where a cycle leaves nothing free, an erasure or else the newest mount
+ * in it goes before its turn and is marked lazy. The same snapshot gives the same plan every time.
  */
 #ifndef LETHE_PLAN_H
 #define LETHE_PLAN_H
@@ -32,7 +32,7 @@ enum lethe_step_kind {
 struct lethe_step {
     enum lethe_step_kind kind;
     size_t index;
-    bool lazy;          /* part of a cycle, or hidden: to be detached, not unmounted */
+    bool lazy;          /* breaks a cycle: a mount is to be detached, not unmounted */
     const char *reason; /* static text */
 };
 

@@ -45,24 +45,27 @@ static bool file_system_is_ram(const struct lethe_snapshot *snapshot, struct let
     return false;
 }
 
-/* Holders and slaves form no cycle in a kernel, but a captured tree may be forged: `depth` bounds
+/* Holders and slaves form no cycle in a kernel, but a captured tree may be forged: `left` bounds
  * the walk. */
-static bool is_ram(const struct lethe_snapshot *snapshot, size_t block, unsigned depth)
+static bool is_ram(const struct lethe_snapshot *snapshot, size_t block, unsigned *left)
 {
     const struct lethe_block *b = &snapshot->blocks[block];
     if (b->kind == LETHE_BLOCK_ZRAM || b->kind == LETHE_BLOCK_BRD)
         return true;
     if (b->kind == LETHE_BLOCK_LOOP)
         return file_system_is_ram(snapshot, b->file_devno);
-    for (size_t i = 0; depth && i < b->n_slaves; i++)
-        if (is_ram(snapshot, b->slaves[i], depth - 1))
+    for (size_t i = 0; *left && i < b->n_slaves; i++) {
+        --*left;
+        if (is_ram(snapshot, b->slaves[i], left))
             return true;
+    }
     return false;
 }
 
 bool lethe_block_is_ram(const struct lethe_snapshot *snapshot, size_t block)
 {
-    return is_ram(snapshot, block, 16);
+    unsigned left = 256;
+    return is_ram(snapshot, block, &left);
 }
 
 struct sort_key {
@@ -92,9 +95,8 @@ static int compare_entry(const struct lethe_tree *tree, size_t i, unsigned paren
     return r ? r : m->path[n] != '\0';
 }
 
-/* The newest child of `parent` mounted at the first n bytes of `path`: the last of its equals. */
-static size_t find_child(const struct lethe_tree *tree, unsigned parent, const char *path, size_t n)
-{
+size_t lethe_tree_child(const struct lethe_tree *tree, unsigned parent, const char *path, size_t n)
+{ /* the last of its equals */
     size_t low = 0, high = tree->snapshot->n_mounts;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -112,7 +114,7 @@ static size_t find_child(const struct lethe_tree *tree, unsigned parent, const c
 static size_t climb(const struct lethe_tree *tree, size_t mount, const char *path, size_t n)
 {
     for (size_t i = 0; i < tree->snapshot->n_mounts; i++) {
-        size_t child = find_child(tree, tree->snapshot->mounts[mount].id, path, n);
+        size_t child = lethe_tree_child(tree, tree->snapshot->mounts[mount].id, path, n);
         if (child == LETHE_NONE || child == mount)
             break;
         mount = child;

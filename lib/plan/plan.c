@@ -7,14 +7,16 @@
 #include <string.h>
 
 /*
- * Nodes are numbered mounts first, then swaps, devices, and one erasure for each mount (most stay
- * unused), so that a node's kind and index follow from its number. Edges are kept as a linked list
- * for each node: "when this is done, that waits for one less".
+ * Nodes are numbered mounts first, then swaps, devices, one erasure for each mount (most stay
+ * unused) and one way to each mount, so that a node's kind and index follow from its number. A way
+ * is no step: it is done when nothing turns a look-up of the mount's path aside any more. Edges are
+ * kept as two linked lists for each node: "when this is done, that waits for one less", and what
+ * it waits for itself.
  */
-enum rank { RANK_ERASE, RANK_MOUNT, RANK_DEVICE };
+enum rank { RANK_WAY, RANK_ERASE, RANK_MOUNT, RANK_DEVICE };
 
 struct edge {
-    size_t after, next;
+    size_t before, after, next_out, next_in;
 };
 
 struct graph {
@@ -24,10 +26,11 @@ struct graph {
     size_t n_nodes;
     struct edge *edges;
     size_t n_edges, room;
-    size_t *first;       /* of each node's edges */
-    unsigned *waits_for; /* how many nodes must still come before it */
+    size_t *first_out, *first_in; /* of each node's edges; those in from done nodes are dropped */
+    unsigned *waits_for;          /* how many nodes must still come before it */
     bool *used, *done, *lazy;
     size_t *heap, n_heap;
+    size_t *seen, n_walks; /* the last walk for a cycle that came by each node */
     bool full;
 };
 
@@ -46,8 +49,15 @@ static size_t erase_node(const struct graph *g, size_t mount)
     return g->snapshot->n_mounts + g->snapshot->n_swaps + g->snapshot->n_blocks + mount;
 }
 
+static size_t way_node(const struct graph *g, size_t mount)
+{
+    return erase_node(g, g->snapshot->n_mounts) + mount;
+}
+
 static enum rank rank_of(const struct graph *g, size_t node)
 {
+    if (node >= way_node(g, 0))
+        return RANK_WAY;
     if (node >= erase_node(g, 0))
         return RANK_ERASE;
     return node >= device_node(g, 0) ? RANK_DEVICE : RANK_MOUNT;
@@ -69,8 +79,9 @@ static void add_edge(struct graph *g, size_t before, size_t after)
         g->edges = edges;
         g->room = room;
     }
-    g->edges[g->n_edges] = (struct edge){after, g->first[before]};
-    g->first[before] = g->n_edges++;
+    g->edges[g->n_edges] = (struct edge){before, after, g->first_out[before], g->first_in[after]};
+    g->first_in[after] = g->n_edges;
+    g->first_out[before] = g->n_edges++;
     g->waits_for[after]++;
 }
 
@@ -139,19 +150,12 @@ static uint64_t devno_key(struct lethe_devno devno)
     return (uint64_t)devno.major << 32 | devno.minor;
 }
 
-/* The mount whose root a look-up of the mount's path would have to pass, but does not: what hides
- * it. LETHE_NONE when it is in the open. */
-static size_t hidden_by(const struct graph *g, size_t mount)
-{
-    size_t found = lethe_tree_lookup(g->tree, g->snapshot->mounts[mount].path);
-    return found == mount ? LETHE_NONE : found;
-}
-
 /* How well a mount serves to reach the files of its file system: the whole of it and in the open is
  * best. */
 static int reach(const struct graph *g, size_t mount)
 {
-    return 2 * (hidden_by(g, mount) == LETHE_NONE) + !strcmp(g->snapshot->mounts[mount].root, "/");
+    const struct lethe_mount *m = &g->snapshot->mounts[mount];
+    return 2 * (lethe_tree_lookup(g->tree, m->path) == mount) + !strcmp(m->root, "/");
 }
 
 /* One erasure for each RAM-backed file system, by the mount that shows most of it. */
@@ -160,17 +164,52 @@ static void choose_erasures(struct graph *g, const struct lethe_plan_options *op
 {
     const struct lethe_snapshot *s = g->snapshot;
     for (size_t i = 0, end; i < s->n_mounts; i = end) {
-        size_t best = by_device[i].mount;
-        bool own = false, ram = lethe_mount_is_ram(&s->mounts[best]);
+        size_t best = LETHE_NONE;
+        bool own = false;
         for (end = i; end < s->n_mounts && by_device[end].key == by_device[i].key; end++) {
             size_t m = by_device[end].mount;
             own = own || (options->own_root && !strcmp(s->mounts[m].path, "/"));
-            if (ram && m != best && reach(g, m) > reach(g, best))
+            if (lethe_mount_is_ram(&s->mounts[m]) &&
+                (best == LETHE_NONE || reach(g, m) > reach(g, best)))
                 best = m;
         }
-        if (ram && !own)
+        if (best != LETHE_NONE && !own)
             g->used[erase_node(g, best)] = true;
     }
+}
+
+/* The way to a mount is the way to its parent and no mount on the parent that stands before it on
+ * the path. */
+static void add_way_edges(struct graph *g, size_t mount, size_t parent)
+{
+    const struct lethe_mount *m = &g->snapshot->mounts[mount];
+    add_edge(g, way_node(g, mount), mount);
+    add_edge(g, way_node(g, mount), erase_node(g, mount));
+    if (parent == LETHE_NONE || parent == mount)
+        return;
+    add_edge(g, way_node(g, parent), way_node(g, mount));
+    for (size_t n = 1; m->path[n - 1]; n++) {
+        while (n > 1 && m->path[n] && m->path[n] != '/')
+            n++;
+        size_t cover = lethe_tree_child(g->tree, m->parent, m->path, n);
+        if (cover != LETHE_NONE && cover != mount)
+            add_edge(g, cover, way_node(g, mount));
+        if (!m->path[n])
+            break;
+    }
+}
+
+static void add_erase_edges(struct graph *g, size_t mount, const struct key *by_device)
+{
+    const struct lethe_snapshot *s = g->snapshot;
+    const struct lethe_mount *m = &s->mounts[mount];
+    size_t on_top = lethe_tree_child(g->tree, m->id, m->path, strlen(m->path));
+    uint64_t key = devno_key(m->devno);
+    if (on_top != LETHE_NONE)
+        add_edge(g, on_top, erase_node(g, mount));
+    for (size_t j = find_key(by_device, s->n_mounts, key);
+         j < s->n_mounts && by_device[j].key == key; j++)
+        add_edge(g, erase_node(g, mount), by_device[j].mount);
 }
 
 static void add_mount_edges(struct graph *g, const struct key *by_id, const struct key *by_device)
@@ -178,20 +217,15 @@ static void add_mount_edges(struct graph *g, const struct key *by_id, const stru
     const struct lethe_snapshot *s = g->snapshot;
     for (size_t i = 0; i < s->n_mounts; i++) {
         const struct lethe_mount *m = &s->mounts[i];
-        size_t parent = find_key(by_id, s->n_mounts, m->parent);
-        if (parent < s->n_mounts && by_id[parent].key == m->parent)
-            add_edge(g, i, by_id[parent].mount);
+        size_t at = find_key(by_id, s->n_mounts, m->parent);
+        bool known = at < s->n_mounts && by_id[at].key == m->parent;
+        if (known)
+            add_edge(g, i, by_id[at].mount);
+        add_way_edges(g, i, known ? by_id[at].mount : LETHE_NONE);
         if (m->device != LETHE_NONE)
             add_edge(g, i, device_node(g, m->device));
-        if (!g->used[erase_node(g, i)])
-            continue;
-        size_t cover = hidden_by(g, i);
-        if (cover != LETHE_NONE)
-            add_edge(g, cover, erase_node(g, i));
-        uint64_t key = devno_key(m->devno);
-        for (size_t j = find_key(by_device, s->n_mounts, key);
-             j < s->n_mounts && by_device[j].key == key; j++)
-            add_edge(g, erase_node(g, i), by_device[j].mount);
+        if (g->used[erase_node(g, i)])
+            add_erase_edges(g, i, by_device);
     }
 }
 
@@ -272,22 +306,27 @@ static bool can_be_stopped(const struct lethe_block *block)
  * stopped becomes a step. */
 static bool is_step(const struct graph *g, size_t node)
 {
-    return rank_of(g, node) != RANK_DEVICE ||
-           can_be_stopped(&g->snapshot->blocks[node - device_node(g, 0)]);
+    enum rank rank = rank_of(g, node);
+    return rank == RANK_DEVICE ? can_be_stopped(&g->snapshot->blocks[node - device_node(g, 0)])
+                               : rank != RANK_WAY;
 }
 
 static int allocate(struct graph *g)
 {
     size_t n = g->n_nodes;
-    g->first = lethe_arena_alloc(g->arena, n, sizeof *g->first);
+    g->first_out = lethe_arena_alloc(g->arena, n, sizeof *g->first_out);
+    g->first_in = lethe_arena_alloc(g->arena, n, sizeof *g->first_in);
+    g->seen = lethe_arena_alloc(g->arena, n, sizeof *g->seen);
     g->waits_for = lethe_arena_alloc(g->arena, n, sizeof *g->waits_for);
     g->used = lethe_arena_alloc(g->arena, n, sizeof *g->used);
     g->done = lethe_arena_alloc(g->arena, n, sizeof *g->done);
     g->lazy = lethe_arena_alloc(g->arena, n, sizeof *g->lazy);
     g->heap = lethe_arena_alloc(g->arena, n, sizeof *g->heap);
-    if (!g->first || !g->waits_for || !g->used || !g->done || !g->lazy || !g->heap)
+    if (!g->first_out || !g->first_in || !g->seen || !g->waits_for || !g->used || !g->done ||
+        !g->lazy || !g->heap)
         return -ENOMEM;
-    memset(g->first, 0xff, n * sizeof *g->first);
+    memset(g->first_out, 0xff, n * sizeof *g->first_out); /* LETHE_NONE */
+    memset(g->first_in, 0xff, n * sizeof *g->first_in);
     return 0;
 }
 
@@ -302,6 +341,7 @@ static int build(struct graph *g, const struct lethe_plan_options *options)
         by_id[i] = (struct key){s->mounts[i].id, i};
         by_device[i] = (struct key){devno_key(s->mounts[i].devno), i};
         g->used[i] = !lethe_mount_is_own(&s->mounts[i], options->own_root);
+        g->used[way_node(g, i)] = true;
     }
     qsort(by_id, s->n_mounts, sizeof *by_id, compare_keys);
     qsort(by_device, s->n_mounts, sizeof *by_device, compare_keys);
@@ -316,14 +356,18 @@ static int build(struct graph *g, const struct lethe_plan_options *options)
 
 static const char *reason_of(const struct graph *g, size_t node)
 {
+    enum rank rank = rank_of(g, node);
     if (g->lazy[node])
-        return "part of a cycle: detached, and let go by the last that holds it";
-    switch (rank_of(g, node)) {
+        return rank == RANK_ERASE
+                   ? "part of a cycle: its files are RAM, zeroed while they are in use"
+                   : "part of a cycle: detached, and let go by the last that holds it";
+    switch (rank) {
     case RANK_ERASE:
         return "its files are RAM: zeroed before anything frees their pages";
     case RANK_DEVICE:
         return "nothing holds it any more";
     case RANK_MOUNT:
+    case RANK_WAY:
         break;
     }
     return "all that depends on it is gone";
@@ -351,18 +395,54 @@ static struct lethe_step step_of(const struct graph *g, size_t node)
 static void finish_node(struct graph *g, size_t node)
 {
     g->done[node] = true;
-    for (size_t e = g->first[node]; e != LETHE_NONE; e = g->edges[e].next)
+    for (size_t e = g->first_out[node]; e != LETHE_NONE; e = g->edges[e].next_out)
         if (!--g->waits_for[g->edges[e].after] && !g->done[g->edges[e].after])
             heap_push(g, g->edges[e].after);
 }
 
-/* What breaks a cycle: the newest node that still waits, mounts before all else. `hint` only ever
- * falls, so that all cycles together cost one walk. */
+/* A node that `node` still waits for. All of its edges in are walked over once, whatever the number
+ * of cycles. */
+static size_t find_blocker(struct graph *g, size_t node)
+{
+    size_t *e = &g->first_in[node];
+    while (g->done[g->edges[*e].before])
+        *e = g->edges[*e].next_in;
+    return g->edges[*e].before;
+}
+
+/* Which of two nodes is better to be done before its turn: an erasure, which then happens at all;
+ * else a mount, which can be detached; ways never but among themselves. The newest of equals. */
+static bool breaks_better(const struct graph *g, size_t a, size_t b)
+{
+    static const int order[] = {
+        [RANK_ERASE] = 0, [RANK_MOUNT] = 1, [RANK_DEVICE] = 2, [RANK_WAY] = 3};
+    int oa = order[rank_of(g, a)], ob = order[rank_of(g, b)];
+    return oa != ob ? oa < ob : a > b;
+}
+
+/* The erasure that must happen before the mount is detached, else the mount itself. */
+static size_t erase_first(const struct graph *g, size_t node)
+{
+    for (size_t e = g->first_in[node]; e != LETHE_NONE; e = g->edges[e].next_in)
+        if (rank_of(g, g->edges[e].before) == RANK_ERASE && !g->done[g->edges[e].before])
+            return g->edges[e].before;
+    return node;
+}
+
+/* When nothing is free: follows from a node that waits what it waits for until that goes in a
+ * circle, and picks the node in the circle that breaks it. `hint` only ever falls. */
 static size_t break_cycle(struct graph *g, size_t *hint)
 {
-    while (*hint && (g->done[*hint - 1] || !g->used[*hint - 1]))
+    while (g->done[*hint - 1] || !g->used[*hint - 1])
         --*hint;
-    return *hint ? *hint - 1 : LETHE_NONE;
+    size_t node = *hint - 1;
+    for (g->n_walks++; g->seen[node] != g->n_walks; node = find_blocker(g, node))
+        g->seen[node] = g->n_walks;
+    size_t best = node;
+    for (size_t n = find_blocker(g, node); n != node; n = find_blocker(g, n))
+        if (breaks_better(g, n, best))
+            best = n;
+    return rank_of(g, best) == RANK_MOUNT ? erase_first(g, best) : best;
 }
 
 int lethe_plan_make(struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
@@ -370,7 +450,7 @@ int lethe_plan_make(struct lethe_plan *plan, const struct lethe_snapshot *snapsh
 {
     struct lethe_tree tree;
     struct graph g = {.snapshot = snapshot, .tree = &tree, .arena = arena};
-    g.n_nodes = 2 * snapshot->n_mounts + snapshot->n_swaps + snapshot->n_blocks;
+    g.n_nodes = 3 * snapshot->n_mounts + snapshot->n_swaps + snapshot->n_blocks;
     *plan = (struct lethe_plan){.steps = lethe_arena_alloc(arena, g.n_nodes, sizeof *plan->steps)};
     int r = lethe_tree_build(&tree, snapshot, arena);
     if (r == -ENOENT) /* no root: nothing can be looked up, but all can still be ordered */
@@ -378,7 +458,7 @@ int lethe_plan_make(struct lethe_plan *plan, const struct lethe_snapshot *snapsh
     if (!plan->steps || r || (r = allocate(&g)) || (r = build(&g, options)))
         return r ? r : -ENOMEM;
 
-    size_t n_left = 0, mount_hint = snapshot->n_mounts, any_hint = g.n_nodes;
+    size_t n_left = 0, hint = g.n_nodes;
     for (size_t node = 0; node < g.n_nodes; node++) {
         n_left += g.used[node];
         if (g.used[node] && !g.waits_for[node])
@@ -390,9 +470,7 @@ int lethe_plan_make(struct lethe_plan *plan, const struct lethe_snapshot *snapsh
             node = g.n_heap ? heap_pop(&g) : LETHE_NONE;
         while (node != LETHE_NONE && g.done[node]);
         if (node == LETHE_NONE) {
-            node = break_cycle(&g, &mount_hint);
-            if (node == LETHE_NONE)
-                node = break_cycle(&g, &any_hint);
+            node = break_cycle(&g, &hint);
             g.lazy[node] = true;
         }
         if (is_step(&g, node))

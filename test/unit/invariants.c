@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "invariants.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct check {
+    const struct lethe_snapshot *s;
+    const struct lethe_plan *plan;
+    bool own_root;
+};
+
+/* The first mount that has the id, as a forged tree may have it twice. */
+static size_t mount_by_id(const struct lethe_snapshot *s, unsigned id)
+{
+    for (size_t i = 0; i < s->n_mounts; i++)
+        if (s->mounts[i].id == id)
+            return i;
+    return LETHE_NONE;
+}
+
+static size_t parent_of(const struct lethe_snapshot *s, size_t mount)
+{
+    size_t parent = mount_by_id(s, s->mounts[mount].parent);
+    return parent == mount ? LETHE_NONE : parent;
+}
+
+static bool is_own(const struct check *c, size_t mount)
+{
+    const char *path = c->s->mounts[mount].path;
+    return c->own_root && (!strcmp(path, "/") || !strcmp(path, "/proc") || !strcmp(path, "/sys") ||
+                           !strcmp(path, "/dev"));
+}
+
+static bool same_file_system(const struct lethe_snapshot *s, size_t a, size_t b)
+{
+    return lethe_devno_is(s->mounts[a].devno, s->mounts[b].devno);
+}
+
+/* True when a look-up of `mount`'s path, coming to the mount's parent, is led to `cover` instead.
+ */
+static bool turns_away(const struct lethe_snapshot *s, size_t cover, size_t mount)
+{
+    const struct lethe_mount *a = &s->mounts[cover], *b = &s->mounts[mount];
+    if (cover == mount || a->parent != b->parent || b->parent == b->id ||
+        !lethe_path_below(b->path, a->path))
+        return false;
+    for (size_t i = cover + 1; i < s->n_mounts; i++) /* the newest of equals is the one found */
+        if (s->mounts[i].parent == a->parent && !strcmp(s->mounts[i].path, a->path))
+            return false;
+    return true;
+}
+
+static bool is_ancestor(const struct lethe_snapshot *s, size_t ancestor, size_t mount)
+{
+    for (size_t n = 0; mount != LETHE_NONE && n <= s->n_mounts; n++, mount = parent_of(s, mount))
+        if (mount == ancestor)
+            return true;
+    return false;
+}
+
+/* A forged mount may be its own ancestor: no look-up ends there. */
+static bool has_root(const struct lethe_snapshot *s, size_t mount)
+{
+    size_t n = 0;
+    for (; mount != LETHE_NONE && n <= s->n_mounts; n++)
+        mount = parent_of(s, mount);
+    return mount == LETHE_NONE;
+}
+
+static bool hides(const struct lethe_snapshot *s, size_t cover, size_t mount)
+{
+    if (is_ancestor(s, cover, mount) || !has_root(s, mount))
+        return false;
+    for (size_t n = 0; mount != LETHE_NONE && n <= s->n_mounts; n++, mount = parent_of(s, mount))
+        if (turns_away(s, cover, mount))
+            return true;
+    return false;
+}
+
+static bool lies_in(const struct lethe_snapshot *s, const struct lethe_step *step, size_t mount)
+{
+    struct lethe_devno host = {0, 0};
+    if (step->kind == LETHE_STEP_SWAPOFF)
+        host = s->swaps[step->index].devno;
+    else if (step->kind == LETHE_STEP_STOP && s->blocks[step->index].kind == LETHE_BLOCK_LOOP)
+        host = s->blocks[step->index].file_devno;
+    return (host.major || host.minor) && lethe_devno_is(host, s->mounts[mount].devno);
+}
+
+static bool shows_branch(const struct lethe_snapshot *s, size_t mount, size_t of)
+{
+    for (size_t i = 0; i < s->n_unions; i++)
+        for (size_t j = 0; s->unions[i].mount == of && j < s->unions[i].n_branches; j++)
+            if (s->unions[i].branches[j].mount == mount)
+                return true;
+    return false;
+}
+
+/* True for a union with a branch that no mount shows, or only Lethe's own: it may lie on anything.
+ */
+static bool may_hold_anything(const struct check *c, size_t mount)
+{
+    for (size_t i = 0; i < c->s->n_unions; i++)
+        for (size_t j = 0; c->s->unions[i].mount == mount && j < c->s->unions[i].n_branches; j++) {
+            size_t shown = c->s->unions[i].branches[j].mount;
+            if (shown == LETHE_NONE || shown == mount || is_own(c, shown))
+                return true;
+        }
+    return false;
+}
+
+static bool holds(const struct lethe_snapshot *s, const struct lethe_step *step, size_t device)
+{
+    if (step->kind == LETHE_STEP_UNMOUNT)
+        return s->mounts[step->index].device == device;
+    if (step->kind == LETHE_STEP_SWAPOFF)
+        return s->swaps[step->index].device == device;
+    if (step->kind != LETHE_STEP_STOP)
+        return false;
+    const struct lethe_block *b = &s->blocks[step->index];
+    for (size_t i = 0; i < b->n_slaves; i++)
+        if (b->slaves[i] == device)
+            return true;
+    return b->disk == device;
+}
+
+/* True when `first` must come before `then`. */
+static bool precedes(const struct check *c, const struct lethe_step *first,
+                     const struct lethe_step *then)
+{
+    const struct lethe_snapshot *s = c->s;
+    if (first->kind == then->kind && first->index == then->index)
+        return false;
+    if (then->kind == LETHE_STEP_STOP)
+        return holds(s, first, then->index) ||
+               (first->kind == LETHE_STEP_UNMOUNT && may_hold_anything(c, first->index));
+    if (then->kind == LETHE_STEP_SWAPOFF)
+        return false;
+    if (first->kind == LETHE_STEP_ERASE)
+        return then->kind == LETHE_STEP_UNMOUNT && same_file_system(s, first->index, then->index);
+    if (first->kind != LETHE_STEP_UNMOUNT)
+        return lies_in(s, first, then->index);
+    if (hides(s, first->index, then->index))
+        return true;
+    if (then->kind == LETHE_STEP_ERASE)
+        return mount_by_id(s, s->mounts[first->index].parent) == then->index &&
+               !strcmp(s->mounts[first->index].path, s->mounts[then->index].path);
+    return parent_of(s, first->index) == then->index || shows_branch(s, then->index, first->index);
+}
+
+static bool can_be_stopped(const struct lethe_block *b)
+{
+    return b->kind == LETHE_BLOCK_CRYPT || b->kind == LETHE_BLOCK_DM || b->kind == LETHE_BLOCK_MD ||
+           (b->kind == LETHE_BLOCK_LOOP && b->file[0]);
+}
+
+static size_t count(const struct lethe_plan *plan, enum lethe_step_kind kind, size_t index)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < plan->n_steps; i++)
+        n += plan->steps[i].kind == kind && plan->steps[i].index == index;
+    return n;
+}
+
+/* How often the file system that the mount shows is erased, by whichever mount. */
+static size_t count_erased(const struct check *c, size_t mount)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->plan->n_steps; i++)
+        n += c->plan->steps[i].kind == LETHE_STEP_ERASE &&
+             same_file_system(c->s, c->plan->steps[i].index, mount);
+    return n;
+}
+
+static bool shows_own_root(const struct check *c, size_t mount)
+{
+    for (size_t i = 0; i < c->s->n_mounts; i++)
+        if (c->own_root && same_file_system(c->s, i, mount) && !strcmp(c->s->mounts[i].path, "/"))
+            return true;
+    return false;
+}
+
+static const char *find_missing(const struct check *c)
+{
+    size_t expected = 0;
+    for (size_t i = 0; i < c->s->n_mounts; i++) {
+        if (count(c->plan, LETHE_STEP_UNMOUNT, i) != !is_own(c, i))
+            return "a mount is not unmounted once, or Lethe's own is";
+        expected += !is_own(c, i);
+        if (!lethe_mount_is_ram(&c->s->mounts[i]))
+            continue;
+        if (count_erased(c, i) != !shows_own_root(c, i))
+            return "a RAM-backed file system is not erased once, or Lethe's own is";
+        expected += count(c->plan, LETHE_STEP_ERASE, i);
+    }
+    for (size_t i = 0; i < c->s->n_swaps; i++, expected++)
+        if (count(c->plan, LETHE_STEP_SWAPOFF, i) != 1)
+            return "a swap is not switched off once";
+    for (size_t i = 0; i < c->s->n_blocks; i++) {
+        if (count(c->plan, LETHE_STEP_STOP, i) != can_be_stopped(&c->s->blocks[i]))
+            return "a device is not stopped once, or can't be";
+        expected += can_be_stopped(&c->s->blocks[i]);
+    }
+    return expected == c->plan->n_steps ? NULL : "the plan has a step for nothing";
+}
+
+static const char *find_disorder(const struct check *c)
+{
+    static char text[600];
+    char first[256], then[256];
+    for (size_t i = 0; i < c->plan->n_steps; i++)
+        for (size_t j = i + 1; !c->plan->steps[i].lazy && j < c->plan->n_steps; j++)
+            if (precedes(c, &c->plan->steps[j], &c->plan->steps[i])) {
+                snprintf(text, sizeof text, "\"%s\" must come before \"%s\"",
+                         lethe_step_print(first, sizeof first, &c->plan->steps[j], c->s),
+                         lethe_step_print(then, sizeof then, &c->plan->steps[i], c->s));
+                return text;
+            }
+    return NULL;
+}
+
+/* Plain devices are no steps but may be part of a cycle: then nothing is said. */
+static bool all_nodes_are_steps(const struct check *c)
+{
+    for (size_t i = 0; i < c->s->n_blocks; i++)
+        if (!can_be_stopped(&c->s->blocks[i]))
+            return false;
+    return true;
+}
+
+/* Takes away again and again what nothing left precedes: what stays forms cycles. */
+static bool has_cycle(const struct check *c)
+{
+    size_t n = c->plan->n_steps, left = n;
+    bool *done = calloc(n + 1, sizeof *done), moved = true;
+    while (done && moved) {
+        moved = false;
+        for (size_t i = 0; i < n; i++) {
+            bool waits = done[i];
+            for (size_t j = 0; !waits && j < n; j++)
+                waits = !done[j] && precedes(c, &c->plan->steps[j], &c->plan->steps[i]);
+            if (!waits) {
+                done[i] = moved = true;
+                left--;
+            }
+        }
+    }
+    free(done);
+    return left;
+}
+
+const char *invariants_broken(const struct scene *scene, bool own_root)
+{
+    const struct check c = {&scene->snapshot, &scene->plan, own_root};
+    const char *broken = find_missing(&c);
+    if (!broken)
+        broken = find_disorder(&c);
+    if (broken || !all_nodes_are_steps(&c))
+        return broken;
+    for (size_t i = 0; i < c.plan->n_steps; i++)
+        if (c.plan->steps[i].lazy)
+            return has_cycle(&c) ? NULL : "a step is lazy without a cycle";
+    return NULL;
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "scene.h"
+
+static void assert_leads_to(const struct scene *scene, const char *path, unsigned id)
+{
+    size_t found = lethe_tree_lookup(&scene->tree, path);
+    assert_true(found != LETHE_NONE);
+    assert_int_equal(scene->snapshot.mounts[found].id, id);
+}
+
+static void look_up_finds_the_mount_below_a_path(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    scene_init_text(&scene, "21 1 0:20 / / rw - ext4 /dev/sda1 rw\n"
+                            "22 21 0:21 / /run rw - tmpfs tmpfs rw\n"
+                            "23 22 0:22 / /run/user/1000 rw - tmpfs tmpfs rw\n"
+                            "24 21 0:23 / /runner rw - tmpfs tmpfs rw\n");
+    assert_int_equal(scene.r, 0);
+    assert_leads_to(&scene, "/", 21);
+    assert_leads_to(&scene, "/ru", 21);
+    assert_leads_to(&scene, "/run", 22);
+    assert_leads_to(&scene, "/run/", 22);
+    assert_leads_to(&scene, "/run/user", 22);
+    assert_leads_to(&scene, "/run/user/1000/x/y", 23);
+    assert_leads_to(&scene, "/run/user/10000", 22);
+    assert_leads_to(&scene, "/runner/up", 24);
+    scene_finish(&scene);
+}
+
+static void look_up_climbs_what_is_stacked(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    scene_init_text(&scene, "21 1 0:20 / / rw - ext4 /dev/sda1 rw\n"
+                            "22 21 0:21 / /a rw - tmpfs one rw\n"
+                            "23 22 0:22 / /a rw - tmpfs two rw\n"
+                            "24 23 0:23 / /a rw - tmpfs three rw\n"
+                            "25 24 0:24 / /a/b rw - tmpfs four rw\n");
+    assert_leads_to(&scene, "/a", 24);
+    assert_leads_to(&scene, "/a/b/c", 25);
+    scene_finish(&scene);
+}
+
+static void look_up_does_not_enter_what_is_hidden(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    scene_init_text(&scene, "21 1 0:20 / / rw - ext4 /dev/sda1 rw\n"
+                            "22 21 0:21 / /a/b rw - tmpfs hidden rw\n"
+                            "23 21 0:22 / /a rw - tmpfs cover rw\n");
+    assert_leads_to(&scene, "/a/b", 23);
+    scene_finish(&scene);
+}
+
+static void the_root_is_the_mount_without_a_parent(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    /* the second root lies on the first; /x belongs to the first, so it can't be seen */
+    scene_init_text(&scene, "1 1 0:2 / / rw - rootfs rootfs rw\n"
+                            "20 1 0:3 / /x rw - tmpfs t rw\n"
+                            "30 1 0:4 / / rw - ext4 /dev/sda1 rw\n");
+    assert_int_equal(scene.snapshot.mounts[scene.tree.root].id, 1);
+    assert_leads_to(&scene, "/", 30);
+    assert_leads_to(&scene, "/x", 30);
+    scene_finish(&scene);
+}
+
+static void without_a_root_nothing_is_found(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    scene_init_text(&scene, "20 1 0:3 / /x rw - tmpfs t rw\n");
+    assert_int_equal(lethe_tree_build(&scene.tree, &scene.snapshot, &scene.arena), -ENOENT);
+    assert_true(lethe_tree_lookup(&scene.tree, "/x") == LETHE_NONE);
+    scene_finish(&scene);
+}
+
+static void a_forged_circle_ends(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    scene_init_text(&scene, "1 2 0:1 / / rw - tmpfs a rw\n"
+                            "2 1 0:2 / / rw - tmpfs b rw\n"
+                            "3 3 0:3 / /x rw - tmpfs c rw\n");
+    lethe_tree_lookup(&scene.tree, "/x/y"); /* that it comes back is all there is to ask */
+    scene_finish(&scene);
+}
+
+static void a_full_arena_is_told(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    scene_init_text(&scene, "21 1 0:20 / / rw - ext4 /dev/sda1 rw\n");
+    struct lethe_arena small = heap_arena(16);
+    assert_int_equal(lethe_tree_build(&scene.tree, &scene.snapshot, &small), -ENOMEM);
+    free(small.base);
+    scene_finish(&scene);
+}
+
+static void knows_ram_by_its_type(void **unused)
+{
+    (void)unused;
+    static const char *const ram[] = {"tmpfs", "ramfs", "hugetlbfs", "devtmpfs", "rootfs"};
+    static const char *const other[] = {"overlay", "ext4", "proc",      "tmpfs2",
+                                        "tmp",     "",     "fuse.tmpfs"};
+    struct lethe_mount m = {0};
+    for (size_t i = 0; i < sizeof ram / sizeof *ram; i++) {
+        m.fstype = ram[i];
+        assert_true(lethe_mount_is_ram(&m));
+    }
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        m.fstype = other[i];
+        assert_false(lethe_mount_is_ram(&m));
+    }
+}
+
+static void knows_its_own_mounts(void **unused)
+{
+    (void)unused;
+    static const char *const own[] = {"/", "/proc", "/sys", "/dev"};
+    struct lethe_mount m = {0};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        m.path = own[i];
+        assert_true(lethe_mount_is_own(&m, true));
+        assert_false(lethe_mount_is_own(&m, false));
+    }
+    m.path = "/dev/pts";
+    assert_false(lethe_mount_is_own(&m, true));
+    m.path = "/oldroot";
+    assert_false(lethe_mount_is_own(&m, true));
+}
+
+static void knows_devices_that_are_ram(void **unused)
+{
+    (void)unused;
+    static const size_t on_loop[] = {0}, on_disk[] = {1}, on_dm[] = {4, 3};
+    const struct lethe_block blocks[] = {
+        {{7, 0}, "loop0", LETHE_BLOCK_LOOP, "", "", "/img", {0, 20}, LETHE_NONE, NULL, 0},
+        {{8, 0}, "sda", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, LETHE_NONE, NULL, 0},
+        {{7, 1}, "loop1", LETHE_BLOCK_LOOP, "", "", "/img", {8, 0}, LETHE_NONE, NULL, 0},
+        {{254, 0}, "dm-0", LETHE_BLOCK_DM, "a", "", "", {0, 0}, LETHE_NONE, on_loop, 1},
+        {{254, 1}, "dm-1", LETHE_BLOCK_DM, "b", "", "", {0, 0}, LETHE_NONE, on_disk, 1},
+        {{254, 2}, "dm-2", LETHE_BLOCK_DM, "c", "", "", {0, 0}, LETHE_NONE, on_dm, 2},
+        {{1, 0}, "ram0", LETHE_BLOCK_BRD, "", "", "", {0, 0}, LETHE_NONE, NULL, 0},
+        {{252, 0}, "zram0", LETHE_BLOCK_ZRAM, "", "", "", {0, 0}, LETHE_NONE, NULL, 0},
+    };
+    static const bool expected[] = {true, false, false, true, false, true, true, true};
+    struct scene scene;
+    scene_init(&scene, &(struct scene_input){
+                           .mountinfo = lethe_span("1 0 0:20 / / rw - tmpfs t rw\n"
+                                                   "2 1 8:0 / /disk rw - ext4 /dev/sda rw\n"),
+                           .blocks = blocks,
+                           .n_blocks = sizeof blocks / sizeof *blocks,
+                       });
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        assert_int_equal(lethe_block_is_ram(&scene.snapshot, i), expected[i]);
+    scene_finish(&scene);
+}
+
+/* Each of them lies on all the others. */
+static void devices_in_circles_end(void **unused)
+{
+    (void)unused;
+    static const size_t all[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+    struct lethe_block blocks[10];
+    for (unsigned i = 0; i < 10; i++)
+        blocks[i] = (struct lethe_block){{254, i}, "dm-0", LETHE_BLOCK_DM, "",  "",
+                                         "",       {0, 0}, LETHE_NONE,     all, 10};
+    const struct lethe_snapshot snapshot = {.blocks = blocks, .n_blocks = 10};
+    assert_false(lethe_block_is_ram(&snapshot, 0));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(look_up_finds_the_mount_below_a_path),
+        cmocka_unit_test(look_up_climbs_what_is_stacked),
+        cmocka_unit_test(look_up_does_not_enter_what_is_hidden),
+        cmocka_unit_test(the_root_is_the_mount_without_a_parent),
+        cmocka_unit_test(without_a_root_nothing_is_found),
+        cmocka_unit_test(a_forged_circle_ends),
+        cmocka_unit_test(a_full_arena_is_told),
+        cmocka_unit_test(knows_ram_by_its_type),
+        cmocka_unit_test(knows_its_own_mounts),
+        cmocka_unit_test(knows_devices_that_are_ram),
+        cmocka_unit_test(devices_in_circles_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

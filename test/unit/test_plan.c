@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "invariants.h"
+#include "scene.h"
+
+/* A device of a scene in one line. */
+#define BLOCK(maj, min, block_name, block_kind, ...)                                               \
+    {                                                                                              \
+        .devno = {maj, min}, .name = block_name, .kind = block_kind, .dm_name = "", .dm_uuid = "", \
+        .disk = LETHE_NONE, .file = "", __VA_ARGS__                                                \
+    }
+
+static void set_scene(struct scene *scene, const char *mountinfo, const char *swaps,
+                      const struct lethe_block *blocks, size_t n_blocks, bool own_root)
+{
+    scene_init(scene, &(struct scene_input){lethe_span(mountinfo), lethe_span(swaps), blocks,
+                                            n_blocks, NULL});
+    scene_plan(scene, own_root);
+    assert_int_equal(scene->r, 0);
+    const char *broken = invariants_broken(scene, own_root);
+    if (broken)
+        fail_msg("%s", broken);
+}
+
+/* The plan as text: verbs and names, one step a line. */
+static void assert_plan(const struct scene *scene, const char *expected)
+{
+    char text[4096] = "", line[256];
+    for (size_t i = 0; i < scene->plan.n_steps; i++) {
+        size_t n = strlen(text);
+        lethe_step_print(line, sizeof line, &scene->plan.steps[i], &scene->snapshot);
+        *strrchr(line, '(') = '\0'; /* without the type and the blank before it */
+        line[strlen(line) - 1] = '\0';
+        snprintf(text + n, sizeof text - n, "%s\n", line);
+    }
+    assert_string_equal(text, expected);
+}
+
+static void children_go_before_their_parent(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    /* /z was moved: its path says nothing about what it lies on */
+    set_scene(&scene,
+              "10 12 0:4 / /z rw - proc c rw\n"
+              "11 1 0:1 / / rw - proc a rw\n"
+              "12 11 0:2 / /y rw - proc b rw\n"
+              "13 10 0:3 / /a rw - proc d rw\n",
+              "", NULL, 0, false);
+    assert_plan(&scene, "unmount /a\nunmount /z\nunmount /y\nunmount /\n");
+    scene_finish(&scene);
+}
+
+static void the_newest_goes_first(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - proc a rw\n"
+              "4 1 0:2 / /4 rw - proc a rw\n"
+              "2 1 0:3 / /2 rw - proc a rw\n"
+              "3 1 0:4 / /3 rw - proc a rw\n",
+              "", NULL, 0, false);
+    assert_plan(&scene, "unmount /3\nunmount /2\nunmount /4\nunmount /\n");
+    scene_finish(&scene);
+}
+
+static void ram_is_erased_before_anything_is_unmounted(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n"
+              "2 1 0:2 / /run rw - tmpfs a rw\n"
+              "3 1 0:3 / /ro ro - ramfs b ro\n"
+              "4 1 0:4 / /p rw - proc b ro\n"
+              "5 2 0:2 /x /y rw - tmpfs a rw\n", /* the same file system as /run */
+              "", NULL, 0, false);
+    assert_plan(&scene, "erase /ro\nerase /run\nunmount /y\nunmount /p\nunmount /ro\nunmount "
+                        "/run\nunmount /\n");
+    scene_finish(&scene);
+}
+
+static void its_own_root_stays(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:9 / / rw - tmpfs lethe rw\n"
+              "2 1 0:10 / /proc rw - proc proc rw\n"
+              "3 1 0:11 / /sys rw - sysfs sysfs rw\n"
+              "4 1 0:5 / /dev rw - devtmpfs devtmpfs rw\n"
+              "5 1 0:20 / /oldroot rw - ext4 x rw\n"
+              "6 5 0:9 / /oldroot/run/initramfs rw - tmpfs lethe rw\n"
+              "7 4 0:12 / /dev/pts rw - devpts devpts rw\n",
+              "", NULL, 0, true);
+    assert_plan(&scene, "erase /dev\nunmount /dev/pts\nunmount /oldroot/run/initramfs\nunmount "
+                        "/oldroot\n");
+    scene_finish(&scene);
+    set_scene(&scene, "1 0 0:9 / / rw - tmpfs lethe rw\n", "", NULL, 0, false);
+    assert_plan(&scene, "erase /\nunmount /\n");
+    scene_finish(&scene);
+}
+
+static void a_cover_goes_before_what_it_hides(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - proc a rw\n"
+              "2 1 0:2 / /a rw - tmpfs below rw\n"
+              "3 2 0:3 / /a rw - proc above rw\n",
+              "", NULL, 0, false);
+    assert_plan(&scene, "unmount /a\nerase /a\nunmount /a\nunmount /\n");
+    scene_finish(&scene);
+}
+
+/* The cover was moved there and is older than what it hides. */
+static void an_old_cover_goes_before_a_new_mount(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - proc a rw\n"
+              "2 1 0:3 / /a rw - proc cover rw\n"
+              "3 1 0:2 / /a/b rw - proc hidden rw\n"
+              "4 3 0:4 / /a/b/c rw - tmpfs hidden rw\n",
+              "", NULL, 0, false);
+    assert_plan(&scene, "unmount /a\nerase /a/b/c\nunmount /a/b/c\nunmount /a/b\nunmount /\n");
+    scene_finish(&scene);
+}
+
+/* Each of the covers alone would keep a look-up from what lies below. */
+static void all_covers_go_first(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - proc a rw\n"
+              "2 1 0:2 / /a/b/c rw - tmpfs hidden rw\n"
+              "3 1 0:3 / /a/b rw - proc inner rw\n"
+              "4 1 0:4 / /a rw - proc outer rw\n"
+              "5 4 0:5 / /a rw - proc top rw\n",
+              "", NULL, 0, false);
+    assert_plan(&scene, "unmount /a\nunmount /a\nunmount /a/b\nerase /a/b/c\nunmount "
+                        "/a/b/c\nunmount /\n");
+    scene_finish(&scene);
+}
+
+static void ram_is_erased_where_it_is_in_the_open(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - proc a rw\n"
+              "2 1 0:2 / /a/hidden rw - tmpfs t rw\n"
+              "3 1 0:3 / /a rw - proc cover rw\n"
+              "4 1 0:2 /part /part rw - tmpfs t rw\n"
+              "5 1 0:2 / /open rw - tmpfs t rw\n",
+              "", NULL, 0, false);
+    assert_int_equal(scene_step(&scene, LETHE_STEP_ERASE, 4), 0);
+    scene_finish(&scene);
+}
+
+static void a_union_goes_before_its_branches(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n"
+              "2 1 0:2 / /u rw - overlay o rw,lowerdir=/l1/x:/l2,upperdir=/b/rw,workdir=/b/work\n"
+              "3 1 0:3 / /l1 rw - squashfs l1 ro\n"
+              "4 1 0:4 / /l2 rw - squashfs l2 ro\n"
+              "5 1 0:5 / /b rw - tmpfs b rw\n",
+              "", NULL, 0, false);
+    assert_plan(&scene, "erase /b\nunmount /u\nunmount /b\nunmount /l2\nunmount /l1\nunmount /\n");
+    scene_finish(&scene);
+}
+
+static void nested_unions_go_from_the_top(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n"
+              "2 1 0:2 / /top rw - overlay o rw,lowerdir=/mid/x,upperdir=/b/2,workdir=/b/w2\n"
+              "3 1 0:3 / /mid rw - overlay o rw,lowerdir=/low,upperdir=/b/1,workdir=/b/w1\n"
+              "4 1 0:4 / /low rw - squashfs s ro\n"
+              "5 1 0:5 / /b rw - tmpfs b rw\n",
+              "", NULL, 0, false);
+    assert_plan(&scene,
+                "erase /b\nunmount /top\nunmount /mid\nunmount /b\nunmount /low\nunmount /\n");
+    scene_finish(&scene);
+}
+
+/* ext4 and swap on LUKS on LVM on RAID1 on two partitions. */
+static void storage_goes_from_the_top(void **unused)
+{
+    (void)unused;
+    enum { SDA1, SDB1, MD, LV, LUKS, SWAP, SDA };
+    static const size_t parts[] = {SDA1, SDB1}, md[] = {MD}, lv[] = {LV};
+    const struct lethe_block blocks[] = {
+        BLOCK(8, 1, "sda1", LETHE_BLOCK_PLAIN, .disk = SDA),
+        BLOCK(8, 17, "sdb1", LETHE_BLOCK_PLAIN),
+        BLOCK(9, 0, "md0", LETHE_BLOCK_MD, .slaves = parts, .n_slaves = 2),
+        BLOCK(254, 0, "dm-0", LETHE_BLOCK_DM, .slaves = md, .n_slaves = 1),
+        BLOCK(254, 1, "dm-1", LETHE_BLOCK_CRYPT, .slaves = lv, .n_slaves = 1),
+        BLOCK(254, 2, "dm-2", LETHE_BLOCK_CRYPT, .slaves = lv, .n_slaves = 1),
+        BLOCK(8, 0, "sda", LETHE_BLOCK_PLAIN),
+    };
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - proc a rw\n"
+              "2 1 254:1 / /home rw - ext4 /dev/mapper/home rw\n"
+              "3 1 254:1 /x /bind rw - ext4 /dev/mapper/home rw\n",
+              "/dev/dm-2 partition 1 0 0\n", blocks, 7, false);
+    assert_plan(&scene, "swapoff /dev/dm-2\nunmount /bind\nunmount /home\nunmount /\nstop "
+                        "dm-2\nstop dm-1\nstop dm-0\nstop md0\n");
+    scene_finish(&scene);
+}
+
+static void a_partition_of_a_loop_goes_before_it(void **unused)
+{
+    (void)unused;
+    const struct lethe_block blocks[] = {
+        BLOCK(7, 0, "loop0", LETHE_BLOCK_LOOP, .file = "/img"),
+        BLOCK(259, 0, "loop0p1", LETHE_BLOCK_PLAIN, .disk = 0),
+    };
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - proc a rw\n"
+              "2 1 259:0 / /a rw - ext4 /dev/loop0p1 rw\n",
+              "", blocks, 2, false);
+    assert_plan(&scene, "unmount /a\nunmount /\nstop loop0\n");
+    scene_finish(&scene);
+}
+
+static void what_lies_in_a_file_goes_before_its_host(void **unused)
+{
+    (void)unused;
+    const struct lethe_block blocks[] = {
+        BLOCK(7, 0, "loop0", LETHE_BLOCK_LOOP, .file = "/iso/fs", .file_devno = {0, 3}),
+        BLOCK(7, 1, "loop1", LETHE_BLOCK_LOOP, .file = ""), /* not bound to a file */
+    };
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - proc a rw\n"
+              "2 1 7:0 / /squash ro - squashfs /dev/loop0 ro\n"
+              "3 1 0:3 / /iso rw - ntfs x rw\n"
+              "4 1 0:4 / /ram rw - tmpfs x rw\n",
+              "/ram/swap file 1 0 0\n", blocks, 2, false);
+    assert_plan(&scene, "swapoff /ram/swap\nerase /ram\nunmount /ram\nunmount /squash\nstop "
+                        "loop0\nunmount /iso\nunmount /\n");
+    scene_finish(&scene);
+}
+
+static void ram_is_erased_after_the_loop_in_it(void **unused)
+{
+    (void)unused;
+    const struct lethe_block blocks[] = {
+        BLOCK(7, 0, "loop0", LETHE_BLOCK_LOOP, .file = "/ram/f", .file_devno = {0, 3}),
+    };
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - proc a rw\n"
+              "2 1 7:0 / /m rw - ext4 /dev/loop0 rw\n"
+              "3 1 0:3 / /ram rw - tmpfs x rw\n",
+              "", blocks, 1, false);
+    assert_plan(&scene, "unmount /m\nstop loop0\nerase /ram\nunmount /ram\nunmount /\n");
+    scene_finish(&scene);
+}
+
+/* What every live system looks like as long as its branch is mounted inside the union. */
+static void a_branch_inside_its_union_is_a_cycle(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - overlay o rw,lowerdir=/l,upperdir=/run/b/u,workdir=/run/b/w\n"
+              "2 1 0:2 / /run rw - tmpfs run rw\n"
+              "3 2 0:3 / /run/b rw - tmpfs b rw\n"
+              "4 1 0:4 / /other rw - proc b rw\n",
+              "", NULL, 0, false);
+    assert_int_equal(scene_step(&scene, LETHE_STEP_ERASE, 2), 0);
+    assert_int_equal(scene_step(&scene, LETHE_STEP_ERASE, 1), 1);
+    size_t lazy = 0;
+    for (size_t i = 0; i < scene.plan.n_steps; i++)
+        lazy += scene.plan.steps[i].lazy;
+    assert_int_equal(lazy, 1);
+    assert_false(scene.plan.steps[scene_step(&scene, LETHE_STEP_UNMOUNT, 3)].lazy);
+    scene_finish(&scene);
+}
+
+/* A live system in RAM: its image is a file on a tmpfs that is mounted inside the system. */
+static void ram_in_a_cycle_is_erased_before_it_is_detached(void **unused)
+{
+    (void)unused;
+    const struct lethe_block blocks[] = {
+        BLOCK(7, 0, "loop0", LETHE_BLOCK_LOOP, .file = "/ram/f", .file_devno = {0, 3}),
+    };
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 7:0 / / rw - ext4 /dev/loop0 rw\n"
+              "2 1 0:3 / /ram rw - tmpfs x rw\n",
+              "", blocks, 1, false);
+    size_t erase = scene_step(&scene, LETHE_STEP_ERASE, 1);
+    assert_true(erase < scene_step(&scene, LETHE_STEP_UNMOUNT, 0));
+    assert_true(erase < scene_step(&scene, LETHE_STEP_UNMOUNT, 1));
+    scene_finish(&scene);
+}
+
+/* Only what is in the circle is detached; what waits for it has its turn when it is broken. */
+static void what_waits_for_a_cycle_is_not_lazy(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - proc a rw\n"
+              "2 3 0:2 / /a rw - proc a rw\n"
+              "3 2 0:3 / /b rw - proc b rw\n"
+              "4 1 0:4 / /u rw - overlay o rw,lowerdir=/l\n"
+              "5 1 0:5 / /l rw - squashfs l rw\n"
+              "6 5 0:6 / /l/in rw - proc l rw\n",
+              "", NULL, 0, false);
+    size_t lazy = 0;
+    for (size_t i = 0; i < scene.plan.n_steps; i++)
+        lazy += scene.plan.steps[i].lazy;
+    assert_int_equal(lazy, 1);
+    scene_finish(&scene);
+}
+
+static void no_root_is_no_reason_to_give_up(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    set_scene(&scene,
+              "2 1 0:2 / /a rw - tmpfs a rw\n"
+              "3 2 0:3 / /a/b rw - proc b rw\n",
+              "", NULL, 0, false);
+    assert_plan(&scene, "erase /a\nunmount /a/b\nunmount /a\n");
+    scene_finish(&scene);
+}
+
+static void nothing_gives_an_empty_plan(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    set_scene(&scene, "", "", NULL, 0, false);
+    assert_int_equal(scene.plan.n_steps, 0);
+    scene_finish(&scene);
+}
+
+static void the_same_snapshot_gives_the_same_plan(void **unused)
+{
+    (void)unused;
+    char text[20000] = "1 0 0:1 / / rw - tmpfs root rw\n";
+    for (unsigned i = 2; i <= 200; i++) {
+        size_t n = strlen(text);
+        snprintf(text + n, sizeof text - n, "%u %u 0:%u / /%u rw - %s x rw\n", i,
+                 1 + i * 7 % (i - 1), 2 + i % 50, i, i % 3 ? "proc" : "tmpfs");
+    }
+    struct scene one, two;
+    set_scene(&one, text, "/1/s file 1 0 0\n", NULL, 0, false);
+    set_scene(&two, text, "/1/s file 1 0 0\n", NULL, 0, false);
+    assert_int_equal(one.plan.n_steps, two.plan.n_steps);
+    for (size_t i = 0; i < one.plan.n_steps; i++) {
+        assert_int_equal(one.plan.steps[i].kind, two.plan.steps[i].kind);
+        assert_int_equal(one.plan.steps[i].index, two.plan.steps[i].index);
+        assert_int_equal(one.plan.steps[i].lazy, two.plan.steps[i].lazy);
+        assert_non_null(one.plan.steps[i].reason);
+    }
+    scene_finish(&one);
+    scene_finish(&two);
+}
+
+static void every_full_arena_is_told(void **unused)
+{
+    (void)unused;
+    const struct lethe_plan_options options = {0};
+    struct lethe_plan plan;
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - tmpfs a rw\n"
+              "2 1 0:2 / /a rw - tmpfs a rw\n"
+              "3 1 0:3 / /b rw - overlay o rw,lowerdir=/a\n",
+              "", NULL, 0, false);
+    int r = -ENOMEM;
+    for (size_t size = 16; r; size += 16) {
+        struct lethe_arena arena = heap_arena(size);
+        assert_true(size < 65536);
+        r = lethe_plan_make(&plan, &scene.snapshot, &options, &arena);
+        assert_true(!r || r == -ENOMEM);
+        free(arena.base);
+    }
+    assert_int_equal(plan.n_steps, scene.plan.n_steps);
+    scene_finish(&scene);
+}
+
+static void a_step_is_printed_for_people(void **unused)
+{
+    (void)unused;
+    const struct lethe_block blocks[] = {
+        BLOCK(254, 0, "dm-0", LETHE_BLOCK_CRYPT, .dm_name = "ho\033me"),
+        BLOCK(9, 0, "md0", LETHE_BLOCK_MD),
+    };
+    struct scene scene;
+    char text[256];
+    set_scene(&scene, "1 0 0:1 / /a\\012b rw - tmpfs a rw\n",
+              "/s file 1 0 0\n/dev/md0 partition 1 0 0\n", blocks, 2, false);
+    static const char *const expected[] = {"erase /a\\012b (tmpfs)", "swapoff /dev/md0 (partition)",
+                                           "swapoff /s (file)",      "unmount /a\\012b (tmpfs)",
+                                           "stop md0 (md)",          "stop ho\\033me (crypt)"};
+    assert_int_equal(scene.plan.n_steps, 6);
+    for (size_t i = 0; i < 6; i++)
+        assert_string_equal(
+            lethe_step_print(text, sizeof text, &scene.plan.steps[i], &scene.snapshot),
+            expected[i]);
+    assert_string_equal(lethe_step_print(text, 8, &scene.plan.steps[0], &scene.snapshot),
+                        "erase /");
+    scene_finish(&scene);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(children_go_before_their_parent),
+        cmocka_unit_test(the_newest_goes_first),
+        cmocka_unit_test(ram_is_erased_before_anything_is_unmounted),
+        cmocka_unit_test(its_own_root_stays),
+        cmocka_unit_test(a_cover_goes_before_what_it_hides),
+        cmocka_unit_test(an_old_cover_goes_before_a_new_mount),
+        cmocka_unit_test(all_covers_go_first),
+        cmocka_unit_test(ram_is_erased_where_it_is_in_the_open),
+        cmocka_unit_test(a_union_goes_before_its_branches),
+        cmocka_unit_test(nested_unions_go_from_the_top),
+        cmocka_unit_test(storage_goes_from_the_top),
+        cmocka_unit_test(a_partition_of_a_loop_goes_before_it),
+        cmocka_unit_test(what_lies_in_a_file_goes_before_its_host),
+        cmocka_unit_test(ram_is_erased_after_the_loop_in_it),
+        cmocka_unit_test(a_branch_inside_its_union_is_a_cycle),
+        cmocka_unit_test(ram_in_a_cycle_is_erased_before_it_is_detached),
+        cmocka_unit_test(what_waits_for_a_cycle_is_not_lazy),
+        cmocka_unit_test(no_root_is_no_reason_to_give_up),
+        cmocka_unit_test(nothing_gives_an_empty_plan),
+        cmocka_unit_test(the_same_snapshot_gives_the_same_plan),
+        cmocka_unit_test(every_full_arena_is_told),
+        cmocka_unit_test(a_step_is_printed_for_people),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
