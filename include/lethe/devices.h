@@ -6,7 +6,7 @@
 #include "lethe/model.h"
 
 /* From the kernel's name ("dm-0", "loop7", "sda1") and, for device-mapper, its uuid: cryptsetup's
- * begin with "CRYPT-" (R: cryptsetup lib/libdevmapper.c). */
+ * begin with "CRYPT-" (R: cryptsetup lib/libdevmapper.c), but not all of them hold a key. */
 enum lethe_block_kind lethe_block_kind(const char *name, const char *dm_uuid);
 
 /* Ties mounts and swaps to the devices below them: by number, and for file systems that have an

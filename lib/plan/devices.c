@@ -9,13 +9,26 @@ static bool numbered(const char *name, const char *prefix)
     return !strncmp(name, prefix, n) && name[n] >= '0' && name[n] <= '9';
 }
 
+/* Of cryptsetup's devices those that hold no volume key: verity, and integrity, alone or below a
+ * crypt device (R: cryptsetup lib/libdevmapper.c, lib/internal.h). */
+static bool has_key(const char *dm_uuid)
+{
+    static const char *const without[] = {"VERITY-", "INTEGRITY-", "SUBDEV-"};
+    if (strncmp(dm_uuid, "CRYPT-", 6))
+        return false;
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++)
+        if (!strncmp(dm_uuid + 6, without[i], strlen(without[i])))
+            return false;
+    return true;
+}
+
 enum lethe_block_kind lethe_block_kind(const char *name, const char *dm_uuid)
 {
     if (numbered(name, "dm-"))
-        return strncmp(dm_uuid, "CRYPT-", 6) ? LETHE_BLOCK_DM : LETHE_BLOCK_CRYPT;
+        return has_key(dm_uuid) ? LETHE_BLOCK_CRYPT : LETHE_BLOCK_DM;
     if (numbered(name, "loop") && !strchr(name + 4, 'p')) /* loop0p1 is a partition */
         return LETHE_BLOCK_LOOP;
-    if (numbered(name, "md"))
+    if (numbered(name, "md") && !strchr(name, 'p'))
         return LETHE_BLOCK_MD;
     if (numbered(name, "zram"))
         return LETHE_BLOCK_ZRAM;

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { DEPTH_MAX = 16 }; /* a forged tree may go in circles */
+enum { DEPTH_MAX = 64 }; /* a forged tree may go in circles */
 
 const char *lethe_role_name(enum lethe_role role)
 {
@@ -16,11 +16,11 @@ const char *lethe_role_name(enum lethe_role role)
 static void mark(const struct lethe_snapshot *s, enum lethe_role *roles, size_t block,
                  enum lethe_role role, int depth)
 {
-    if (block == LETHE_NONE || depth == DEPTH_MAX)
+    if (block == LETHE_NONE || depth == DEPTH_MAX || roles[block] == role ||
+        roles[block] == LETHE_ROLE_MEDIUM)
         return;
     const struct lethe_block *b = &s->blocks[block];
-    if (roles[block] != LETHE_ROLE_MEDIUM)
-        roles[block] = role;
+    roles[block] = role;
     for (size_t i = 0; i < b->n_slaves; i++)
         mark(s, roles, b->slaves[i], role, depth + 1);
     mark(s, roles, b->disk, role, depth + 1);

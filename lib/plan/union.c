@@ -117,6 +117,15 @@ static void add_aufs_branch(struct branches *b, struct lethe_span branch)
     add_branch(b, (struct lethe_span){branch.at, n ? n - 1 : branch.n}, writable);
 }
 
+/* aufs writes its id in hex digits: nothing else may become a part of a path. */
+static bool is_aufs_id(struct lethe_span id)
+{
+    for (size_t i = 0; i < id.n; i++)
+        if (!strchr("0123456789abcdef", id.at[i]) || !id.at[i])
+            return false;
+    return id.n && id.n <= 16;
+}
+
 static void find_aufs(struct branches *b, const char *options, const struct lethe_reader *sysfs)
 {
     for (struct lethe_span rest = lethe_span(options); rest.at;) {
@@ -124,7 +133,7 @@ static void find_aufs(struct branches *b, const char *options, const struct leth
         if (starts(option, "br:")) {
             for (struct lethe_span list = behind(option, "br:"); list.at;)
                 add_aufs_branch(b, lethe_cut(&list, ':'));
-        } else if (starts(option, "si=") && option.n <= 3 + 16) {
+        } else if (starts(option, "si=") && is_aufs_id(behind(option, "si="))) {
             for (int i = 0; i < AUFS_BRANCHES_MAX; i++) {
                 char path[64];
                 snprintf(path, sizeof path, "sys/fs/aufs/si_%.*s/br%d", (int)option.n - 3,
@@ -135,6 +144,27 @@ static void find_aufs(struct branches *b, const char *options, const struct leth
             }
         }
     }
+}
+
+/* The mount that shows the branch. Its path stands as mount(8) was given it, while mount points
+ * have neither repeated slashes nor dots. */
+static size_t find_mount(const struct lethe_tree *tree, struct lethe_arena *arena, const char *path)
+{
+    struct lethe_span rest = lethe_span(path);
+    char *tidy = lethe_arena_text(arena, path, rest.n);
+    size_t n = 0;
+    if (!tidy || path[0] != '/')
+        return LETHE_NONE;
+    while (rest.at) {
+        struct lethe_span name = lethe_cut(&rest, '/');
+        if (!name.n || lethe_span_is(name, "."))
+            continue;
+        tidy[n++] = '/';
+        memcpy(tidy + n, name.at, name.n);
+        n += name.n;
+    }
+    tidy[n] = '\0';
+    return lethe_tree_lookup(tree, n ? tidy : "/");
 }
 
 int lethe_unions_find(struct lethe_snapshot *snapshot, const struct lethe_tree *tree,
@@ -160,8 +190,7 @@ int lethe_unions_find(struct lethe_snapshot *snapshot, const struct lethe_tree *
         if (b.full)
             return -ENOMEM;
         for (size_t j = 0; tree && j < b.n; j++)
-            if (b.list[j].path[0] == '/')
-                b.list[j].mount = lethe_tree_lookup(tree, b.list[j].path);
+            b.list[j].mount = find_mount(tree, arena, b.list[j].path);
         snapshot->unions[snapshot->n_unions++] = (struct lethe_union){i, b.list, b.n};
     }
     return 0;
