@@ -224,7 +224,8 @@ static struct lethe_devno resolve_device(void *context, const char *path)
     const struct source *s = context;
     struct stat st;
     const char *base = strrchr(path, '/');
-    for (size_t i = 0; base && !strncmp(path, "/dev/", 5) && i < s->snapshot->n_blocks; i++)
+    for (size_t i = 0; base && base[1] && !strncmp(path, "/dev/", 5) && i < s->snapshot->n_blocks;
+         i++)
         if (!strcmp(s->snapshot->blocks[i].name, base + 1) ||
             !strcmp(s->snapshot->blocks[i].dm_name, base + 1))
             return s->snapshot->blocks[i].devno;

@@ -173,7 +173,8 @@ static int watch(struct lethe_progress *p, pid_t worker, int64_t end_ms,
             break;
         }
     }
-    add(p->stuck, &p->n_stuck, p->key);
+    if (p->deadline_ms) /* else it ended between two things and none is to blame */
+        add(p->stuck, &p->n_stuck, p->key);
     p->deadline_ms = 0;
     return -EINTR;
 }

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The reader of /proc and /sys, on trees made up for it; what real systems look like is in
+ * test/data. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "lethe/snapshot.h"
+#include "lethe/sys.h"
+#include "scene.h"
+
+static char directory[64];
+static int root = -1;
+static struct scene scene;
+
+static int make_tree(void **unused)
+{
+    (void)unused;
+    strcpy(directory, "/tmp/lethe-snapshot-XXXXXX");
+    if (!mkdtemp(directory))
+        return -1;
+    root = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    scene = (struct scene){.arena = heap_arena(1 << 20)};
+    return root < 0;
+}
+
+static int remove_tree(void **unused)
+{
+    (void)unused;
+    char command[100];
+    snprintf(command, sizeof command, "rm -rf %s", directory);
+    close(root);
+    scene_finish(&scene);
+    return system(command);
+}
+
+static void make_parents(const char *path)
+{
+    char dir[200];
+    snprintf(dir, sizeof dir, "%s", path);
+    for (char *slash = dir; (slash = strchr(slash, '/')); *slash++ = '/') {
+        *slash = '\0';
+        mkdirat(root, dir, 0700);
+    }
+}
+
+static void put(const char *path, const char *text)
+{
+    make_parents(path);
+    int fd = openat(root, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+}
+
+static void put_link(const char *path, const char *target)
+{
+    make_parents(path);
+    assert_int_equal(symlinkat(target, root, path), 0);
+}
+
+static int take(void)
+{
+    const struct lethe_complaint complaint = scene_complaint(&scene);
+    return lethe_snapshot_take(&scene.snapshot, root, false, &scene.arena, &complaint);
+}
+
+static size_t find(const char *name)
+{
+    for (size_t i = 0; i < scene.snapshot.n_blocks; i++)
+        if (!strcmp(scene.snapshot.blocks[i].name, name))
+            return i;
+    return LETHE_NONE;
+}
+
+static void without_mountinfo_there_is_none(void **unused)
+{
+    (void)unused;
+    assert_int_equal(take(), -ENOENT);
+    put("proc/self/mountinfo/x", "");
+    assert_int_equal(take(), -EISDIR);
+}
+
+static void what_else_is_missing_is_left_out(void **unused)
+{
+    (void)unused;
+    put("proc/self/mountinfo", "1 0 0:1 / / rw - tmpfs a rw\nbad\n");
+    assert_int_equal(take(), 0);
+    assert_int_equal(scene.snapshot.n_mounts, 1);
+    assert_int_equal(scene.snapshot.n_swaps + scene.snapshot.n_blocks + scene.snapshot.n_unions, 0);
+    assert_int_equal(scene.complaints, 1);
+}
+
+static void reads_devices(void **unused)
+{
+    (void)unused;
+    put("proc/self/mountinfo", "1 0 254:0 / / rw - ext4 /dev/mapper/home rw\n");
+    put("proc/swaps", "Filename Type\n/dev/sda2 partition 1 0 0\n/swap file 1 0 0\n");
+    put("sys/devices/sda/dev", "8:0\n");
+    put("sys/devices/sda/sda1/dev", "8:1\n");
+    put("sys/devices/sda/sda1/partition", "1\n");
+    put("sys/devices/sda/sda2/dev", "8:2\n");
+    put("sys/devices/dm-0/dev", "254:0\n");
+    put("sys/devices/dm-0/dm/name", "home\n");
+    put("sys/devices/dm-0/dm/uuid", "CRYPT-LUKS2-1-home\n");
+    put("sys/devices/loop0/dev", "7:0\n");
+    put("sys/devices/loop0/loop/backing_file", "/a file\n");
+    put("sys/devices/odd/dev", "not a number\n");
+    put_link("sys/devices/dm-0/slaves/sda1", "../../sda/sda1");
+    put_link("sys/devices/dm-0/slaves/gone", "../../gone");
+    put_link("sys/class/block/sda", "../../devices/sda");
+    put_link("sys/class/block/sda1", "../../devices/sda/sda1");
+    put_link("sys/class/block/sda2", "../../devices/sda/sda2");
+    put_link("sys/class/block/dm-0", "../../devices/dm-0");
+    put_link("sys/class/block/loop0", "../../devices/loop0");
+    put_link("sys/class/block/odd", "../../devices/odd");
+    assert_int_equal(take(), 0);
+    const struct lethe_snapshot *s = &scene.snapshot;
+    assert_int_equal(s->n_blocks, 5);
+    const struct lethe_block *dm = &s->blocks[find("dm-0")], *loop = &s->blocks[find("loop0")];
+    assert_int_equal(dm->kind, LETHE_BLOCK_CRYPT);
+    assert_string_equal(dm->dm_name, "home");
+    assert_int_equal(dm->n_slaves, 1);
+    assert_int_equal(dm->slaves[0], find("sda1"));
+    assert_int_equal(s->blocks[find("sda1")].disk, find("sda"));
+    assert_true(s->blocks[find("sda")].disk == LETHE_NONE);
+    assert_int_equal(loop->kind, LETHE_BLOCK_LOOP);
+    assert_string_equal(loop->file, "/a file");
+    assert_int_equal(s->mounts[0].device, find("dm-0"));
+    assert_int_equal(s->swaps[0].device, find("sda2"));
+    assert_true(lethe_devno_is(s->swaps[1].devno, (struct lethe_devno){254, 0}));
+}
+
+static void a_name_that_is_only_a_directory_is_no_device(void **unused)
+{
+    (void)unused;
+    put("proc/self/mountinfo", "1 0 0:9 / / rw - btrfs /dev/mapper/ rw\n");
+    put("proc/swaps", "/dev/ partition 1 0 0\n");
+    put("sys/class/block/sda/dev", "8:0\n");
+    assert_int_equal(take(), 0);
+    assert_true(scene.snapshot.mounts[0].device == LETHE_NONE);
+    assert_true(scene.snapshot.swaps[0].device == LETHE_NONE);
+}
+
+static void reads_aufs_branches(void **unused)
+{
+    (void)unused;
+    put("proc/self/mountinfo", "1 0 0:1 / / rw - aufs none rw,si=4b66fdfd1e615a97\n");
+    put("sys/fs/aufs/si_4b66fdfd1e615a97/br0", "/live/overlay=rw\n");
+    put("sys/fs/aufs/si_4b66fdfd1e615a97/br9", "/live/rootfs=rr\n");
+    assert_int_equal(take(), 0);
+    assert_int_equal(scene.snapshot.unions[0].n_branches, 2);
+    assert_string_equal(scene.snapshot.unions[0].branches[1].path, "/live/rootfs");
+}
+
+/* Nothing outside of the tree is read, whatever its links say. */
+static void links_do_not_lead_out_of_the_tree(void **unused)
+{
+    (void)unused;
+    put("proc/self/mountinfo", "1 0 0:1 / / rw - tmpfs a rw\n");
+    put_link("proc/swaps", "/proc/self/mountinfo"); /* the tree's own */
+    put_link("sys", "../../../../../sys");
+    assert_int_equal(take(), 0);
+    assert_int_equal(scene.snapshot.n_blocks, 0);
+    assert_int_equal(scene.complaints, 1); /* its one line is no swap */
+}
+
+static void a_fifo_does_not_hold_it_up(void **unused)
+{
+    (void)unused;
+    put("proc/self/mountinfo", "1 0 0:1 / / rw - tmpfs a rw\n");
+    assert_int_equal(mkfifoat(root, "proc/swaps", 0600), 0);
+    alarm(10);
+    assert_int_equal(take(), 0);
+    alarm(0);
+}
+
+static void every_full_arena_is_told(void **unused)
+{
+    (void)unused;
+    put("proc/self/mountinfo", "1 0 0:1 / / rw - overlay a rw,lowerdir=/a:/b,upperdir=/c\n");
+    put("proc/swaps", "/dev/sda partition 1 0 0\n");
+    put("sys/class/block/sda/dev", "8:0\n");
+    put_link("sys/class/block/sda/slaves/sda", "..");
+    const struct lethe_complaint complaint = scene_complaint(&scene);
+    int r = -ENOMEM;
+    for (size_t size = 0; r; size += 16) {
+        struct lethe_arena arena = heap_arena(size);
+        assert_true(size < 65536);
+        r = lethe_snapshot_take(&scene.snapshot, root, false, &arena, &complaint);
+        assert_true(!r || r == -ENOMEM);
+        free(arena.base);
+    }
+}
+
+static void an_arena_can_be_mapped(void **unused)
+{
+    (void)unused;
+    struct lethe_arena arena = lethe_arena_map();
+    assert_non_null(arena.base);
+    assert_in_range(arena.size, 1 << 20, 1 << 30);
+    assert_non_null(lethe_arena_alloc(&arena, 1, 1000));
+}
+
+static void a_file_that_does_not_fit_is_told(void **unused)
+{
+    (void)unused;
+    char text[8] = "xxxxxxx";
+    put("file", "12345678\nabc");
+    assert_int_equal(lethe_read_file(root, "file", text, sizeof text), -EFBIG);
+    assert_false(lethe_read_line(root, "file", text, sizeof text));
+    assert_string_equal(text, "");
+    put("file", "1234\nabc");
+    assert_int_equal(lethe_read_file(root, "/file", (char[9]){0}, 9), 8);
+    assert_true(lethe_read_line(root, "file", (char[9]){0}, 9));
+    assert_int_equal(lethe_read_file(root, "none", text, sizeof text), -ENOENT);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_tree, remove_tree)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(without_mountinfo_there_is_none),
+        TEST(what_else_is_missing_is_left_out),
+        TEST(reads_devices),
+        TEST(a_name_that_is_only_a_directory_is_no_device),
+        TEST(reads_aufs_branches),
+        TEST(links_do_not_lead_out_of_the_tree),
+        TEST(a_fifo_does_not_hold_it_up),
+        TEST(every_full_arena_is_told),
+        TEST(an_arena_can_be_mapped),
+        TEST(a_file_that_does_not_fit_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
