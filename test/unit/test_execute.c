@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/dm-ioctl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mount.h>
+
+#include <cmocka.h>
+
+#include "lethe/execute.h"
+#include "mock_sys.h"
+#include "scene.h"
+
+enum { ROOT, HOME, RUN };
+
+static const struct lethe_block luks = {.devno = {254, 0},
+                                        .name = "dm-0",
+                                        .kind = LETHE_BLOCK_CRYPT,
+                                        .dm_name = "home",
+                                        .dm_uuid = "CRYPT-",
+                                        .file = "",
+                                        .disk = LETHE_NONE};
+static const struct lethe_policy policy = {.name = "test",
+                                           .step_ms = 1000,
+                                           .write_ms = 1000,
+                                           .erase_ms = 1000,
+                                           .total_ms = 1000,
+                                           .sync = true};
+
+static struct scene scene;
+static struct lethe_progress *progress;
+
+static int set_up(void **unused)
+{
+    (void)unused;
+    static struct lethe_progress empty;
+    scene_init(&scene, &(struct scene_input){
+                           .mountinfo = lethe_span("1 0 0:1 / / rw - proc a rw\n"
+                                                   "2 1 254:0 / /home rw - ext4 /dev/dm-0 rw\n"
+                                                   "3 1 0:3 / /run rw - tmpfs run rw\n"),
+                           .swaps = lethe_span("/dev/dm-0 partition 1 0 0\n"),
+                           .blocks = &luks,
+                           .n_blocks = 1,
+                       });
+    progress = lethe_progress_new();
+    memcpy(progress, &empty, sizeof empty);
+    return scene.r;
+}
+
+static int tear_down(void **unused)
+{
+    (void)unused;
+    scene_finish(&scene);
+    return 0;
+}
+
+static unsigned execute(const struct lethe_policy *p, struct lethe_step step)
+{
+    const struct lethe_plan plan = {&step, 1};
+    return lethe_execute(&plan, &scene.snapshot, p, progress, false);
+}
+
+static void unmounts(void **unused)
+{
+    (void)unused;
+    MOCK_EXPECT({MOCK_UMOUNT, .path = "/home", .number = UMOUNT_NOFOLLOW});
+    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, ""}), 1);
+    mock_finish();
+    assert_int_equal(progress->unmounted, 1);
+    assert_int_equal(progress->failed, 0);
+    assert_int_equal(progress->deadline_ms, 0);
+}
+
+static void writes_back_before_it_detaches_what_is_busy(void **unused)
+{
+    (void)unused;
+    MOCK_EXPECT({MOCK_UMOUNT, .path = "/home", .number = UMOUNT_NOFOLLOW, .answer = -EBUSY},
+                {MOCK_OPEN, .path = "/home", .number = O_RDONLY | O_DIRECTORY},
+                {MOCK_SYNCFS, .path = "/home", .answer = -EIO}, /* no reason to stop */
+                {MOCK_UMOUNT, .path = "/home", .number = UMOUNT_NOFOLLOW | MNT_DETACH});
+    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, ""}), 1);
+    mock_finish();
+}
+
+static void does_not_write_back_where_nothing_is_stored(void **unused)
+{
+    (void)unused;
+    MOCK_EXPECT({MOCK_UMOUNT, .path = "/", .number = UMOUNT_NOFOLLOW | MNT_DETACH});
+    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, ROOT, true, ""}), 1);
+    mock_finish();
+}
+
+static void does_not_write_back_against_its_policy(void **unused)
+{
+    (void)unused;
+    struct lethe_policy hasty = policy;
+    hasty.sync = false;
+    MOCK_EXPECT({MOCK_UMOUNT, .path = "/home", .number = UMOUNT_NOFOLLOW, .answer = -EBUSY},
+                {MOCK_UMOUNT, .path = "/home", .number = UMOUNT_NOFOLLOW | MNT_DETACH});
+    assert_int_equal(execute(&hasty, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, ""}), 1);
+    mock_finish();
+}
+
+static void holds_what_is_stuck_while_it_detaches_it(void **unused)
+{
+    (void)unused;
+    progress->stuck[progress->n_stuck++] = lethe_key('u', 2);
+    MOCK_EXPECT({MOCK_OPEN, .path = "/home", .number = O_PATH, .kept = true},
+                {MOCK_UMOUNT, .path = "/home", .number = MNT_DETACH});
+    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, ""}), 1);
+    mock_finish();
+    progress->stuck[progress->n_stuck++] = lethe_key('h', 2);
+    mock_expect(NULL, 0); /* stuck again: left alone */
+    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, ""}), 0);
+    mock_finish();
+}
+
+static void counts_what_failed_and_goes_on(void **unused)
+{
+    (void)unused;
+    struct lethe_step steps[] = {{LETHE_STEP_ERASE, RUN, false, ""},
+                                 {LETHE_STEP_SWAPOFF, 0, false, ""},
+                                 {LETHE_STEP_UNMOUNT, RUN, false, ""},
+                                 {LETHE_STEP_STOP, 0, false, ""}};
+    const struct lethe_plan plan = {steps, 4};
+    MOCK_EXPECT(
+        {MOCK_OPEN, .path = "/run", .number = O_PATH | O_DIRECTORY | O_NOFOLLOW, .answer = -ESTALE},
+        {MOCK_SWAPOFF, .path = "/dev/dm-0", .answer = -ENOMEM},
+        {MOCK_UMOUNT, .path = "/run", .number = UMOUNT_NOFOLLOW, .answer = -EINVAL},
+        {MOCK_OPEN, .path = "/dev/mapper/control", .number = O_RDWR},
+        {MOCK_IOCTL, .path = "/dev/mapper/control", .number = DM_DEV_REMOVE, .answer = -EBUSY});
+    assert_int_equal(lethe_execute(&plan, &scene.snapshot, &policy, progress, false), 0);
+    mock_finish();
+    assert_int_equal(progress->failed, 4);
+    assert_int_equal(progress->n_finished, 0);
+}
+
+static void does_a_finished_thing_once(void **unused)
+{
+    (void)unused;
+    const struct lethe_step stop = {LETHE_STEP_STOP, 0, false, ""};
+    MOCK_EXPECT({MOCK_OPEN, .path = "/dev/mapper/control", .number = O_RDWR},
+                {MOCK_IOCTL, .path = "/dev/mapper/control", .number = DM_DEV_REMOVE});
+    assert_int_equal(execute(&policy, stop), 1);
+    assert_int_equal(execute(&policy, stop), 0);
+    mock_finish();
+    assert_int_equal(progress->stopped, 1);
+}
+
+static void switches_swap_off(void **unused)
+{
+    (void)unused;
+    MOCK_EXPECT({MOCK_SWAPOFF, .path = "/dev/dm-0"});
+    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_SWAPOFF, 0, false, ""}), 1);
+    mock_finish();
+}
+
+static void drops_caches_unless_that_is_stuck(void **unused)
+{
+    (void)unused;
+    MOCK_EXPECT({MOCK_WRITE_FILE, .path = "/proc/sys/vm/drop_caches", .text = "3"});
+    lethe_execute_drop_caches(&policy, progress);
+    progress->stuck[progress->n_stuck++] = lethe_key('c', 0);
+    lethe_execute_drop_caches(&policy, progress);
+    mock_finish();
+}
+
+static void reports_what_is_left(void **unused)
+{
+    (void)unused;
+    struct lethe_step steps[] = {{LETHE_STEP_ERASE, RUN, false, ""},
+                                 {LETHE_STEP_UNMOUNT, RUN, false, ""},
+                                 {LETHE_STEP_STOP, 0, false, ""}};
+    const struct lethe_plan plan = {steps, 3}, none = {steps, 0};
+    assert_int_equal(lethe_execute_report(&plan, &scene.snapshot), 2);
+    assert_int_equal(lethe_execute_report(&none, &scene.snapshot), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(unmounts),
+        TEST(writes_back_before_it_detaches_what_is_busy),
+        TEST(does_not_write_back_where_nothing_is_stored),
+        TEST(does_not_write_back_against_its_policy),
+        TEST(holds_what_is_stuck_while_it_detaches_it),
+        TEST(counts_what_failed_and_goes_on),
+        TEST(does_a_finished_thing_once),
+        TEST(switches_swap_off),
+        TEST(drops_caches_unless_that_is_stuck),
+        TEST(reports_what_is_left),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

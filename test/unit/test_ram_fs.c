@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "lethe/ram_fs.h"
+
+enum { PAGE = 4096, MIB = 1 << 20 };
+
+static int memory_file(void)
+{
+    int fd = memfd_create("lethe-test", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void fill(int fd, off_t from, size_t n)
+{
+    char *text = malloc(n);
+    memset(text, 's', n);
+    assert_int_equal(pwrite(fd, text, n, from), n);
+    free(text);
+}
+
+static off_t blocks_of(int fd)
+{
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    return st.st_blocks;
+}
+
+/* How many bytes of the first n, holes and the rest of the last page too, are not zero. */
+static size_t count_left(int fd, size_t n)
+{
+    size_t left = 0;
+    assert_int_equal(ftruncate(fd, (off_t)n), 0);
+    char *text = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 0);
+    assert_true(text != MAP_FAILED);
+    for (size_t i = 0; i < n; i++)
+        left += text[i] != 0;
+    munmap(text, n);
+    return left;
+}
+
+static void zeroes_a_file_of_any_size(void **unused)
+{
+    (void)unused;
+    static const size_t sizes[] = {1, 100, PAGE - 1, PAGE, PAGE + 1, MIB - 1, MIB, 3 * MIB + 5};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        uint64_t bytes = 5;
+        size_t pages = (sizes[i] + PAGE - 1) / PAGE * PAGE;
+        int fd = memory_file();
+        fill(fd, 0, sizes[i]);
+        assert_int_equal(lethe_ram_fs_zero(fd, &bytes), 0);
+        assert_int_equal(bytes, 5 + pages);
+        assert_int_equal(count_left(fd, pages), 0);
+        close(fd);
+    }
+}
+
+static void an_empty_file_is_no_work(void **unused)
+{
+    (void)unused;
+    uint64_t bytes = 0;
+    int fd = memory_file();
+    assert_int_equal(lethe_ram_fs_zero(fd, &bytes), 0);
+    assert_int_equal(bytes, 0);
+    close(fd);
+}
+
+static void holes_stay_holes(void **unused)
+{
+    (void)unused;
+    uint64_t bytes = 0;
+    int fd = memory_file();
+    fill(fd, 5 * MIB + 7, 2 * PAGE);
+    fill(fd, 64 * MIB, 10);
+    assert_int_equal(ftruncate(fd, 100 * MIB), 0);
+    off_t before = blocks_of(fd);
+    assert_int_equal(lethe_ram_fs_zero(fd, &bytes), 0);
+    assert_int_equal(blocks_of(fd), before);
+    assert_int_equal(bytes, 4 * PAGE);
+    assert_int_equal(count_left(fd, 100 * MIB), 0);
+    close(fd);
+}
+
+static void a_file_that_is_all_hole_is_no_work(void **unused)
+{
+    (void)unused;
+    uint64_t bytes = 0;
+    int fd = memory_file();
+    assert_int_equal(ftruncate(fd, (off_t)1 << 40), 0);
+    assert_int_equal(lethe_ram_fs_zero(fd, &bytes), 0);
+    assert_int_equal(bytes, 0);
+    assert_int_equal(blocks_of(fd), 0);
+    close(fd);
+}
+
+/* What a process wrote through a mapping behind the file's end lies in RAM like all else. */
+static void the_rest_of_the_last_page_is_zeroed(void **unused)
+{
+    (void)unused;
+    uint64_t bytes = 0;
+    int fd = memory_file();
+    fill(fd, 0, 10);
+    char *map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_true(map != MAP_FAILED);
+    memset(map, 's', PAGE);
+    assert_int_equal(lethe_ram_fs_zero(fd, &bytes), 0);
+    for (size_t i = 0; i < PAGE; i++)
+        assert_int_equal(map[i], 0);
+    munmap(map, PAGE);
+    close(fd);
+}
+
+static void a_mapping_sees_the_same_pages(void **unused)
+{
+    (void)unused;
+    uint64_t bytes = 0;
+    int fd = memory_file();
+    fill(fd, 0, 2 * MIB);
+    char *map = mmap(NULL, 2 * MIB, PROT_READ, MAP_PRIVATE, fd, 0);
+    assert_true(map != MAP_FAILED);
+    assert_int_equal(lethe_ram_fs_zero(fd, &bytes), 0);
+    assert_int_equal(map[0] | map[MIB] | map[2 * MIB - 1], 0);
+    munmap(map, 2 * MIB);
+    close(fd);
+}
+
+static void what_can_not_be_written_is_told(void **unused)
+{
+    (void)unused;
+    uint64_t bytes = 0;
+    int fd = memory_file();
+    fill(fd, 0, 10);
+    assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
+    assert_int_equal(lethe_ram_fs_zero(fd, &bytes), -EPERM);
+    close(fd);
+    assert_int_equal(lethe_ram_fs_zero(-1, &bytes), -EBADF);
+}
+
+/* The rest needs to mount: in a mount namespace of its own, and a user namespace where it is not
+ * root's. Only a child may enter one. */
+static bool enter_namespace(void)
+{
+    char map[64];
+    unsigned uid = geteuid();
+    snprintf(map, sizeof map, "0 %u 1", uid);
+    if (unshare(uid ? CLONE_NEWUSER | CLONE_NEWNS : CLONE_NEWNS))
+        return false;
+    int fd = uid ? open("/proc/self/uid_map", O_WRONLY) : -1;
+    if (fd >= 0 && write(fd, map, strlen(map)) < 0)
+        return false;
+    return !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+           !mount("lethe-test", "/tmp", "tmpfs", 0, NULL);
+}
+
+enum { PASSED, SKIPPED = 77 };
+
+static void in_namespace(int (*body)(void))
+{
+    int status;
+    pid_t child = fork();
+    if (!child)
+        _exit(enter_namespace() ? body() : SKIPPED);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == SKIPPED)
+        skip();
+    if (WEXITSTATUS(status))
+        fail_msg("failed at line %d (modulo 256)", WEXITSTATUS(status));
+}
+
+/* In the child; the line number is its exit status. */
+#define CHECK(good)                                                                                \
+    do {                                                                                           \
+        if (!(good))                                                                               \
+            return __LINE__ % 256 == SKIPPED ? 1 : __LINE__ % 256;                                 \
+    } while (0)
+
+static bool put(const char *path, size_t n)
+{
+    char text[PAGE];
+    memset(text, 's', sizeof text);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    bool good = fd >= 0 && write(fd, text, n) == (ssize_t)n;
+    close(fd);
+    return good;
+}
+
+static int count_used_blocks(const char *path)
+{
+    struct statfs fs;
+    return statfs(path, &fs) ? -1 : (int)(fs.f_blocks - fs.f_bfree);
+}
+
+static int erases_a_tree(void)
+{
+    struct stat st;
+    struct lethe_erased erased;
+    CHECK(!mkdir("/tmp/a", 0700) && !mkdir("/tmp/a/b", 0700) && !mkdir("/tmp/a/other", 0700));
+    CHECK(put("/tmp/one", 10) && put("/tmp/a/two", PAGE) && put("/tmp/a/b/three", 1));
+    CHECK(!symlink("/tmp/a", "/tmp/link") && !mkfifo("/tmp/fifo", 0600));
+    CHECK(!link("/tmp/one", "/tmp/a/again"));
+    CHECK(!chmod("/tmp/a/two", 0));
+    CHECK(!stat("/tmp", &st));
+    /* another file system on top, and one that covers what is to be erased */
+    CHECK(!mount("x", "/tmp/a/other", "tmpfs", 0, NULL) && put("/tmp/a/other/kept", 10));
+    CHECK(!mount("x", "/tmp/a/b", "tmpfs", 0, NULL) && put("/tmp/a/b/kept", 10));
+    int seen = open("/tmp/one", O_RDONLY | O_CLOEXEC);
+    CHECK(!lethe_ram_fs_erase("/tmp", st.st_dev, false, &erased));
+    CHECK(!erased.failed);
+    CHECK(erased.files >= 3);
+    CHECK(erased.bytes >= 3 * PAGE);
+    CHECK(!access("/tmp/a/other/kept", F_OK) && !access("/tmp/a/b/kept", F_OK));
+    CHECK(!fstat(seen, &st) && !st.st_size && !st.st_nlink);
+    CHECK(!umount("/tmp/a/other") && !umount("/tmp/a/b"));
+    CHECK(access("/tmp/one", F_OK) && access("/tmp/a/two", F_OK) && access("/tmp/a/b/three", F_OK));
+    CHECK(count_used_blocks("/tmp") == 0);
+    return PASSED;
+}
+
+static int erases_what_is_read_only(void)
+{
+    struct stat st;
+    struct lethe_erased erased;
+    CHECK(put("/tmp/credential", 10));
+    CHECK(!stat("/tmp", &st));
+    CHECK(!mount(NULL, "/tmp", NULL, MS_REMOUNT | MS_RDONLY, NULL));
+    CHECK(!lethe_ram_fs_erase("/tmp", st.st_dev, false, &erased));
+    CHECK(!erased.failed && erased.files == 1);
+    CHECK(access("/tmp/credential", F_OK));
+    return PASSED;
+}
+
+static int keeps_names(void)
+{
+    struct stat st;
+    struct lethe_erased erased;
+    CHECK(!mkdir("/tmp/a", 0700) && put("/tmp/a/file", 10));
+    CHECK(!stat("/tmp", &st));
+    CHECK(!lethe_ram_fs_erase("/tmp", st.st_dev, true, &erased));
+    CHECK(erased.files == 1 && !access("/tmp/a/file", F_OK));
+    int fd = open("/tmp/a/file", O_RDWR | O_CLOEXEC);
+    char text[10];
+    CHECK(fd >= 0 && read(fd, text, 10) == 10);
+    for (int i = 0; i < 10; i++)
+        CHECK(!text[i]);
+    return PASSED;
+}
+
+/* 1,000 directories deep and 5,000 files wide. */
+static int erases_what_is_deep_and_wide(void)
+{
+    char name[32];
+    struct stat st;
+    struct lethe_erased erased;
+    CHECK(!stat("/tmp", &st));
+    CHECK(!chdir("/tmp"));
+    for (int i = 0; i < 5000; i++) {
+        snprintf(name, sizeof name, "file-%d", i);
+        CHECK(put(name, 1));
+    }
+    for (int i = 0; i < 1000; i++)
+        CHECK(put("f", 1) && !mkdir("directory", 0700) && !chdir("directory"));
+    CHECK(!chdir("/"));
+    CHECK(!lethe_ram_fs_erase("/tmp", st.st_dev, false, &erased));
+    CHECK(!erased.failed);
+    CHECK(erased.files == 6000);
+    CHECK(count_used_blocks("/tmp") == 0);
+    CHECK(!stat("/tmp", &st) && st.st_nlink == 2);
+    return PASSED;
+}
+
+static int leaves_another_file_system_alone(void)
+{
+    struct stat st;
+    struct lethe_erased erased;
+    CHECK(!stat("/tmp", &st));
+    CHECK(!mount("x", "/tmp", "tmpfs", 0, NULL) && put("/tmp/kept", 10));
+    CHECK(lethe_ram_fs_erase("/tmp", st.st_dev, false, &erased) == -ESTALE);
+    CHECK(!access("/tmp/kept", F_OK));
+    CHECK(lethe_ram_fs_erase("/tmp/none", st.st_dev, false, &erased) == -ENOENT);
+    return PASSED;
+}
+
+static int erases_ramfs(void)
+{
+    struct stat st;
+    struct lethe_erased erased;
+    if (mount("x", "/tmp", "ramfs", 0, NULL))
+        return SKIPPED;
+    CHECK(put("/tmp/credential", 10) && put("/tmp/sparse", PAGE));
+    int fd = open("/tmp/sparse", O_RDWR | O_CLOEXEC);
+    CHECK(fd >= 0 && pwrite(fd, "s", 1, 64 * MIB) == 1);
+    char *map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 64 * MIB);
+    CHECK(map != MAP_FAILED);
+    memset(map, 's', PAGE);
+    CHECK(!stat("/tmp", &st));
+    CHECK(!lethe_ram_fs_erase("/tmp", st.st_dev, true, &erased));
+    CHECK(!erased.failed && erased.files == 2);
+    CHECK(erased.bytes <= 16 * PAGE);
+    for (int i = 0; i < PAGE; i++)
+        CHECK(!map[i]);
+    return PASSED;
+}
+
+#define IN_NAMESPACE(body)                                                                         \
+    static void test_##body(void **unused)                                                         \
+    {                                                                                              \
+        (void)unused;                                                                              \
+        in_namespace(body);                                                                        \
+    }
+
+IN_NAMESPACE(erases_a_tree)
+IN_NAMESPACE(erases_what_is_read_only)
+IN_NAMESPACE(keeps_names)
+IN_NAMESPACE(erases_what_is_deep_and_wide)
+IN_NAMESPACE(leaves_another_file_system_alone)
+IN_NAMESPACE(erases_ramfs)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(zeroes_a_file_of_any_size),
+        cmocka_unit_test(an_empty_file_is_no_work),
+        cmocka_unit_test(holes_stay_holes),
+        cmocka_unit_test(a_file_that_is_all_hole_is_no_work),
+        cmocka_unit_test(the_rest_of_the_last_page_is_zeroed),
+        cmocka_unit_test(a_mapping_sees_the_same_pages),
+        cmocka_unit_test(what_can_not_be_written_is_told),
+        cmocka_unit_test(test_erases_a_tree),
+        cmocka_unit_test(test_erases_what_is_read_only),
+        cmocka_unit_test(test_keeps_names),
+        cmocka_unit_test(test_erases_what_is_deep_and_wide),
+        cmocka_unit_test(test_leaves_another_file_system_alone),
+        cmocka_unit_test(test_erases_ramfs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/dm-ioctl.h>
+#include <linux/loop.h>
+#include <linux/major.h>
+#include <linux/raid/md_u.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/sysmacros.h>
+
+#include <cmocka.h>
+
+#include "lethe/stop.h"
+#include "mock_sys.h"
+
+#define CONTROL                                                                                    \
+    {                                                                                              \
+        MOCK_OPEN, .path = "/dev/mapper/control", .number = O_RDWR                                 \
+    }
+#define DM(request, ...)                                                                           \
+    {                                                                                              \
+        MOCK_IOCTL, .path = "/dev/mapper/control", .number = request, __VA_ARGS__                  \
+    }
+#define NODE(node)                                                                                 \
+    {                                                                                              \
+        MOCK_OPEN, .path = node, .number = O_RDONLY | O_NONBLOCK                                   \
+    }
+
+static const struct lethe_block crypt = {.devno = {254, 3},
+                                         .name = "lethe-test-no-such-device",
+                                         .kind = LETHE_BLOCK_CRYPT,
+                                         .dm_name = "home",
+                                         .dm_uuid = "CRYPT-LUKS2-1-home",
+                                         .file = "",
+                                         .disk = LETHE_NONE};
+
+static struct lethe_block block(const char *name, enum lethe_block_kind kind)
+{
+    struct lethe_block b = crypt;
+    b.name = name;
+    b.kind = kind;
+    return b;
+}
+
+/* What every device-mapper request must have: the device by its number and nothing by its name. */
+static const struct dm_ioctl *check_head(const void *argument)
+{
+    const struct dm_ioctl *head = argument;
+    mock_check(head->version[0] == 4 && head->version[1] == 0, "the interface's version");
+    mock_check(head->dev == makedev(254, 3), "the device's number");
+    mock_check(!head->name[0] && !head->uuid[0], "neither name nor uuid");
+    mock_check(head->data_start >= sizeof *head && head->data_start < head->data_size,
+               "room for data");
+    return head;
+}
+
+static void plain_request(void *argument)
+{
+    mock_check(!check_head(argument)->flags, "no flags");
+}
+
+static void suspend(void *argument)
+{
+    mock_check(check_head(argument)->flags ==
+                   (DM_SUSPEND_FLAG | DM_SKIP_LOCKFS_FLAG | DM_NOFLUSH_FLAG),
+               "suspend without flush or freeze");
+}
+
+static void resume(void *argument)
+{
+    mock_check(!(check_head(argument)->flags & DM_SUSPEND_FLAG), "resume");
+}
+
+static void key_wipe(void *argument)
+{
+    const struct dm_ioctl *head = check_head(argument);
+    const struct dm_target_msg *message = (const void *)((const char *)argument + head->data_start);
+    mock_check(message->sector == 0, "sector 0");
+    mock_check(!strcmp(message->message, "key wipe"), "the message");
+}
+
+static void deferred(void *argument)
+{
+    mock_check(check_head(argument)->flags == DM_DEFERRED_REMOVE, "deferred");
+}
+
+static void stops_device_mapper(void **unused)
+{
+    (void)unused;
+    const struct lethe_block plain = block("dm-3", LETHE_BLOCK_DM);
+    MOCK_EXPECT(CONTROL, DM(DM_DEV_REMOVE, .look = plain_request), CONTROL,
+                DM(DM_DEV_REMOVE, .look = plain_request, .answer = -EBUSY));
+    assert_int_equal(lethe_stop_device(&crypt), 0);
+    assert_int_equal(lethe_stop_device(&plain), -EBUSY);
+    mock_finish();
+}
+
+static void says_when_there_is_no_device_mapper(void **unused)
+{
+    (void)unused;
+    MOCK_EXPECT({MOCK_OPEN, .path = "/dev/mapper/control", .number = O_RDWR, .answer = -ENOENT});
+    assert_int_equal(lethe_stop_device(&crypt), -ENOENT);
+    mock_finish();
+}
+
+static void detaches_loops(void **unused)
+{
+    (void)unused;
+    const struct lethe_block loop = block("loop7", LETHE_BLOCK_LOOP);
+    MOCK_EXPECT(NODE("/dev/loop7"), {MOCK_IOCTL, .path = "/dev/loop7", .number = LOOP_CLR_FD});
+    assert_int_equal(lethe_stop_device(&loop), 0);
+    mock_finish();
+    MOCK_EXPECT(NODE("/dev/loop7"),
+                {MOCK_IOCTL, .path = "/dev/loop7", .number = LOOP_CLR_FD, .answer = -ENXIO});
+    assert_int_equal(lethe_stop_device(&loop), -ENXIO);
+    mock_finish();
+}
+
+static void stops_arrays(void **unused)
+{
+    (void)unused;
+    const struct lethe_block md = block("md127", LETHE_BLOCK_MD);
+    MOCK_EXPECT(NODE("/dev/md127"), {MOCK_IOCTL, .path = "/dev/md127", .number = STOP_ARRAY});
+    assert_int_equal(lethe_stop_device(&md), 0);
+    mock_finish();
+}
+
+static void a_name_with_a_slash_is_found(void **unused)
+{
+    (void)unused;
+    const struct lethe_block md = block("md!127!x", LETHE_BLOCK_MD);
+    MOCK_EXPECT(
+        {MOCK_OPEN, .path = "/dev/md/127/x", .number = O_RDONLY | O_NONBLOCK, .answer = -ENXIO});
+    assert_int_equal(lethe_stop_device(&md), -ENXIO);
+    mock_finish();
+}
+
+static void resets_zram(void **unused)
+{
+    (void)unused;
+    const struct lethe_block zram = block("zram0", LETHE_BLOCK_ZRAM);
+    MOCK_EXPECT(
+        {MOCK_WRITE_FILE, .path = "/sys/class/block/zram0/reset", .text = "1", .answer = -EBUSY});
+    assert_int_equal(lethe_stop_device(&zram), -EBUSY);
+    mock_finish();
+}
+
+static void leaves_other_devices_alone(void **unused)
+{
+    (void)unused;
+    const struct lethe_block disk = block("sda", LETHE_BLOCK_PLAIN),
+                             ramdisk = block("ram0", LETHE_BLOCK_BRD);
+    mock_expect(NULL, 0);
+    assert_int_equal(lethe_stop_device(&disk), -EOPNOTSUPP);
+    assert_int_equal(lethe_stop_device(&ramdisk), -EOPNOTSUPP);
+    mock_finish();
+}
+
+/* The device is not in this machine's /sys: its size is not known and no table can be loaded. */
+static void wipes_a_key_whatever_fails(void **unused)
+{
+    (void)unused;
+    MOCK_EXPECT(CONTROL, DM(DM_DEV_SUSPEND, .look = suspend), CONTROL,
+                DM(DM_TARGET_MSG, .look = key_wipe), CONTROL, DM(DM_DEV_SUSPEND, .look = resume),
+                CONTROL, DM(DM_DEV_REMOVE, .look = deferred, .answer = -EBUSY));
+    assert_int_equal(lethe_stop_wipe_key(&crypt), -ENODATA);
+    mock_finish();
+    MOCK_EXPECT(CONTROL, DM(DM_DEV_SUSPEND, .look = suspend, .answer = -ENXIO), CONTROL,
+                DM(DM_TARGET_MSG, .look = key_wipe, .answer = -EINVAL), CONTROL,
+                DM(DM_DEV_SUSPEND, .look = resume, .answer = -EINVAL), CONTROL,
+                DM(DM_DEV_REMOVE, .look = deferred));
+    assert_int_equal(lethe_stop_wipe_key(&crypt), -ENXIO);
+    mock_finish();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stops_device_mapper),
+        cmocka_unit_test(says_when_there_is_no_device_mapper),
+        cmocka_unit_test(detaches_loops),
+        cmocka_unit_test(stops_arrays),
+        cmocka_unit_test(a_name_with_a_slash_is_found),
+        cmocka_unit_test(resets_zram),
+        cmocka_unit_test(leaves_other_devices_alone),
+        cmocka_unit_test(wipes_a_key_whatever_fails),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
