@@ -192,7 +192,7 @@ static void add_way_edges(struct graph *g, size_t mount, size_t parent)
         while (n > 1 && m->path[n] && m->path[n] != '/')
             n++;
         size_t cover = lethe_tree_child(g->tree, m->parent, m->path, n);
-        if (cover != LETHE_NONE && cover != mount)
+        if (cover != LETHE_NONE && cover != mount && cover != parent) /* rootfs is its own parent */
             add_edge(g, cover, way_node(g, mount));
         if (!m->path[n])
             break;
@@ -205,7 +205,7 @@ static void add_erase_edges(struct graph *g, size_t mount, const struct key *by_
     const struct lethe_mount *m = &s->mounts[mount];
     size_t on_top = lethe_tree_child(g->tree, m->id, m->path, strlen(m->path));
     uint64_t key = devno_key(m->devno);
-    if (on_top != LETHE_NONE)
+    if (on_top != LETHE_NONE && on_top != mount)
         add_edge(g, on_top, erase_node(g, mount));
     for (size_t j = find_key(by_device, s->n_mounts, key);
          j < s->n_mounts && by_device[j].key == key; j++)

@@ -145,7 +145,7 @@ static bool precedes(const struct check *c, const struct lethe_step *first,
     if (hides(s, first->index, then->index))
         return true;
     if (then->kind == LETHE_STEP_ERASE)
-        return mount_by_id(s, s->mounts[first->index].parent) == then->index &&
+        return parent_of(s, first->index) == then->index &&
                !strcmp(s->mounts[first->index].path, s->mounts[then->index].path);
     return parent_of(s, first->index) == then->index || shows_branch(s, then->index, first->index);
 }

@@ -169,7 +169,8 @@ void mock_expect(const struct mock_call *calls, size_t n)
     if (state == MAP_FAILED || n > CALLS_MAX)
         abort();
     memset(state, 0, sizeof *state);
-    memcpy(state->calls, calls, n * sizeof *calls);
+    if (n)
+        memcpy(state->calls, calls, n * sizeof *calls);
     state->n = n;
     real = real ? real : lethe_sys;
     lethe_sys = &mock;

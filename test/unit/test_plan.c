@@ -157,6 +157,20 @@ static void all_covers_go_first(void **unused)
     scene_finish(&scene);
 }
 
+static void rootfs_is_its_own_parent(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    set_scene(&scene,
+              "1 1 0:2 / / rw - rootfs rootfs rw\n"
+              "2 1 0:3 / /x rw - proc x rw\n"
+              "3 1 0:4 / / rw - tmpfs t rw\n"
+              "4 3 0:5 / /x rw - proc x rw\n",
+              "", NULL, 0, false);
+    assert_plan(&scene, "erase /\nunmount /x\nunmount /\nerase /\nunmount /x\nunmount /\n");
+    scene_finish(&scene);
+}
+
 static void ram_is_erased_where_it_is_in_the_open(void **unused)
 {
     (void)unused;
@@ -440,6 +454,7 @@ int main(void)
         cmocka_unit_test(a_cover_goes_before_what_it_hides),
         cmocka_unit_test(an_old_cover_goes_before_a_new_mount),
         cmocka_unit_test(all_covers_go_first),
+        cmocka_unit_test(rootfs_is_its_own_parent),
         cmocka_unit_test(ram_is_erased_where_it_is_in_the_open),
         cmocka_unit_test(a_union_goes_before_its_branches),
         cmocka_unit_test(nested_unions_go_from_the_top),
