@@ -234,9 +234,16 @@ static struct lethe_devno resolve_device(void *context, const char *path)
     return (struct lethe_devno){0, 0};
 }
 
-/* A swap file's file system is that of the mount its path leads to. */
-static void tie_swap_files(struct lethe_snapshot *snapshot, const struct lethe_tree *tree)
+/* A swap file's file system is that of the mount its path leads to; a loop's is too, where the
+ * kernel was not asked (a captured tree). */
+static void tie_files(struct lethe_snapshot *snapshot, const struct lethe_tree *tree)
 {
+    for (size_t i = 0; i < snapshot->n_blocks; i++) {
+        struct lethe_block *b = &snapshot->blocks[i];
+        if (b->kind == LETHE_BLOCK_LOOP && b->file[0] == '/' &&
+            lethe_devno_is(b->file_devno, (struct lethe_devno){0, 0}))
+            b->file_devno = snapshot->mounts[lethe_tree_lookup(tree, b->file)].devno;
+    }
     for (size_t i = 0; i < snapshot->n_swaps; i++)
         if (snapshot->swaps[i].is_file)
             snapshot->swaps[i].devno =
@@ -267,7 +274,7 @@ int lethe_snapshot_take(struct lethe_snapshot *snapshot, int root, bool live,
     lethe_devices_tie(snapshot, resolve_device, &s);
     r = lethe_tree_build(&tree, snapshot, arena);
     if (!r)
-        tie_swap_files(snapshot, &tree);
+        tie_files(snapshot, &tree);
     if (r && r != -ENOENT)
         return r;
     return lethe_unions_find(snapshot, r ? NULL : &tree, arena, &sysfs);
