@@ -13,6 +13,12 @@ bool lethe_next_line(struct lethe_span *rest, struct lethe_span *line)
     return true;
 }
 
+/* The kernel writes no NUL; texts that are copied would end at it. */
+static bool has_nul(struct lethe_span line)
+{
+    return line.n && memchr(line.at, '\0', line.n);
+}
+
 static size_t count_lines(struct lethe_span text)
 {
     struct lethe_span line;
@@ -36,6 +42,8 @@ static const char *parse_mount(struct lethe_mount *m, struct lethe_span line,
                                struct lethe_arena *arena, bool *full)
 {
     uint64_t id, parent;
+    if (has_nul(line))
+        return "there is a NUL in the line";
     if (lethe_number(lethe_cut(&line, ' '), UINT32_MAX, &id))
         return "the mount's id is not a number";
     if (lethe_number(lethe_cut(&line, ' '), UINT32_MAX, &parent))
@@ -106,6 +114,8 @@ static struct lethe_span next_word(struct lethe_span *rest)
 static const char *parse_swap(struct lethe_swap *s, struct lethe_span line,
                               struct lethe_arena *arena, bool *full)
 {
+    if (has_nul(line))
+        return "there is a NUL in the line";
     struct lethe_span path = next_word(&line), type = next_word(&line);
     if (!path.n || path.at[0] != '/')
         return "the swap's name is not an absolute path";

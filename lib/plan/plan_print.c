@@ -22,7 +22,7 @@ char *lethe_step_print(char *out, size_t size, const struct lethe_step *step,
                        const struct lethe_snapshot *snapshot)
 {
     static const char *const kinds[] = {"disk", "loop", "crypt", "dm", "md", "zram", "ramdisk"};
-    char name[256];
+    char name[256], shown_type[64]; /* a FUSE program chooses its type's end itself */
     const char *what, *type;
     if (step->kind == LETHE_STEP_SWAPOFF) {
         what = snapshot->swaps[step->index].path;
@@ -35,7 +35,7 @@ char *lethe_step_print(char *out, size_t size, const struct lethe_step *step,
         what = snapshot->mounts[step->index].path;
         type = snapshot->mounts[step->index].fstype;
     }
-    snprintf(out, size, "%s %s (%.32s)", verb_of(step), lethe_printable(name, sizeof name, what),
-             type);
+    snprintf(out, size, "%s %s (%s)", verb_of(step), lethe_printable(name, sizeof name, what),
+             lethe_printable(shown_type, sizeof shown_type, type));
     return out;
 }

@@ -148,11 +148,12 @@ static void find_aufs(struct branches *b, const char *options, const struct leth
 
 /* The mount that shows the branch. Its path stands as mount(8) was given it, while mount points
  * have neither repeated slashes nor dots. */
-static size_t find_mount(const struct lethe_tree *tree, struct lethe_arena *arena, const char *path)
+static size_t find_mount(const struct lethe_tree *tree, struct branches *b, const char *path)
 {
     struct lethe_span rest = lethe_span(path);
-    char *tidy = lethe_arena_text(arena, path, rest.n);
+    char *tidy = lethe_arena_text(b->arena, path, rest.n);
     size_t n = 0;
+    b->full = b->full || !tidy;
     if (!tidy || path[0] != '/')
         return LETHE_NONE;
     while (rest.at) {
@@ -187,10 +188,10 @@ int lethe_unions_find(struct lethe_snapshot *snapshot, const struct lethe_tree *
             find_aufs(&b, m->super_options, sysfs);
         else
             continue;
+        for (size_t j = 0; tree && j < b.n; j++)
+            b.list[j].mount = find_mount(tree, &b, b.list[j].path);
         if (b.full)
             return -ENOMEM;
-        for (size_t j = 0; tree && j < b.n; j++)
-            b.list[j].mount = find_mount(tree, arena, b.list[j].path);
         snapshot->unions[snapshot->n_unions++] = (struct lethe_union){i, b.list, b.n};
     }
     return 0;

@@ -8,7 +8,7 @@
 #include "lethe/devices.h"
 #include "lethe/union.h"
 
-enum { ARENA_SIZE = 8 << 20 };
+enum { ARENA_SIZE = 1 << 19 };
 
 struct lethe_arena heap_arena(size_t size)
 {

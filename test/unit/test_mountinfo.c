@@ -112,6 +112,22 @@ static void bad_lines_are_told_and_left_out(void **unused)
     }
 }
 
+static void a_nul_is_no_text(void **unused)
+{
+    (void)unused;
+    static const char mounts[] = "1 0 0:1 / / rw - \0 t rw\n1 0 0:1 / /\0 rw - tmpfs t rw",
+                      swaps[] = "/\0dev file 1";
+    struct scene scene = {.arena = heap_arena(4096)};
+    const struct lethe_complaint complaint = scene_complaint(&scene);
+    lethe_mountinfo_parse(&scene.snapshot, (struct lethe_span){mounts, sizeof mounts - 1},
+                          &scene.arena, &complaint);
+    lethe_swaps_parse(&scene.snapshot, (struct lethe_span){swaps, sizeof swaps - 1}, &scene.arena,
+                      &complaint);
+    assert_int_equal(scene.complaints, 3);
+    assert_int_equal(scene.snapshot.n_mounts + scene.snapshot.n_swaps, 0);
+    scene_finish(&scene);
+}
+
 static void the_rest_is_read_behind_a_bad_line(void **unused)
 {
     (void)unused;
@@ -194,6 +210,7 @@ int main(void)
         cmocka_unit_test(optional_fields_may_be_none_or_many),
         cmocka_unit_test(names_of_any_bytes_are_kept),
         cmocka_unit_test(bad_lines_are_told_and_left_out),
+        cmocka_unit_test(a_nul_is_no_text),
         cmocka_unit_test(the_rest_is_read_behind_a_bad_line),
         cmocka_unit_test(an_empty_text_has_no_mounts),
         cmocka_unit_test(every_full_arena_is_told),

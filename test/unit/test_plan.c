@@ -429,13 +429,16 @@ static void a_step_is_printed_for_people(void **unused)
     };
     struct scene scene;
     char text[256];
-    set_scene(&scene, "1 0 0:1 / /a\\012b rw - tmpfs a rw\n",
+    set_scene(&scene,
+              "1 0 0:1 / /a\\012b rw - tmpfs a rw\n"
+              "2 1 0:2 / /f rw - fuse.\\033[2J a rw\n",
               "/s file 1 0 0\n/dev/md0 partition 1 0 0\n", blocks, 2, false);
-    static const char *const expected[] = {"erase /a\\012b (tmpfs)", "swapoff /dev/md0 (partition)",
-                                           "swapoff /s (file)",      "unmount /a\\012b (tmpfs)",
-                                           "stop md0 (md)",          "stop ho\\033me (crypt)"};
-    assert_int_equal(scene.plan.n_steps, 6);
-    for (size_t i = 0; i < 6; i++)
+    static const char *const expected[] = {
+        "erase /a\\012b (tmpfs)",     "swapoff /dev/md0 (partition)", "swapoff /s (file)",
+        "unmount /f (fuse.\\033[2J)", "unmount /a\\012b (tmpfs)",     "stop md0 (md)",
+        "stop ho\\033me (crypt)"};
+    assert_int_equal(scene.plan.n_steps, 7);
+    for (size_t i = 0; i < 7; i++)
         assert_string_equal(
             lethe_step_print(text, sizeof text, &scene.plan.steps[i], &scene.snapshot),
             expected[i]);
