@@ -150,6 +150,15 @@ static uint64_t devno_key(struct lethe_devno devno)
     return (uint64_t)devno.major << 32 | devno.minor;
 }
 
+/* Of mounts with the same id, which only a forged tree has, the first. */
+static size_t find_parent(const struct graph *g, size_t mount, const struct key *by_id)
+{
+    size_t n = g->snapshot->n_mounts;
+    unsigned id = g->snapshot->mounts[mount].parent;
+    size_t at = find_key(by_id, n, id);
+    return at < n && by_id[at].key == id ? by_id[at].mount : LETHE_NONE;
+}
+
 /* How well a mount serves to reach the files of its file system: the whole of it and in the open is
  * best. */
 static int reach(const struct graph *g, size_t mount)
@@ -185,27 +194,29 @@ static void add_way_edges(struct graph *g, size_t mount, size_t parent)
     const struct lethe_mount *m = &g->snapshot->mounts[mount];
     add_edge(g, way_node(g, mount), mount);
     add_edge(g, way_node(g, mount), erase_node(g, mount));
-    if (parent == LETHE_NONE || parent == mount)
+    if (parent == mount) /* rootfs */
         return;
-    add_edge(g, way_node(g, parent), way_node(g, mount));
+    if (parent != LETHE_NONE)
+        add_edge(g, way_node(g, parent), way_node(g, mount));
     for (size_t n = 1; m->path[n - 1]; n++) {
         while (n > 1 && m->path[n] && m->path[n] != '/')
             n++;
         size_t cover = lethe_tree_child(g->tree, m->parent, m->path, n);
-        if (cover != LETHE_NONE && cover != mount && cover != parent) /* rootfs is its own parent */
+        if (cover != LETHE_NONE && cover != mount && cover != parent)
             add_edge(g, cover, way_node(g, mount));
         if (!m->path[n])
             break;
     }
 }
 
-static void add_erase_edges(struct graph *g, size_t mount, const struct key *by_device)
+static void add_erase_edges(struct graph *g, size_t mount, const struct key *by_id,
+                            const struct key *by_device)
 {
     const struct lethe_snapshot *s = g->snapshot;
     const struct lethe_mount *m = &s->mounts[mount];
     size_t on_top = lethe_tree_child(g->tree, m->id, m->path, strlen(m->path));
     uint64_t key = devno_key(m->devno);
-    if (on_top != LETHE_NONE && on_top != mount)
+    if (on_top != LETHE_NONE && on_top != mount && find_parent(g, on_top, by_id) == mount)
         add_edge(g, on_top, erase_node(g, mount));
     for (size_t j = find_key(by_device, s->n_mounts, key);
          j < s->n_mounts && by_device[j].key == key; j++)
@@ -217,15 +228,14 @@ static void add_mount_edges(struct graph *g, const struct key *by_id, const stru
     const struct lethe_snapshot *s = g->snapshot;
     for (size_t i = 0; i < s->n_mounts; i++) {
         const struct lethe_mount *m = &s->mounts[i];
-        size_t at = find_key(by_id, s->n_mounts, m->parent);
-        bool known = at < s->n_mounts && by_id[at].key == m->parent;
-        if (known)
-            add_edge(g, i, by_id[at].mount);
-        add_way_edges(g, i, known ? by_id[at].mount : LETHE_NONE);
+        size_t parent = find_parent(g, i, by_id);
+        if (parent != LETHE_NONE)
+            add_edge(g, i, parent);
+        add_way_edges(g, i, parent);
         if (m->device != LETHE_NONE)
             add_edge(g, i, device_node(g, m->device));
         if (g->used[erase_node(g, i)])
-            add_erase_edges(g, i, by_device);
+            add_erase_edges(g, i, by_id, by_device);
     }
 }
 

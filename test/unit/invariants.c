@@ -38,6 +38,16 @@ static bool same_file_system(const struct lethe_snapshot *s, size_t a, size_t b)
     return lethe_devno_is(s->mounts[a].devno, s->mounts[b].devno);
 }
 
+/* Of mounts at the same place, which only a forged tree has, the newest is found. */
+static bool is_found(const struct lethe_snapshot *s, size_t mount)
+{
+    const struct lethe_mount *m = &s->mounts[mount];
+    for (size_t i = mount + 1; i < s->n_mounts; i++)
+        if (s->mounts[i].parent == m->parent && !strcmp(s->mounts[i].path, m->path))
+            return false;
+    return true;
+}
+
 /* True when a look-up of `mount`'s path, coming to the mount's parent, is led to `cover` instead.
  */
 static bool turns_away(const struct lethe_snapshot *s, size_t cover, size_t mount)
@@ -46,10 +56,14 @@ static bool turns_away(const struct lethe_snapshot *s, size_t cover, size_t moun
     if (cover == mount || a->parent != b->parent || b->parent == b->id ||
         !lethe_path_below(b->path, a->path))
         return false;
-    for (size_t i = cover + 1; i < s->n_mounts; i++) /* the newest of equals is the one found */
-        if (s->mounts[i].parent == a->parent && !strcmp(s->mounts[i].path, a->path))
-            return false;
-    return true;
+    return is_found(s, cover);
+}
+
+/* True when `cover` lies on the root of `mount`. */
+static bool lies_on(const struct lethe_snapshot *s, size_t cover, size_t mount)
+{
+    return parent_of(s, cover) == mount && is_found(s, cover) &&
+           !strcmp(s->mounts[cover].path, s->mounts[mount].path);
 }
 
 static bool is_ancestor(const struct lethe_snapshot *s, size_t ancestor, size_t mount)
@@ -145,8 +159,7 @@ static bool precedes(const struct check *c, const struct lethe_step *first,
     if (hides(s, first->index, then->index))
         return true;
     if (then->kind == LETHE_STEP_ERASE)
-        return parent_of(s, first->index) == then->index &&
-               !strcmp(s->mounts[first->index].path, s->mounts[then->index].path);
+        return lies_on(s, first->index, then->index);
     return parent_of(s, first->index) == then->index || shows_branch(s, then->index, first->index);
 }
 
