@@ -120,7 +120,7 @@ static int write_record(const struct lethe_snapshot *snapshot)
     enum lethe_role *roles = calloc(snapshot->n_blocks + 1, sizeof *roles);
     FILE *out = fopen(LETHE_ARMED_RECORD ".new", "we");
     int r = roles && out ? 0 : -errno;
-    if (!r) {
+    if (roles && out) {
         lethe_roles_find(snapshot, roles);
         for (size_t i = 0; i < snapshot->n_blocks; i++)
             if (roles[i] != LETHE_ROLE_NONE)

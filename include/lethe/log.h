@@ -21,7 +21,7 @@ enum lethe_log_level {
 /* From now on to the kernel's log and the console below the present root; may be called again when
  * the root has changed. */
 void lethe_log_to_kernel(void);
-void lethe_log_set_verbose(bool verbose);
+void lethe_log_set_verbose(bool on);
 
 void lethe_log(enum lethe_log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

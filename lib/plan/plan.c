@@ -68,14 +68,13 @@ static void add_edge(struct graph *g, size_t before, size_t after)
     if (before == after || !g->used[before] || !g->used[after])
         return;
     if (g->n_edges == g->room) {
-        size_t room = 2 * g->room + 64;
+        size_t room = 2 * g->room;
         struct edge *edges = lethe_arena_alloc(g->arena, room, sizeof *edges);
         if (!edges) {
             g->full = true;
             return;
         }
-        if (g->n_edges)
-            memcpy(edges, g->edges, g->n_edges * sizeof *edges);
+        memcpy(edges, g->edges, g->n_edges * sizeof *edges);
         g->edges = edges;
         g->room = room;
     }
@@ -324,6 +323,8 @@ static bool is_step(const struct graph *g, size_t node)
 static int allocate(struct graph *g)
 {
     size_t n = g->n_nodes;
+    g->room = 2 * n + 8;
+    g->edges = lethe_arena_alloc(g->arena, g->room, sizeof *g->edges);
     g->first_out = lethe_arena_alloc(g->arena, n, sizeof *g->first_out);
     g->first_in = lethe_arena_alloc(g->arena, n, sizeof *g->first_in);
     g->seen = lethe_arena_alloc(g->arena, n, sizeof *g->seen);
@@ -332,8 +333,8 @@ static int allocate(struct graph *g)
     g->done = lethe_arena_alloc(g->arena, n, sizeof *g->done);
     g->lazy = lethe_arena_alloc(g->arena, n, sizeof *g->lazy);
     g->heap = lethe_arena_alloc(g->arena, n, sizeof *g->heap);
-    if (!g->first_out || !g->first_in || !g->seen || !g->waits_for || !g->used || !g->done ||
-        !g->lazy || !g->heap)
+    if (!g->edges || !g->first_out || !g->first_in || !g->seen || !g->waits_for || !g->used ||
+        !g->done || !g->lazy || !g->heap)
         return -ENOMEM;
     memset(g->first_out, 0xff, n * sizeof *g->first_out); /* LETHE_NONE */
     memset(g->first_in, 0xff, n * sizeof *g->first_in);

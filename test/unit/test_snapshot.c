@@ -3,6 +3,7 @@
  * test/data. */
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,14 +35,20 @@ static int make_tree(void **unused)
     return root < 0;
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
 static int remove_tree(void **unused)
 {
     (void)unused;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", directory);
     close(root);
     scene_finish(&scene);
-    return system(command);
+    return nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static void make_parents(const char *path)

@@ -28,7 +28,7 @@
     }
 #define NODE(node)                                                                                 \
     {                                                                                              \
-        MOCK_OPEN, .path = node, .number = O_RDONLY | O_NONBLOCK                                   \
+        MOCK_OPEN, .path = (node), .number = O_RDONLY | O_NONBLOCK                                 \
     }
 
 static const struct lethe_block crypt = {.devno = {254, 3},
