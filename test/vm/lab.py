@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A laboratory for the last minute of a machine: guests whose RAM stays readable after their power-off.
+
+A guest's RAM is a file on a tmpfs of the host. QEMU pauses the guest in the very moment of its power-off, reset or halt,
+so what `Guest.scan()` then counts is what an attacker would find.
+
+    with lab.Guest(kernel, initrd, "console=ttyS0") as guest:
+        guest.wait_ready()
+        guest.run("plant shm:32M", timeout=60)
+        guest.send("poweroff")
+        end = guest.wait_end(60)             # 'poweroff', 'reboot', 'halt', 'kexec' or 'panic'
+        left = guest.scan(["shm"])           # {'shm': 0}
+
+Each guest has two serial ports: ttyS0 is its console, logged to `guest.console`; on ttyS1 the guest runs a root shell which
+says READY first. Nothing that is sent there may hold a secret: it would lie in the guest's RAM by our own doing.
+"""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CACHE = Path(os.environ.get("LETHE_CACHE", "/var/cache/lethe"))
+READY = "lab: ready"
+
+
+class Failure(Exception):
+    """The guest did something other than what the test counts on."""
+
+
+def digest(*parts):
+    """A short hash of strings, and of files' or folders' contents, to key what is built once by its recipe."""
+    h = hashlib.sha256()
+    for part in parts:
+        files = [part] if isinstance(part, Path) and part.is_file() else []
+        if isinstance(part, Path) and part.is_dir():
+            files = sorted(p for p in part.rglob("*") if p.is_file() or p.is_symlink())
+        for file in files:
+            link = os.readlink(file) if file.is_symlink() else ""
+            h.update(f"{file.relative_to(part) if file != part else ''}\0{link}\0{file.lstat().st_mode}\0".encode())
+            h.update(b"" if link else file.read_bytes())
+        if not isinstance(part, Path):
+            h.update(str(part).encode() + b"\0")
+    return h.hexdigest()[:16]
+
+
+def cached(name, build):
+    """Path of the cached thing `name`, made by `build(path)` if it is not there; safe against a second builder."""
+    path = CACHE / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(path.name + ".lock"), "w") as lock:
+        subprocess.run(["flock", str(lock.fileno())], pass_fds=[lock.fileno()], check=True)
+        if not path.exists():
+            part = path.with_name(path.name + ".part")
+            shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+            build(part)
+            part.rename(path)
+    return path
+
+
+def compiled(name, static=False):
+    """Path of test/vm/NAME.c compiled: for the host, or as a static program for any guest."""
+    source = HERE / f"{name}.c"
+    compiler = ["musl-gcc", "-static", "-s", "-idirafter", str(CACHE / "musl/include")] if static else ["gcc"]
+    flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra"]
+
+    def build(path):
+        subprocess.run([*compiler, *flags, str(source), "-o", str(path)], check=True)
+
+    return cached(f"bin/{name}-{digest(source, HERE / 'secrets.h', compiler, flags)}", build)
+
+
+def initramfs(path, tree, modules=(), kernel=CACHE / "kernel/cloud"):
+    """Write an initramfs: `tree` maps paths in the guest to a host file (Path) or to the text of an executable script.
+
+    busybox is always in it as /bin/busybox, and so are the named modules of the kernel with all that they need, listed
+    in the order of loading in /modules.
+    """
+    version = next((kernel / "lib/modules").iterdir()).name
+    with tempfile.TemporaryDirectory() as tmp:
+        root = Path(tmp)
+        for directory in ("bin", "dev", "proc", "sys", "run", "tmp", "mnt"):
+            (root / directory).mkdir()
+        order = []
+        for module in modules:
+            shown = subprocess.run(["modprobe", "-d", kernel, "-S", version, "--show-depends", module],
+                                   check=True, capture_output=True, text=True).stdout
+            for line in shown.splitlines():
+                word = line.split()
+                if word[0] == "insmod" and word[1] not in order:
+                    order.append(word[1])
+        names = []
+        for source in order:
+            name = "lib/modules/" + Path(source).name
+            (root / "lib/modules").mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, root / name)
+            names.append("/" + name + "\n")
+        (root / "modules").write_text("".join(names))
+        for name, content in {"bin/busybox": Path("/bin/busybox"), **tree}.items():
+            target = root / name.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, Path):
+                shutil.copy(content, target)
+            else:
+                target.write_text(content)
+                target.chmod(0o755)
+        with open(path, "wb") as out:
+            files = subprocess.run(["find", ".", "-mindepth", "1", "-print0"], cwd=root, check=True, capture_output=True)
+            subprocess.run(["cpio", "-0", "-o", "--quiet", "-H", "newc", "-R", "0:0"], cwd=root, input=files.stdout,
+                           stdout=out, check=True)
+    return path
+
+
+class Channel:
+    """A Unix socket of QEMU's, read up to what one waits for."""
+
+    def __init__(self, path, still_wanted):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.pending = b""
+        while True:
+            try:
+                return self.socket.connect(str(path))
+            except OSError:
+                still_wanted()
+                time.sleep(0.02)
+
+    def until(self, pattern, timeout):
+        """Read up to a match of a bytes pattern and return it; None if it does not come in time, or never will."""
+        deadline = time.monotonic() + timeout
+        while not (match := re.search(pattern, self.pending, re.DOTALL)):
+            self.socket.settimeout(max(deadline - time.monotonic(), 0.001))
+            try:
+                data = self.socket.recv(65536)
+            except OSError:
+                return None
+            if not data:
+                return None
+            self.pending += data
+        self.pending = self.pending[match.end():]
+        return match
+
+    def send(self, data):
+        self.socket.settimeout(10)
+        self.socket.sendall(data)
+
+    def close(self):
+        self.socket.close()
+
+
+class Stick:
+    """A disk image that the guest sees as a USB stick, or as another device. Its writes go to an overlay of the one run."""
+
+    def __init__(self, image, id="stick", device="usb-storage,bus=xhci.0,removable=on"):
+        self.image, self.id, self.device = image, id, device
+        self.overlay = None
+
+    def args(self, folder):
+        self.overlay = folder / f"{self.id}.qcow2"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", self.image, "-F", "raw", self.overlay], check=True)
+        return ["-drive", f"if=none,id=drive-{self.id},file={self.overlay},format=qcow2,cache=unsafe",
+                "-device", f"{self.device},drive=drive-{self.id},id={self.id}"]
+
+    def export(self, path):
+        """Write what the guest left on it, as a raw image; only once the guest has ended."""
+        subprocess.run(["qemu-img", "convert", "-U", "-O", "raw", self.overlay, path], check=True)
+
+
+class Guest:
+    """One machine, from its start to the end of the `with` block, whatever happens in it."""
+
+    def __init__(self, kernel, initrd, cmdline, *, ram="1G", cpus=2, sticks=(), fw_cfg=None, args=()):
+        """`fw_cfg` hands in files by name (opt/…) that do not lie in the guest's RAM; `args` is more for QEMU."""
+        self.folder = Path(tempfile.mkdtemp(prefix="lethe-", dir="/dev/shm"))
+        self.ram_file = self.folder / "ram"
+        self.console_file = self.folder / "console"
+        self.console_file.touch()
+        self.started = time.monotonic()
+        self._qemu = self._qmp = self._shell = None
+        self._events = []
+        command = [
+            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none",
+            "-machine", "q35,memory-backend=ram", "-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm",
+            "-smp", str(cpus), "-m", ram,
+            "-object", f"memory-backend-file,id=ram,share=on,size={ram},mem-path={self.ram_file}",
+            "-no-reboot", "-action", "shutdown=pause", "-S",
+            "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off",
+            "-chardev", f"file,id=console,path={self.console_file}", "-serial", "chardev:console",
+            "-chardev", f"socket,id=shell,path={self.folder}/shell,server=on,wait=off", "-serial", "chardev:shell",
+            "-device", "qemu-xhci,id=xhci",
+            "-kernel", str(kernel), "-initrd", str(initrd), "-append", cmdline,
+        ]
+        for stick in sticks:
+            command += stick.args(self.folder)
+        for name, file in (fw_cfg or {}).items():
+            command += ["-fw_cfg", f"name={name},file={file}"]
+        try:
+            self._qemu = subprocess.Popen([*command, *map(str, args)], stdin=subprocess.DEVNULL,
+                                          stderr=open(self.folder / "qemu.err", "w"))
+            self._qmp = Channel(self.folder / "qmp", self._check_alive)
+            self._shell = Channel(self.folder / "shell", self._check_alive)
+            self._qmp_read(10)  # the greeting
+            self.qmp("qmp_capabilities")
+            self.qmp("cont")
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Kill the guest and give its RAM back to the host."""
+        if self._qemu:
+            self._qemu.kill()
+            self._qemu.wait()
+        for channel in (self._qmp, self._shell):
+            if channel:
+                channel.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def console(self):
+        """All that the guest has said on its console."""
+        return self.console_file.read_text(errors="replace")
+
+    # -- QMP ----------------------------------------------------------------------------------------------------------
+
+    def _check_alive(self):
+        if self._qemu.poll() is not None:
+            raise Failure("QEMU has gone: " + (self.folder / "qemu.err").read_text())
+
+    def _qmp_read(self, timeout):
+        """The next message of QEMU's, None if none came in time. Events are kept apart in self._events."""
+        line = self._qmp.until(rb"([^\n]*)\n", timeout)
+        if not line:
+            self._check_alive()
+            return None
+        message = json.loads(line[1])
+        if "event" in message:
+            self._events.append(message)
+        return message
+
+    def qmp(self, command, timeout=30, **arguments):
+        """Carry out one QMP command and return its answer."""
+        self._qmp.send(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            message = self._qmp_read(deadline - time.monotonic())
+            if message and "error" in message:
+                raise Failure(f"QMP {command}: {message['error']['desc']}")
+            if message and "return" in message:
+                return message["return"]
+        raise Failure(f"QMP {command}: no answer")
+
+    def unplug(self, id, timeout=10):
+        """Pull a device out without asking the guest."""
+        self.qmp("device_del", id=id)
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if any(e["event"] == "DEVICE_DELETED" and e["data"].get("device") == id for e in self._events):
+                return
+            self._qmp_read(0.1)
+        raise Failure(f"{id} is still plugged in")
+
+    # -- the shell in the guest ---------------------------------------------------------------------------------------
+
+    def _shell_until(self, pattern, timeout, what):
+        match = self._shell.until(pattern, timeout)
+        if not match:
+            self._check_alive()
+            raise Failure(f"{what}: no answer within {timeout} s\n{self._tail()}")
+        return match
+
+    def _tail(self):
+        return "--- end of the guest's console ---\n" + "\n".join(self.console.splitlines()[-25:])
+
+    def wait_ready(self, timeout=180):
+        """Wait until the guest's shell listens; returns the seconds since the guest's start."""
+        self._shell_until(re.escape(READY.encode()) + rb"\r?\n", timeout, "boot")
+        return time.monotonic() - self.started
+
+    def send(self, command):
+        """Start a command that may well end the guest, and do not wait for it."""
+        self._shell.send(command.encode() + b"\n")
+
+    def run(self, command, timeout=30, check=True):
+        """Run a shell command in the guest, return what it prints. Failure when it fails or takes too long."""
+        mark = secrets.token_hex(6)
+        self.send(f"{{ {command}\n}} </dev/null 2>&1; echo; echo {mark[:6]}''{mark[6:]} $?")
+        match = self._shell_until(rb"\A(.*?)\r?\n" + mark.encode() + rb" (\d+)\r?\n", timeout, command)
+        output = match[1].decode(errors="replace").strip()
+        if check and int(match[2]):
+            raise Failure(f"{command}: exit status {int(match[2])}\n{output}")
+        return output
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def wait_end(self, timeout=120):
+        """Wait for the guest's end and stop it there: 'poweroff', 'reboot', 'halt', 'kexec' or 'panic'."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            for event in self._events:
+                if event["event"] == "SHUTDOWN":
+                    return {"guest-shutdown": "poweroff", "guest-reset": "reboot"}.get(
+                        event["data"]["reason"], event["data"]["reason"])
+            text = self.console
+            end = ("halt" if "reboot: System halted" in text else
+                   "panic" if "Kernel panic - not syncing" in text else
+                   "kexec" if text.count("] Linux version ") > 1 else None)
+            if end:
+                self.qmp("stop")
+                return end
+            self._qmp_read(0.1)
+        raise Failure(f"the guest has not ended within {timeout} s\n{self._tail()}")
+
+    def scan(self, kinds, key=None, map=None):
+        """Count secrets in the guest's RAM: {kind: count}. `key` is a file with a volume key, counted as 'key'.
+
+        `map` is a file to be written with one byte a page: 0 all zero, 1 other, 2… the kinds in their order.
+        """
+        command = [compiled("scan"), self.ram_file, *(["--key", key] if key else []), *(["--map", map] if map else []), *kinds]
+        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+        return {kind: int(count) for kind, count in (line.split() for line in lines)}
