@@ -166,22 +166,36 @@ static int reach(const struct graph *g, size_t mount)
     return 2 * (lethe_tree_lookup(g->tree, m->path) == mount) + !strcmp(m->root, "/");
 }
 
-/* One erasure for each RAM-backed file system, by the mount that shows most of it. */
+/* The mount that shows most of the RAM-backed file system that the n mounts belong to, the newest
+ * of equals; LETHE_NONE for other file systems. A look-up is dear where mounts are stacked: the
+ * first that serves best ends it. */
+static size_t best_reach(const struct graph *g, const struct key *mounts, size_t n)
+{
+    enum { REACH_MAX = 3 };
+    size_t best = LETHE_NONE;
+    int most = -1;
+    while (n-- && most < REACH_MAX) {
+        size_t m = mounts[n].mount;
+        int r = lethe_mount_is_ram(&g->snapshot->mounts[m]) ? reach(g, m) : -1;
+        if (r > most) {
+            best = m;
+            most = r;
+        }
+    }
+    return best;
+}
+
+/* One erasure for each RAM-backed file system. */
 static void choose_erasures(struct graph *g, const struct lethe_plan_options *options,
                             const struct key *by_device)
 {
     const struct lethe_snapshot *s = g->snapshot;
     for (size_t i = 0, end; i < s->n_mounts; i = end) {
-        size_t best = LETHE_NONE;
         bool own = false;
-        for (end = i; end < s->n_mounts && by_device[end].key == by_device[i].key; end++) {
-            size_t m = by_device[end].mount;
-            own = own || (options->own_root && !strcmp(s->mounts[m].path, "/"));
-            if (lethe_mount_is_ram(&s->mounts[m]) &&
-                (best == LETHE_NONE || reach(g, m) > reach(g, best)))
-                best = m;
-        }
-        if (best != LETHE_NONE && !own)
+        for (end = i; end < s->n_mounts && by_device[end].key == by_device[i].key; end++)
+            own = own || (options->own_root && !strcmp(s->mounts[by_device[end].mount].path, "/"));
+        size_t best = own ? LETHE_NONE : best_reach(g, by_device + i, end - i);
+        if (best != LETHE_NONE)
             g->used[erase_node(g, best)] = true;
     }
 }
