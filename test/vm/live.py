@@ -50,7 +50,9 @@ Description=Root shell of the test laboratory
 After=multi-user.target
 [Service]
 Type=idle
+Environment=PS1= PS2=
 ExecStart=/bin/sh -c 'stty raw -echo; echo "{lab.READY}"; exec sh'
+KillSignal=SIGHUP
 StandardInput=tty-force
 StandardOutput=tty
 StandardError=tty
