@@ -297,7 +297,7 @@ class Guest:
     def run(self, command, timeout=30, check=True):
         """Run a shell command in the guest, return what it prints. Failure when it fails or takes too long."""
         mark = secrets.token_hex(6)
-        self.send(f"{{ {command}\n}} </dev/null 2>&1; echo; echo {mark[:6]}''{mark[6:]} $?")
+        self.send(f"{{ {command}\n}} </dev/null 2>&1; printf '\\n%s%s %s\\n' {mark[:6]} {mark[6:]} $?")
         match = self._shell_until(rb"\A(.*?)\r?\n" + mark.encode() + rb" (\d+)\r?\n", timeout, command)
         output = match[1].decode(errors="replace").strip()
         if check and int(match[2]):
