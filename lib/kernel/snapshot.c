@@ -118,6 +118,10 @@ static int read_block(const struct source *s, const char *name, struct lethe_blo
     b->kind = lethe_block_kind(b->name, b->dm_uuid);
     if (b->kind == LETHE_BLOCK_LOOP && b->file[0])
         b->file_devno = loop_host(s, b->name);
+    if (b->kind == LETHE_BLOCK_ZRAM) { /* with no size it holds nothing, and is left out */
+        const char *size = attribute(s, name, "size");
+        return !size ? -ENOMEM : strcmp(size, "0") ? 0 : -EINVAL;
+    }
     return 0;
 }
 

@@ -316,8 +316,8 @@ static bool can_be_stopped(const struct lethe_block *block)
     case LETHE_BLOCK_CRYPT:
     case LETHE_BLOCK_DM:
     case LETHE_BLOCK_MD:
-        return true;
     case LETHE_BLOCK_ZRAM:
+        return true;
     case LETHE_BLOCK_BRD:
     case LETHE_BLOCK_PLAIN:
         break;

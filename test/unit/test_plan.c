@@ -278,6 +278,17 @@ static void what_lies_in_a_file_goes_before_its_host(void **unused)
     scene_finish(&scene);
 }
 
+static void zram_is_reset_after_the_swap_on_it(void **unused)
+{
+    (void)unused;
+    const struct lethe_block blocks[] = {BLOCK(252, 0, "zram0", LETHE_BLOCK_ZRAM, .file = "")};
+    struct scene scene;
+    set_scene(&scene, "1 0 0:1 / / rw - proc a rw\n",
+              "Filename Type\n/dev/zram0 partition 16380 6912 -2\n", blocks, 1, false);
+    assert_plan(&scene, "swapoff /dev/zram0\nunmount /\nstop zram0\n");
+    scene_finish(&scene);
+}
+
 static void ram_is_erased_after_the_loop_in_it(void **unused)
 {
     (void)unused;
@@ -464,6 +475,7 @@ int main(void)
         cmocka_unit_test(storage_goes_from_the_top),
         cmocka_unit_test(a_partition_of_a_loop_goes_before_it),
         cmocka_unit_test(what_lies_in_a_file_goes_before_its_host),
+        cmocka_unit_test(zram_is_reset_after_the_swap_on_it),
         cmocka_unit_test(ram_is_erased_after_the_loop_in_it),
         cmocka_unit_test(a_branch_inside_its_union_is_a_cycle),
         cmocka_unit_test(ram_in_a_cycle_is_erased_before_it_is_detached),

@@ -122,6 +122,10 @@ static void reads_devices(void **unused)
     put("sys/devices/dm-0/dm/uuid", "CRYPT-LUKS2-1-home\n");
     put("sys/devices/loop0/dev", "7:0\n");
     put("sys/devices/loop0/loop/backing_file", "/a file\n");
+    put("sys/devices/zram0/dev", "252:0\n");
+    put("sys/devices/zram0/size", "0\n");
+    put("sys/devices/zram1/dev", "252:1\n");
+    put("sys/devices/zram1/size", "2048\n");
     put("sys/devices/odd/dev", "not a number\n");
     put_link("sys/devices/dm-0/slaves/sda1", "../../sda/sda1");
     put_link("sys/devices/dm-0/slaves/gone", "../../gone");
@@ -130,10 +134,13 @@ static void reads_devices(void **unused)
     put_link("sys/class/block/sda2", "../../devices/sda/sda2");
     put_link("sys/class/block/dm-0", "../../devices/dm-0");
     put_link("sys/class/block/loop0", "../../devices/loop0");
+    put_link("sys/class/block/zram0", "../../devices/zram0");
+    put_link("sys/class/block/zram1", "../../devices/zram1");
     put_link("sys/class/block/odd", "../../devices/odd");
     assert_int_equal(take(), 0);
     const struct lethe_snapshot *s = &scene.snapshot;
-    assert_int_equal(s->n_blocks, 5);
+    assert_int_equal(s->n_blocks, 6);
+    assert_int_equal(s->blocks[find("zram1")].kind, LETHE_BLOCK_ZRAM); /* and not the empty one */
     const struct lethe_block *dm = &s->blocks[find("dm-0")], *loop = &s->blocks[find("loop0")];
     assert_int_equal(dm->kind, LETHE_BLOCK_CRYPT);
     assert_string_equal(dm->dm_name, "home");
