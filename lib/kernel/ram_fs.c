@@ -22,7 +22,7 @@
 
 /* 1 MiB a write is where tmpfs is fastest (M: shared facts, section 4). Never written, so all of it
  * is the kernel's one zero page. */
-enum { BLOCK = 1 << 20, DEPTH_MAX = 200, ENTRIES = 4096 };
+enum { BLOCK = 1 << 20, DEPTH_MAX = 200, ENTRIES = 4096, SEARCH_MS = 3000 };
 static char zeroes[BLOCK];
 
 struct walk {
@@ -65,27 +65,33 @@ static int zero_range(int fd, off_t from, off_t to)
 }
 
 /* ramfs answers SEEK_DATA with the whole size: its resident pages are asked of mincore(2), a window
- * at a time. */
+ * at a time, from both ends in turn, for that is where data lie. The kernel looks at each page that
+ * there could be, so the search of a huge sparse file is bounded: -ETIMEDOUT. */
 static int zero_resident(int fd, off_t size, off_t page, uint64_t *bytes)
 {
     enum { WINDOW = 1 << 18 }; /* one hugetlb page of 1 GiB */
     static unsigned char resident[WINDOW];
     const off_t small = sysconf(_SC_PAGESIZE),
                 window = page > WINDOW * small ? page : WINDOW * small / page * page;
-    for (off_t at = 0; at < size; at += window) {
-        off_t end = at + window < size ? at + window : size;
+    off_t low = 0, high = (size + window - 1) / window;
+    int64_t searched_ms = 0;
+    for (bool top = false; low < high; top = !top) {
+        const off_t at = (top ? --high : low++) * window,
+                    end = size - at < window ? size : at + window;
         void *map = mmap(NULL, (size_t)(end - at), PROT_READ, MAP_SHARED, fd, at);
         if (map == MAP_FAILED)
             return -errno;
+        int64_t before = lethe_now_ms();
         int r = mincore(map, (size_t)(end - at), resident) ? -errno : 0;
+        searched_ms += lethe_now_ms() - before;
         munmap(map, (size_t)(end - at));
         for (off_t p = at; !r && p < end; p += page)
             if (resident[(p - at) / small] & 1) {
                 r = zero_range(fd, p, p + page);
                 *bytes += (uint64_t)page;
             }
-        if (r)
-            return r;
+        if (r || searched_ms > SEARCH_MS)
+            return r ? r : -ETIMEDOUT;
     }
     return 0;
 }
