@@ -134,18 +134,22 @@ def persistence():
     return lab.cached(f"live/persistence-{lab.digest(PERSISTENCE_MIB, PASSPHRASE, str(PERSISTENT))}", build)
 
 
-def decrypted_persistence(stick, folder):
-    """Take the persistence from a stick that the guest has left and turn it back to plain ext4; returns the image."""
-    sh("dd", f"if={stick}", f"of={folder}/luks", "bs=1M", f"skip={_medium_mib(stick)}", f"count={PERSISTENCE_MIB}", "conv=sparse",
-       "status=none")
+def left_persistence(guest, folder):
+    """The persistence as the guest has left it, turned back from LUKS2 to plain ext4: an image in the folder."""
+    stick, image = folder / "stick", folder / "ext4"
+    guest.stick.export(stick)
+    begin = stick.stat().st_size // 2**20 - PERSISTENCE_MIB - 1  # the last partition, 1 MiB before the end
+    sh("dd", f"if={stick}", f"of={image}", "bs=1M", f"skip={begin}", f"count={PERSISTENCE_MIB}", "conv=sparse", "status=none")
+    stick.unlink()
     sh("cryptsetup", "reencrypt", "-q", "--decrypt", "--header", folder / "header", "--force-offline-reencrypt",
-       "--key-file", persistence() / "passphrase", folder / "luks", stdout=subprocess.DEVNULL)
-    return folder / "luks"
+       "--key-file", persistence() / "passphrase", image, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return image
 
 
-def _medium_mib(stick):
-    """Where the persistence begins: after the medium. It is the last partition, 1 MiB before the end."""
-    return stick.stat().st_size // 2**20 - PERSISTENCE_MIB - 1
+def installed(build, folder):
+    """What `meson install` of a build puts on a system, in a folder."""
+    sh("meson", "install", "-C", Path(build).resolve(), "--no-rebuild", "--quiet", "--destdir", folder)
+    return folder
 
 
 def stick(lethe=None):
@@ -164,17 +168,19 @@ def stick(lethe=None):
                 sh("cp", "-a", "--remove-destination", f"{lethe}/.", root)
                 for preset in sorted((lethe / "usr/lib/systemd/system-preset").glob("*lethe*")):
                     units = [line.split()[1] for line in preset.read_text().splitlines() if line.startswith("enable ")]
-                    sh("systemctl", f"--root={root}", "preset", *units)
+                    sh("systemctl", f"--root={root}", "preset", "--quiet", *units)
             shutil.copy(plant, root / "usr/local/bin/plant")
             (root / "etc/systemd/system/lab-shell.service").write_text(SHELL_UNIT)
             sh("systemctl", f"--root={root}", "enable", "--quiet", "lab-shell.service")
             sh("mksquashfs", root, squashfs, "-comp", "zstd", "-Xcompression-level", "1", "-quiet", "-no-progress",
                "-e", "boot", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            size = squashfs.stat().st_size // 2**20 + 32
+            size = squashfs.stat().st_size // 2**20 + 80
             sh("truncate", "-s", f"{size}M", medium)
             sh("mkfs.vfat", "-F", "32", "-n", MEDIUM_LABEL, medium, stdout=subprocess.DEVNULL)
             sh("mmd", "-i", medium, "::live")
             sh("mcopy", "-i", medium, squashfs, "::live/")
+            for name, file in zip(("vmlinuz", "initrd.img"), kernel_and_initrd()):
+                sh("mcopy", "-i", medium, file, f"::live/{name}")
             sh("truncate", "-s", f"{1 + size + PERSISTENCE_MIB + 1}M", path)
             sh("sfdisk", "-q", path, input=f"label: gpt\nstart=1MiB, size={size}MiB, name=medium\n"
                f"start={1 + size}MiB, size={PERSISTENCE_MIB}MiB, name=persistence\n", text=True)
