@@ -4,9 +4,9 @@
  *
  * Leaves secrets in the memory of the machine it runs on, as a user's programs would: each kind's
  * pattern (secrets.h), over and over, in the place that the kind is named for. SIZE is in bytes
- * (with K or M) or, for names, small, links and xattrs, a number of them. What a process has to hold is
- * held by one in the background. A line a kind is printed once it is planted. Kinds that end in "+"
- * of another word ("shm+rw") are that kind with a pattern of their own.
+ * (with K or M) or, for names, small, links and xattrs, a number of them. What a process has to
+ * hold is held by one in the background. A line a kind is printed once it is planted. Kinds that
+ * end in "+" of another word ("shm+rw") are that kind with a pattern of their own.
  */
 #define _GNU_SOURCE
 #include <err.h>
