@@ -24,11 +24,11 @@ KINDS = {
     "shm": ("files in /dev/shm", "#ffb224"),
     "run": ("files in /run", "#f5e663"),
     "heap": ("memory of a running program", "#7bd88f"),
-    "cache": ("page cache of the encrypted persistence", "#4cc9f0"),
+    "cache": ("cached files of the persistence", "#4cc9f0"),
     "names": ("1,000 file names", "#c792ea"),
     "pipe": ("what is in a pipe", "#ffffff"),
 }
-KEY = ("the volume key of the persistence", "#ff2e93")
+KEY = ("volume key of the persistence", "#ff2e93")
 SECRETS = {**KINDS, "key": KEY}
 EMPTY, OTHER = "#12161d", "#3b4556"
 
@@ -134,8 +134,8 @@ def svg(panels):
         x, y = margin + i % columns * step_x, top + edge + 34 + i // columns * 26
         out += [f'<rect x="{x}" y="{y}" width="14" height="14" rx="3" fill="{colour}" stroke="#566173" stroke-width="0.5"/>',
                 f'<text x="{x + 22}" y="{y + 12}" font-size="14" fill="#d5dce6">{what}</text>']
-    out += [f'<text x="{margin}" y="{height - 20}" font-size="13" fill="#8793a5">All RAM of a Debian 12 live system, read at the '
-            f'moment of its power-off. One cell is {pages_a_cell} pages ({4 * pages_a_cell} KiB).</text>', "</svg>"]
+    out += [f'<text x="{margin}" y="{height - 20}" font-size="13" fill="#8793a5">All RAM of a Debian 12 live system, in use and at '
+            f'the moment of its power-off ({ARGUMENTS or "default kernel arguments"}). One cell is {pages_a_cell} pages ({4 * pages_a_cell} KiB).</text>', "</svg>"]
     return "\n".join(out) + "\n"
 
 
@@ -155,7 +155,7 @@ def main():
 
     def sum_up(counts):
         n = sum(counts.values())
-        return f"{n:,} pieces of secrets" if n else "no secret left"
+        return f"{n:,} secrets of 16 bytes" if n else "no secret left"
 
     Path(options.picture).write_text(svg({
         "In use": (sum_up(before), before_map),
