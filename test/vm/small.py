@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A small live system that boots in seconds: what a live system is to Lethe, without systemd and all the rest.
+
+    /dev/vda  ext4, the boot medium: filesystem.squashfs, mounted through a loop as live-boot does it
+    /dev/vdb  LUKS2 with an ext4 in it, for the cases that ask for it
+
+Its root is an overlay: the squashfs below, a tmpfs above. PID 1 is a shell that does what it is told on ttyS1. When told
+`handover VERB …` it takes the part of systemd-shutdown in its last step: kills all but those who ask to be spared, pivots to
+/run/initramfs with the mounts as systemd 252 leaves them (shared/captures/debian12-live-after-pivot.txt) and execs /shutdown.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import lab
+
+KERNEL = lab.CACHE / "kernel/cloud"
+BOOT_MODULES = ["virtio_pci", "virtio_blk", "loop", "squashfs", "overlay"]
+MORE_MODULES = ["dm_mod", "dm_crypt", "xts", "aesni_intel", "af_alg", "algif_skcipher", "algif_hash", "zram", "brd", "softdog",
+                "qemu_fw_cfg", "lzo_rle"]
+PROGRAMS = ["/usr/sbin/cryptsetup", "/usr/sbin/dmsetup", "/usr/sbin/mke2fs", "/usr/bin/chattr"]
+
+INIT = """#!/bin/busybox sh
+export PATH=/bin
+/bin/busybox --install -s /bin
+mkdir -p /proc /sys /dev /run /root
+mount -t proc -o nosuid,nodev,noexec proc /proc
+mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
+mount -t devtmpfs -o nosuid,mode=755 udev /dev
+while read module; do insmod $module; done </modules
+mount -t tmpfs -o nosuid,nodev,noexec,mode=755 tmpfs /run
+mkdir -p /run/live/medium /run/live/rootfs /run/live/overlay
+mount -r -t ext4 /dev/vda /run/live/medium
+mount -r -t squashfs -o loop /run/live/medium/filesystem.squashfs /run/live/rootfs
+mount -t tmpfs -o noatime,mode=755 tmpfs /run/live/overlay
+mkdir /run/live/overlay/rw /run/live/overlay/work
+mount -t overlay -o noatime,lowerdir=/run/live/rootfs,upperdir=/run/live/overlay/rw,workdir=/run/live/overlay/work overlay /root
+for place in run proc sys dev; do mount --move /$place /root/$place; done
+exec switch_root /root /sbin/init
+"""
+
+SHELL = f"""#!/bin/sh
+export PATH=/sbin:/bin HOME=/root
+mkdir -p /dev/pts /dev/shm /dev/mqueue /dev/hugepages
+mount -t devpts -o nosuid,noexec,gid=5,mode=620,ptmxmode=000 devpts /dev/pts
+mount -t tmpfs -o nosuid,nodev tmpfs /dev/shm
+mount -t mqueue -o nosuid,nodev,noexec mqueue /dev/mqueue
+mount -t hugetlbfs -o pagesize=2M hugetlbfs /dev/hugepages
+mount -t tmpfs -o nosuid,nodev tmpfs /tmp
+mkdir /run/lock
+mount -t tmpfs -o nosuid,nodev,noexec,size=5120k tmpfs /run/lock
+exec </dev/ttyS1 >/dev/ttyS1 2>&1
+stty raw -echo
+echo "{lab.READY}"
+exec sh >/dev/null 2>&1 # with a terminal for its output it would be interactive
+"""
+
+# SKIP names what is not bound into the new root, ROOT=rw leaves the old one writable, LAYOUT=new is how systemd 256 does it.
+HANDOVER = """#!/bin/sh
+exec </dev/console >/dev/console 2>&1
+cd /
+for process in /proc/[0-9]*; do
+    pid=${process#/proc/}
+    case $(head -c 1 $process/cmdline 2>/dev/null) in
+        '@' | '') ;;
+        *) [ $pid = 1 ] || kill -9 $pid 2>/dev/null ;;
+    esac
+done
+[ "$ROOT" = rw ] || mount -o remount,ro /
+mount --bind /run/initramfs /run/initramfs
+mount --make-rprivate /
+if [ "$LAYOUT" = new ]; then
+    bind=rbind
+    mkdir -p /run/shutdown/mounts/0123456789abcdef
+    mount --move /mnt /run/shutdown/mounts/0123456789abcdef
+fi
+cd /run/initramfs
+mkdir -p oldroot
+for place in sys dev proc run; do
+    [ $place != run ] || bind=bind
+    mkdir -p $place
+    case " $SKIP " in *" $place "*) ;; *) mount --${bind:-bind} /$place $place ;; esac
+done
+pivot_root . oldroot
+exec chroot . /shutdown "$@"
+"""
+
+PASSPHRASE = "correct horse battery staple"
+DISK_FILES = {"notes": "what was there before\n", "many/lines": "a line\n" * 10_000}
+HEADER_MIB, DATA_MIB = 32, 32
+
+
+def sh(*command, **options):
+    return subprocess.run([str(c) for c in command], check=True, **options)
+
+
+def with_libraries(program):
+    """A program of the host's and what its loader wants, as {path in the guest: path on the host}."""
+    shown = sh("ldd", program, capture_output=True, text=True).stdout
+    words = [word for line in shown.splitlines() for word in line.split() if word.startswith("/")]
+    return {name: Path(name).resolve() for name in (program, *words)}
+
+
+def modules(root, names):
+    """Put modules and all that they need into `root`, where the guest's modprobe finds them."""
+    version = next((KERNEL / "lib/modules").iterdir()).name
+    folder = root / "lib/modules" / version
+    folder.mkdir(parents=True)
+    for index in (KERNEL / "lib/modules" / version).glob("modules.[bo]*"):
+        shutil.copy(index, folder)
+    for name in names:
+        shown = sh("modprobe", "-d", KERNEL, "-S", version, "--show-depends", name, capture_output=True, text=True).stdout
+        for line in shown.splitlines():
+            if line.startswith("insmod "):
+                shutil.copy(line.split()[1], folder)
+    sh("depmod", "-b", root, version)
+
+
+def medium(lethe):
+    """The boot medium's image with this build of Lethe's, cached."""
+    plant = lab.compiled("plant", static=True)
+
+    def build(path):
+        for old in sorted(path.parent.glob("medium-*[0-9a-f]"), key=lambda p: p.stat().st_mtime)[:-3]:
+            old.unlink()
+        with tempfile.TemporaryDirectory() as tmp:
+            root, files = Path(tmp) / "root", Path(tmp) / "medium"
+            files.mkdir()
+            for place in ("bin", "sbin", "dev", "proc", "sys", "run", "tmp", "mnt", "root", "etc", "var/tmp", "home"):
+                (root / place).mkdir(parents=True)
+            tree = {"/sbin/lethe": lethe, "/bin/plant": plant, "/bin/busybox": Path("/bin/busybox")}
+            for program in PROGRAMS:
+                tree |= with_libraries(program)
+            for name, source in tree.items():
+                target = root / name.lstrip("/")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, target)
+            for program in PROGRAMS:
+                (root / "bin" / Path(program).name.replace("mke2fs", "mkfs.ext4")).symlink_to(program)  # not an applet
+            for applet in sh("busybox", "--list", capture_output=True, text=True).stdout.split():
+                if not (root / "bin" / applet).exists() and not (root / "bin" / applet).is_symlink():
+                    (root / "bin" / applet).symlink_to("busybox")
+            (root / "sbin/modprobe").symlink_to("/bin/busybox")  # where the kernel looks for it
+            for name, text in {"sbin/init": SHELL, "sbin/handover": HANDOVER}.items():
+                (root / name).write_text(text)
+                (root / name).chmod(0o755)
+            modules(root, MORE_MODULES)
+            sh("mksquashfs", root, files / "filesystem.squashfs", "-all-root", "-noI", "-noD", "-noF", "-noX", "-quiet",
+               "-no-progress", stdout=subprocess.DEVNULL)
+            sh("truncate", "-s", "64M", path)
+            sh("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", files, path)
+
+    recipe = [INIT, SHELL, HANDOVER, BOOT_MODULES, MORE_MODULES, PROGRAMS, Path(__file__), plant.name, lethe]
+    return lab.cached(f"small/medium-{lab.digest(*recipe)}", build)
+
+
+def initrd(kernel, more):
+    names = BOOT_MODULES + list(more)
+
+    def build(path):
+        lab.initramfs(path, {"init": INIT}, names, kernel)
+
+    version = next((kernel / "lib/modules").iterdir()).name
+    return lab.cached(f"small/initrd-{lab.digest(INIT, Path(lab.__file__), names, str(kernel), version)}", build)
+
+
+def encrypted_disk():
+    """A folder, cached: `image`, LUKS2 with an ext4 in it, and beside it its `key` and `passphrase`."""
+    def build(path):
+        path.mkdir()
+        (path / "passphrase").write_text(PASSPHRASE)
+        (path / "key").write_bytes(os.urandom(64))
+        for name, text in DISK_FILES.items():
+            (path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / "root" / name).write_text(text)
+        image = path / "image"
+        sh("truncate", "-s", f"{DATA_MIB}M", image)
+        sh("mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", path / "root", image)
+        sh("truncate", "-s", f"{DATA_MIB + HEADER_MIB}M", image)
+        sh("cryptsetup", "reencrypt", "-q", "--encrypt", "--type", "luks2", "--reduce-device-size", f"{HEADER_MIB}M",
+           "--key-size", "512", "--volume-key-file", path / "key", "--key-file", path / "passphrase",
+           "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", image)
+
+    return lab.cached(f"small/disk-{lab.digest(PASSPHRASE, str(DISK_FILES), HEADER_MIB, DATA_MIB)}", build)
+
+
+def decrypted(disk, folder):
+    """What the guest left on the encrypted disk, as a plain ext4 image: only once the guest has ended."""
+    image = folder / "disk"
+    disk.export(image)
+    sh("cryptsetup", "reencrypt", "-q", "--decrypt", "--header", folder / "header", "--force-offline-reencrypt",
+       "--key-file", encrypted_disk() / "passphrase", image, stdout=subprocess.DEVNULL)
+    return image
+
+
+class Small(lab.Guest):
+    """A small system with what the cases ask of it."""
+
+    def hand_over(self, *arguments, before=""):
+        """As systemd-shutdown: exec /shutdown with these arguments, and 252's more."""
+        self.send(f"{before}\nexec handover {' '.join(arguments)} --timeout=90000000us --log-level=6 --log-target=kmsg")
+
+    def do(self, script, timeout=30):
+        """Run lines of shell, all of which have to succeed."""
+        return self.run(f"( set -e\n{script}\n)", timeout)
+
+    def arm(self):
+        self.run("lethe arm")
+
+    @property
+    def said(self):
+        """The lines that Lethe put on the console, each without its time stamp and its "lethe: "."""
+        return [line.partition("lethe: ")[2].strip() for line in self.console.splitlines() if "lethe: " in line]
+
+
+@contextmanager
+def booted(lethe, arguments="", *, memory="init_on_free=1", ram="512M", disk=False, kernel=KERNEL, load=(), **options):
+    """A small system, ready for commands; with `disk` the encrypted disk is its /dev/vdb and `guest.disk`.
+
+    `memory` is what the kernel is told about clearing memory. `kernel` is a folder with another kernel than the small one and
+    its lib/modules; of these the initramfs loads `load` too.
+    """
+    devices = [lab.Stick(medium(lethe), "medium", "virtio-blk-pci")]
+    fw_cfg = {}
+    if disk:
+        devices.append(lab.Stick(encrypted_disk() / "image", "disk", "virtio-blk-pci"))
+        fw_cfg["opt/lethe.passphrase"] = encrypted_disk() / "passphrase"
+    image = next(path for pattern in ("vmlinuz", "boot/vmlinuz-*") for path in kernel.glob(pattern) if path.is_file())
+    with Small(image, initrd(kernel, load), f"console=ttyS0 loglevel=6 cryptomgr.notests printk.devkmsg=on {memory} {arguments}",
+               ram=ram, sticks=devices, fw_cfg=fw_cfg, **options) as guest:
+        guest.disk = devices[-1] if disk else None
+        guest.wait_ready(120)
+        guest.send("exec >/dev/ttyS1 2>&1")
+        yield guest

@@ -1,0 +1,601 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cases in the small system: test_small.py [--lethe FILE] [--list] [CASE...]
+
+Each case boots a small live system (small.py), ends it through Lethe and looks at what it said, how it ended and what its RAM
+still holds. A case is a function; the first line of its explanation is what the runner prints. CASE may be a part of a name.
+"""
+
+import argparse
+import functools
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import lab
+import live
+import small
+
+CASES = []
+verbose = False
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+class Skip(Exception):
+    """The case can't be shown here, and why."""
+
+
+# -- what the cases are made of -------------------------------------------------------------------------------------------
+
+
+def want(true, what, guest=None):
+    if not true:
+        console = "\n".join(guest.console.splitlines()[-30:]) if guest else ""
+        raise lab.Failure(f"{what}\n{console}")
+
+
+def kinds_of(plants):
+    return [plant.split(":")[0] for plant in plants]
+
+
+def plant(guest, *plants):
+    """Plant secrets and see that they are there."""
+    guest.run("plant " + " ".join(plants), timeout=60)
+    want_there(guest, kinds_of(plants))
+
+
+def want_there(guest, kinds):
+    found = guest.scan(kinds)
+    want(all(found.values()), f"planted, but not in RAM: {found}")
+
+
+def want_gone(guest, kinds, **options):
+    left = guest.scan(kinds, **options)
+    want(not any(left.values()), f"left in RAM: {left}", guest)
+
+
+def want_end(guest, end, timeout=60):
+    ended = guest.wait_end(timeout)
+    if verbose:
+        print("\n".join(guest.said))
+    want(ended == end, f"ended by {ended} instead of {end}", guest)
+
+
+def want_clean_end(guest, end="poweroff", timeout=60):
+    """The end that is asked for, and on the console one line of Lethe's: that all is gone."""
+    want_end(guest, end, timeout)
+    want(len(guest.said) == 1 and guest.said[0].endswith("nothing is left"), f"it said: {guest.said}", guest)
+
+
+def end_clean(guest, *plants, verb="poweroff", end="poweroff", timeout=60, before=""):
+    """The whole of a usual case: what was planted is there, is gone after the end, and Lethe says one line."""
+    kinds = kinds_of(plants)
+    plant(guest, *plants) if plants else None
+    guest.hand_over(verb, before=before)
+    want_clean_end(guest, end, timeout)
+    want_gone(guest, kinds) if kinds else None
+
+
+# -- how it is told to end, and how it ends -------------------------------------------------------------------------------
+
+
+@case
+def everything(boot):
+    """poweroff: of each kind that a user leaves in RAM nothing is left"""
+    with boot() as guest:
+        guest.arm()
+        end_clean(guest, "rw:16M", "shm:8M", "run:2M", "file:1M", "file+dev:1M:/dev", "heap:8M", "names", "pipe", "unlinked",
+                  "mapped", "memfd", "sealed", "hugetlb", "links:200", "xattrs:200", "environ", "stack", "socket")
+
+
+@case
+def without_lethe(boot):
+    """the control: a plain poweroff with init_on_free=1 leaves what lies in files, and the tests see it"""
+    with boot() as guest:
+        plant(guest, "rw:4M", "shm:4M", "run:1M")
+        guest.send("poweroff -f")
+        want_end(guest, "poweroff")
+        left = guest.scan(["rw", "shm", "run"])
+        want(left["rw"] >= 4 << 16 and left["shm"] >= 4 << 16 and left["run"] >= 1 << 16, f"some of it is gone: {left}")
+
+
+@case
+def reboot(boot):
+    """reboot: with the argument that systemd leaves in /run"""
+    with boot() as guest:
+        guest.arm()
+        guest.run("mkdir -p /run/systemd; echo -n lethe-test >/run/systemd/reboot-param")
+        end_clean(guest, "rw:1M", verb="reboot", end="reboot")
+        want("Restarting system with command 'lethe-test'" in guest.console, "without its argument", guest)
+
+
+@case
+def halt(boot):
+    """halt: stands still with nothing left in the RAM that is still powered"""
+    with boot() as guest:
+        guest.arm()
+        end_clean(guest, "rw:1M", "shm:1M", verb="halt", end="halt")
+
+
+@case
+def kexec_not_loaded(boot):
+    """kexec with no kernel loaded: says so and reboots"""
+    with boot() as guest:
+        guest.arm()
+        plant(guest, "rw:1M")
+        guest.hand_over("kexec")
+        want_end(guest, "reboot")
+        want(any("no kernel is loaded" in line for line in guest.said), f"it said: {guest.said}", guest)
+        want_gone(guest, ["rw"])
+
+
+@case
+def exit_verb(boot):
+    """exit on a machine powers off"""
+    with boot() as guest:
+        guest.arm()
+        end_clean(guest, "rw:1M", verb="exit")
+
+
+@case
+def unknown_verb(boot):
+    """an unknown verb: says so, does all of it and powers off"""
+    with boot() as guest:
+        guest.arm()
+        plant(guest, "rw:1M")
+        guest.hand_over("dance")
+        want_end(guest, "poweroff")
+        want(any("missing or unknown" in line for line in guest.said), f"it said: {guest.said}", guest)
+        want_gone(guest, ["rw"])
+
+
+@case
+def missing_verb(boot):
+    """no argument at all: says so, does all of it and powers off"""
+    with boot() as guest:
+        guest.arm()
+        plant(guest, "rw:1M")
+        guest.send("exec handover")
+        want_end(guest, "poweroff")
+        want(any("missing or unknown" in line for line in guest.said), f"it said: {guest.said}", guest)
+        want_gone(guest, ["rw"])
+
+
+@case
+def old_systemd(boot):
+    """the time-out as two words, as before systemd 252"""
+    with boot() as guest:
+        guest.arm()
+        plant(guest, "rw:1M")
+        guest.send("exec handover poweroff --timeout 90000000us --log-level 6 --log-target kmsg --log-color")
+        want_clean_end(guest)
+        want_gone(guest, ["rw"])
+
+
+@case
+def new_systemd(boot):
+    """newer systemd's mounts: /dev, /sys and /proc bound recursively, busy ones moved to /run/shutdown/mounts"""
+    with boot() as guest:
+        guest.arm()
+        guest.run("mkdir -p /mnt; mount -t tmpfs busy /mnt; export LAYOUT=new")
+        end_clean(guest, "rw:1M", "shm:1M", "file:1M:/mnt")
+
+
+@case
+def writable_root(boot):
+    """the old root was not remounted read-only"""
+    with boot() as guest:
+        guest.arm()
+        end_clean(guest, "rw:1M", before="export ROOT=rw")
+
+
+# -- what is missing or in the way at the start ---------------------------------------------------------------------------
+
+
+@case
+def no_api_mounts(boot):
+    """/proc, /sys and /dev are missing at entry: it mounts them itself"""
+    with boot() as guest:
+        guest.arm()
+        end_clean(guest, "rw:1M", "shm:1M", "run:1M", before='export SKIP="sys dev run proc"')
+
+
+@case
+def no_proc(boot):
+    """only /proc is missing at entry"""
+    with boot() as guest:
+        guest.arm()
+        end_clean(guest, "rw:1M", before="export SKIP=proc")
+
+
+@case
+def memory_nearly_full(boot):
+    """memory is nearly full when it starts"""
+    with boot() as guest:
+        guest.arm()
+        guest.run("mount -o remount,size=100% /dev/shm; plant rw:1M")
+        available = int(guest.run("awk '/MemAvailable/ { print $2 }' /proc/meminfo"))
+        plant(guest, f"shm:{available - 9 * 1024}K")
+        end_clean(guest)
+        want_gone(guest, ["rw", "shm"])
+
+
+@case
+def spared_processes(boot):
+    """processes that systemd spares ('@' in argv[0]): unlinked, mapped and memory files go with them"""
+    with boot() as guest:
+        guest.arm()
+        guest.run("(exec -a @plant /bin/plant unlinked:1M mapped:1M memfd:1M sealed:1M heap:1M cache:1M:/var/tmp)")
+        want(int(guest.run("grep -l ^@plant /proc/[0-9]*/cmdline | wc -l")) == 6, "no spared processes")
+        kinds = ["unlinked", "mapped", "memfd", "sealed", "heap", "cache"]
+        want_there(guest, kinds)
+        guest.hand_over("poweroff")
+        want_clean_end(guest)
+        want_gone(guest, kinds)
+
+
+# -- RAM-backed file systems ------------------------------------------------------------------------------------------------
+
+
+@case
+def read_only(boot):
+    """a tmpfs mounted read-only, and credentials: a ramfs made read-only by its mount"""
+    with boot() as guest:
+        guest.arm()
+        guest.run("mkdir -p /run/credentials/unit /mnt; mount -t ramfs -o mode=700 ramfs /run/credentials/unit; mount -t tmpfs x /mnt")
+        plant(guest, "file+tmpfs:1M:/mnt", "file+ramfs:1M:/run/credentials/unit")
+        guest.run("mount -o remount,ro /mnt; mount -o remount,bind,ro,nosuid,nodev,noexec /run/credentials/unit")
+        guest.run("! touch /mnt/x; ! touch /run/credentials/unit/x")
+        end_clean(guest)
+        want_gone(guest, ["file+tmpfs", "file+ramfs"])
+
+
+@case
+def hidden(boot):
+    """what other mounts hide: a tmpfs below another one, a file below a mount point, a file of the union below /tmp"""
+    with boot() as guest:
+        guest.arm()
+        guest.run("mkdir -p /mnt /run/old; mount -t tmpfs lower /mnt; mount --bind / /run/old")
+        plant(guest, "file+covered:1M:/mnt", "file+below:1M:/run/old/tmp", "file+lock:1M:/run/lock")
+        guest.run("mount -t tmpfs upper /mnt; umount /run/old; mount -t tmpfs again /run/lock; ! test -e /mnt/lethe-file+covered")
+        end_clean(guest)
+        want_gone(guest, ["file+covered", "file+below", "file+lock"])
+
+
+@case
+def old_exitrd(boot):
+    """what lies in the exitrd's own tmpfs when it takes over"""
+    with boot() as guest:
+        guest.run("mkdir -p /run/initramfs; mount -t tmpfs -o mode=755 other /run/initramfs; "
+                  "echo '#!/bin/sh' >/run/initramfs/shutdown; chmod 755 /run/initramfs/shutdown")
+        plant(guest, "file+exitrd:1M:/run/initramfs")
+        said = guest.run("lethe arm; echo $?")
+        want(said.endswith("1") and "take-over" in said, f"arm with another exitrd there: {said}")
+        want(guest.run("cat /run/initramfs/shutdown") == "#!/bin/sh", "the other exitrd was changed")
+        guest.run("lethe arm --take-over")
+        plant(guest, "file+own:512K:/run/initramfs")
+        end_clean(guest)
+        want_gone(guest, ["file+exitrd", "file+own"])
+
+
+@case
+def namespaces(boot):
+    """a tmpfs that only another mount namespace shows, kept alive by a bind mount of it"""
+    with boot() as guest:
+        guest.arm()
+        guest.run("mount --make-rprivate /; mkdir -p /run/ns; mount --bind /run/ns /run/ns; mount --make-private /run/ns; touch /run/ns/x; "
+                  "unshare --mount=/run/ns/x sh -c 'mount -t tmpfs x /home && plant file+ns:1M:/home'")
+        want_there(guest, ["file+ns"])
+        end_clean(guest)
+        want_gone(guest, ["file+ns"])
+
+
+@case
+def second_union(boot):
+    """a second union, and one on top of the first"""
+    with boot() as guest:
+        guest.arm()
+        guest.run("mkdir -p /dev/shm/up /dev/shm/work /mnt; mount -t overlay -o lowerdir=/run/live/rootfs,upperdir=/dev/shm/up,"
+                  "workdir=/dev/shm/work x /mnt")
+        end_clean(guest, "file:1M:/mnt", "names+mnt:100:/mnt")
+
+
+@case
+def immutable(boot):
+    """immutable files, an append-only one, and an immutable directory"""
+    with boot() as guest:
+        guest.arm()
+        guest.run("mkdir /tmp/dir")
+        plant(guest, "file:1M:/tmp", "file+append:1M:/tmp", "file+inside:1M:/tmp/dir")
+        guest.run("chattr +i /tmp/lethe-file; chattr +a /tmp/lethe-file+append; chattr +i /tmp/dir/lethe-file+inside /tmp/dir")
+        if guest.run("rm -rf /tmp/* 2>/dev/null; ls /tmp | wc -l") != "3":
+            raise Skip("this kernel's tmpfs has no such flags")
+        end_clean(guest)
+        want_gone(guest, ["file", "file+append", "file+inside"])
+
+
+@case
+def shapes(boot):
+    """3,000 directories deep, 50,000 small files, sparse files of 1 TiB, all in tmpfs and in ramfs"""
+    with boot(ram="1G") as guest:
+        guest.arm()
+        guest.do("mkdir -p /run/t /run/r\nmount -t tmpfs x /run/t\nmount -t ramfs x /run/r")
+        plant(guest, "small+t:50000:/run/t", "small+r:50000:/run/r", "file+deep:64K:/run/lock", "file+sparse:1M:/run/lock")
+        for fs in "/run/t", "/run/r":
+            guest.do(f"cd {fs}\np=$(yes d | head -n 1500 | tr '\\n' /)\nmkdir -p a/$p b/$p\n"
+                     "cp /run/lock/lethe-file+deep a/$p\nmv a b/$p\n"
+                     "cp /run/lock/lethe-file+sparse sparse\ntruncate -s 1024G sparse\ncat /run/lock/lethe-file+sparse >>sparse")
+        guest.hand_over("poweroff")
+        want_end(guest, "poweroff", 90)
+        # The kernel can't say where the data in so large a file on ramfs are: it is searched from both ends for a while.
+        want(len(guest.said) == 2 and guest.said[0].endswith("1 files could not be zeroed: Operation timed out"), f"it said: {guest.said}", guest)
+        want_gone(guest, ["small+t", "small+r", "file+deep", "file+sparse"])
+
+
+# -- devices ------------------------------------------------------------------------------------------------------------------
+
+
+def open_disk(guest, at="/mnt"):
+    guest.run("modprobe -a qemu_fw_cfg dm_crypt xts algif_skcipher aesni_intel; cryptsetup open --key-file "
+              f"/sys/firmware/qemu_fw_cfg/by_name/opt/lethe.passphrase/raw /dev/vdb crypt && mkdir -p {at} && mount /dev/mapper/crypt {at}")
+
+
+def want_disk_clean(guest, *complete):
+    """The encrypted disk's file system needs no repair and no journal replay, and holds its files."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as tmp:
+        image = small.decrypted(guest.disk, Path(tmp))
+        fsck = subprocess.run(["e2fsck", "-fn", image], capture_output=True, text=True)
+        want(fsck.returncode == 0, f"e2fsck: {fsck.stdout}{fsck.stderr}")
+        state = subprocess.run(["dumpe2fs", "-h", image], capture_output=True, text=True).stdout
+        want("needs_recovery" not in state and re.search(r"Filesystem state: +clean\n", state), f"not clean:\n{state}")
+        for name, size in complete:
+            shown = subprocess.run(["debugfs", "-R", f"stat {name}", image], capture_output=True, text=True).stdout
+            want(f"Size: {size}\n" in shown, f"{name} is not complete: {shown}")
+
+
+@case
+def encrypted(boot):
+    """dm-crypt with a mounted ext4, a file held open and a working directory in it: no key left, the file system clean"""
+    with boot(disk=True) as guest:
+        guest.arm()
+        open_disk(guest)
+        guest.run("mount --bind /mnt/many /home")
+        plant(guest, "cache:8M:/mnt")
+        guest.run("(cd /home; exec -a @/busybox /bin/busybox sleep 1000 >/mnt/held) & sleep 0.2")
+        key = small.encrypted_disk() / "key"
+        want(guest.scan([], key=key)["key"], "the key is not in RAM before")
+        guest.hand_over("poweroff")
+        want_clean_end(guest)
+        want_gone(guest, ["cache"], key=key)
+        want_disk_clean(guest, ("lethe-cache", 8 << 20), ("notes", 22), ("many/lines", 70_000))
+
+
+@case
+def loop_on_tmpfs(boot):
+    """a file system in a loop's file on a tmpfs, and one more loop on that"""
+    with boot() as guest:
+        guest.arm()
+        guest.do("mkdir -p /mnt /home\ntruncate -s 24M /tmp/a\nmkfs.ext4 -q /tmp/a\nmount -o loop /tmp/a /mnt\n"
+                 "truncate -s 8M /mnt/b\nmkfs.ext4 -q /mnt/b\nmount -o loop /mnt/b /home")
+        end_clean(guest, "file+a:4M:/mnt", "file+b:2M:/home")
+
+
+@case
+def swap(boot):
+    """swap on a file, on zram and on a loop over a tmpfs: all of it is called back and switched off"""
+    with boot(disk=True) as guest:
+        guest.arm()
+        open_disk(guest)
+        guest.do("dd if=/dev/zero of=/mnt/swap bs=1M count=12\ntruncate -s 8M /run/s\nlosetup /dev/loop7 /run/s\n"
+                 "modprobe zram num_devices=1\necho 16M >/sys/block/zram0/disksize\n"
+                 "for s in /dev/zram0 /dev/loop7 /mnt/swap; do mkswap $s; swapon $s; done")
+        plant(guest, "shm:32M", "heap:8M")
+        guest.do("mkdir -p /run/cg\nmount -t cgroup2 x /run/cg\necho 200 >/proc/sys/vm/swappiness\nfor i in $(seq 12); do echo 4M >/run/cg/memory.reclaim || true; done")
+        used = guest.run("cat /proc/swaps")
+        want(len(used.splitlines()) == 4 and sum(int(line.split()[3]) for line in used.splitlines()[1:]) > 20 * 1024,
+             f"not enough is swapped out:\n{used}")
+        guest.hand_over("poweroff")
+        want_clean_end(guest)
+        want_gone(guest, ["shm", "heap"], key=small.encrypted_disk() / "key")
+        want_disk_clean(guest)
+
+
+def suspend_disk(guest, before=""):
+    """/dev/dm-0 on the disk, set up and then so that no read or write of it ever ends."""
+    guest.do('modprobe dm_mod\necho "0 40960 linear /dev/vdb 0" | dmsetup create --noudevsync lazy\n'
+             f"{before}\ndmsetup suspend --noflush --nolockfs lazy")
+
+
+def want_end_in_time(guest, limit=90):
+    started = time.monotonic()
+    guest.hand_over("poweroff")
+    want_end(guest, "poweroff", timeout=limit + 60)
+    want(time.monotonic() - started < limit, f"it took {time.monotonic() - started:.0f} s", guest)
+
+
+@case
+def suspended(boot):
+    """a suspended device under a mounted file system: what waits for it is left behind, all else is done, and it is said"""
+    with boot(disk=True) as guest:
+        guest.arm()
+        suspend_disk(guest, "mkfs.ext4 -q /dev/dm-0\nmkdir -p /mnt\nmount /dev/dm-0 /mnt\necho data >/mnt/file")
+        plant(guest, "rw:1M", "shm:1M", "run:1M")
+        want_end_in_time(guest)
+        said = "\n".join(guest.said)
+        want("NOT all is gone" in said and re.search("left: .*lazy|left behind", said), f"it said: {said}", guest)
+        want_gone(guest, ["rw", "shm", "run"])
+
+
+@case
+def unkillable_process(boot):
+    """a process in D state: it is left behind and named, what can be erased is"""
+    with boot(disk=True) as guest:
+        guest.arm()
+        suspend_disk(guest)
+        guest.run("(exec -a @/busybox /bin/busybox dd if=/dev/zero of=/dev/dm-0 bs=4k count=1 conv=fsync) >/dev/null 2>&1 & sleep 1")
+        plant(guest, "rw:1M", "shm:1M", "unlinked:1M")
+        want_end_in_time(guest)
+        want(any("in state D" in line for line in guest.said), f"it said: {guest.said}", guest)
+        want_gone(guest, ["rw", "shm", "unlinked"])
+
+
+# -- the watchdog, and what the kernel command line asks for --------------------------------------------------------------------
+
+
+def arm_watchdog(guest, seconds):
+    """As systemd leaves it: opened once, given its time-out, and closed without a word of stopping."""
+    shown = guest.run(f"watchdog -T {seconds} /dev/watchdog0; sleep 0.3; killall -9 watchdog; cd /sys/class/watchdog/watchdog0; cat state timeout")
+    want(shown.split()[-2:] == ["active", str(seconds)], f"the watchdog is not armed: {shown}")
+
+
+@case
+def watchdog(boot):
+    """a watchdog left armed by systemd is served through a pause longer than its time-out"""
+    with boot("lethe.pause=6") as guest:
+        guest.arm()
+        guest.run("modprobe softdog")
+        arm_watchdog(guest, 3)
+        guest.hand_over("poweroff", before="export WATCHDOG_USEC=3000000 WATCHDOG_DEVICE=/dev/watchdog0")
+        want_clean_end(guest)
+
+
+@case
+def watchdog_unnamed(boot):
+    """the same when systemd says nothing of it, as before a poweroff"""
+    with boot("lethe.pause=6") as guest:
+        guest.arm()
+        guest.run("modprobe softdog")
+        arm_watchdog(guest, 3)
+        guest.hand_over("poweroff", before="export WATCHDOG_USEC=0")
+        want_clean_end(guest)
+
+
+@case
+def watchdog_hardware(boot):
+    """the same with an emulated watchdog of an Intel board; left alone it does reset"""
+    options = {"kernel": live.base(), "load": ["i6300esb", "ext4"], "args": ["-device", "i6300esb"]}
+    with boot("lethe.pause=6", **options) as guest:
+        guest.arm()
+        arm_watchdog(guest, 3)
+        guest.hand_over("poweroff", before="export WATCHDOG_USEC=3000000")
+        want_clean_end(guest)
+    with boot(**options) as guest:
+        arm_watchdog(guest, 2)
+        want_end(guest, "reboot", 20)
+
+
+@case
+def pause(boot):
+    """lethe.pause=3 waits between the summary and the end, lethe.verbose tells each step"""
+    with boot("loglevel=7 lethe.pause=3 lethe.verbose") as guest:
+        guest.arm()
+        plant(guest, "rw:1M")
+        guest.hand_over("poweroff")
+        want_end(guest, "poweroff")
+        said = [re.sub(r"^\[ *([0-9.]+)\] ", r"\1 ", line) for line in guest.console.splitlines() if "lethe: " in line or "reboot: " in line]
+        want(len(said) > 15 and any("erase /oldroot/oldroot/dev/shm" in line for line in said), "it is not verbose", guest)
+        want(float(said[-1].split()[0]) - float(said[-2].split()[0]) >= 2.9, "it did not pause", guest)
+        want_gone(guest, ["rw"])
+
+
+@case
+def quiet(boot):
+    """on a console that shows no kernel messages the one line is seen all the same, once"""
+    with boot("quiet loglevel=2") as guest:
+        guest.arm()
+        end_clean(guest, "rw:1M")
+
+
+@case
+def bad_argument(boot):
+    """a kernel argument that Lethe does not know is told and changes nothing"""
+    with boot("lethe.paws=9") as guest:
+        guest.arm()
+        plant(guest, "rw:1M")
+        guest.hand_over("poweroff")
+        want_end(guest, "poweroff")
+        want(any("lethe.paws=9" in line for line in guest.said), f"it said: {guest.said}", guest)
+        want_gone(guest, ["rw"])
+
+
+# -- commands -----------------------------------------------------------------------------------------------------------------
+
+
+@case
+def commands(boot):
+    """arm, disarm and status: exit statuses, JSON, twice in a row, and undone"""
+    with boot() as guest:
+        def status_of(command):
+            return int(guest.run(f"{command} >/dev/null 2>&1; echo $?"))
+
+        mounts = guest.run("cat /proc/self/mountinfo")
+        for command, expected in [("lethe status", 1), ("lethe disarm", 0), ("lethe arm", 0), ("lethe status", 0), ("lethe arm", 0),
+                                  ("lethe arm --nonsense", 2), ("lethe nonsense", 2), ("lethe", 2), ("lethe --help", 0),
+                                  ("lethe plan", 0), ("lethe shutdown", 2)]:
+            got = status_of(command)
+            want(got == expected, f"{command}: exit status {got} instead of {expected}")
+        armed = guest.run("grep -c /run/initramfs /proc/self/mountinfo")
+        want(armed == "2", f"armed twice there are {armed} mounts at /run/initramfs instead of 2")
+        status = json.loads(guest.run("lethe status --json"))
+        want(status["ready"] is True and status["problems"] == [], f"status: {status}")
+        want({"/run", "/run/live/overlay", "/dev/shm", "/tmp"} <= {fs["path"] for fs in status["erases"]}, f"status: {status}")
+        want(guest.run("cat /run/initramfs/record | cut -d' ' -f1,2").split("\n") == ["medium loop0", "medium vda"],
+             guest.run("cat /run/initramfs/record"))
+        guest.run("mount -o remount,noexec /run/initramfs")
+        want(status_of("lethe status") == 1, "noexec is no problem to it")
+        guest.run("lethe disarm")
+        left = guest.run("cat /proc/self/mountinfo")
+        want(left == mounts, f"disarm leaves mounts behind:\n{left}\nbefore arm:\n{mounts}")
+        want(status_of("lethe status") == 1, "disarmed and still ready")
+        want(json.loads(guest.run("lethe status --json", check=False))["ready"] is False, "JSON says ready when disarmed")
+
+
+# -- the runner ---------------------------------------------------------------------------------------------------------------
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lethe", type=Path, default=lab.HERE.parent.parent / "build/init/lethe", help="the program under test")
+    parser.add_argument("--memory", default="init_on_free=1", help="what the kernel is told about clearing memory (%(default)s)")
+    parser.add_argument("--list", action="store_true", help="print the cases and what they show")
+    parser.add_argument("--verbose", action="store_true", help="print what Lethe says at each end")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="run only cases with this in their names")
+    args = parser.parse_args()
+    global verbose
+    verbose = args.verbose
+    chosen = [c for c in CASES if not args.cases or any(part in c.__name__ for part in args.cases)]
+    if not chosen:
+        parser.error("no such case")
+    boot = functools.partial(small.booted, args.lethe.resolve(), memory=args.memory)
+    passed = failed = 0
+    for run in chosen:
+        title = f"{run.__name__:<20} {run.__doc__.splitlines()[0]}"
+        if args.list:
+            print(title)
+            continue
+        started = time.monotonic()
+        try:
+            run(boot)
+            word = "ok  "
+            passed += 1
+        except Skip as skip:
+            word, title = "skip", f"{title}: {skip}"
+        except (lab.Failure, subprocess.CalledProcessError) as failure:
+            word, title = "FAIL", f"{title}\n{failure}"
+            failed += 1
+        print(f"small: {word} {time.monotonic() - started:5.1f} s  {title}", flush=True)
+    if not args.list:
+        print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
