@@ -37,8 +37,8 @@ class Case:
     command: str
     end: str
     arguments: str = "init_on_free=1"
-    lethe: bool = True
-    asked: bool = False  # run only when asked for by name: issue 3, not done yet
+    lethe: bool = True  # else its unit is masked: the same stick serves
+    asked: bool = False  # run only when asked for by name
     prepare: str = "true"
 
 
@@ -47,9 +47,9 @@ CASES = [
     Case("reboot", "systemctl reboot", "reboot"),
     Case("halt", "systemctl halt", "halt"),
     Case("kexec", "systemctl kexec", "kexec", prepare=LOAD_KEXEC),
-    Case("kexec-unloaded", "systemctl start kexec.target", "reboot"),
-    Case("default-kernel", "systemctl poweroff", "poweroff", arguments="", asked=True),
-    Case("without-lethe", "systemctl poweroff", "poweroff", lethe=False),
+    Case("kexec-unloaded", "systemctl start kexec.target", "reboot", asked=True),  # in the small system it always runs
+    Case("default-kernel", "systemctl poweroff", "poweroff", arguments="", asked=True),  # issue 3, not done yet
+    Case("without-lethe", "systemctl poweroff", "poweroff", arguments="init_on_free=1 systemd.mask=lethe-arm.service", lethe=False),
 ]
 
 
@@ -77,8 +77,8 @@ def check_console(console, case):
     summaries = [line for line in said if re.match(r"\w+ after [\d.]+ s: ", line)]
     if not case.lethe and said:
         yield f"Lethe was there: {said}"
-    if case.lethe and (len(summaries) != 1 or not summaries[0].endswith("nothing is left")):
-        yield f"the console should have one summary, but says {said}"
+    if case.lethe and (len(said) != 1 or said != summaries or not said[0].endswith("nothing is left")):
+        yield f"the console should say one thing, that nothing is left, but says {said}"
 
 
 def check_ram(before, after, case):
@@ -98,7 +98,7 @@ def check_ram(before, after, case):
 def run(case, lethe):
     """Carry out one case; returns (what went wrong, a line about it)."""
     key = live.persistence() / "key"
-    with live.booted(live.stick(lethe if case.lethe else None), case.arguments) as guest:
+    with live.booted(live.stick(lethe), case.arguments) as guest:
         booted = time.monotonic() - guest.started
         guest.run(case.prepare, timeout=60)
         guest.run("plant " + " ".join(KINDS), timeout=120)
