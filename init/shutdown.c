@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "lethe/execute.h"
+#include "lethe/free_ram.h"
 #include "lethe/log.h"
 #include "lethe/own_root.h"
 #include "lethe/plan.h"
@@ -40,7 +41,8 @@ const struct lethe_policy lethe_policy_clean = {
     .step_ms = 5000,
     .write_ms = 10000,
     .erase_ms = 60000,
-    .total_ms = 90000,
+    .fill_ms = 60000,
+    .total_ms = 180000,
     .sync = true,
 };
 
@@ -157,6 +159,31 @@ static void detach_everything(const struct end *end, struct lethe_progress *prog
     }
 }
 
+/* Two rounds: shrinking gives back the slabs that the first round's pressure emptied. */
+static void clear_free_memory(const struct end *end, struct lethe_progress *p)
+{
+    enum { ROUNDS = 2 };
+    int64_t ms = end->cmdline.scrub_seconds ? 1000 * (int64_t)end->cmdline.scrub_seconds
+                                            : lethe_policy_clean.fill_ms;
+    if (!lethe_begin(p, lethe_key('z', 0), ms + lethe_policy_clean.step_ms, "clear free memory"))
+        return;
+    p->clears = lethe_free_ram_clearing() == LETHE_CLEARING_ZERO;
+    bool wanted = end->cmdline.scrub == LETHE_SCRUB_ON ||
+                  (end->cmdline.scrub == LETHE_SCRUB_AUTO && !p->clears);
+    for (int round = 0; wanted && round < ROUNDS; round++) {
+        struct lethe_fill fill;
+        lethe_free_ram_shrink_slabs();
+        int r = lethe_free_ram_fill(ms / ROUNDS, &fill);
+        p->filled = !r;
+        p->filled_kib = fill.filled_kib;
+        p->not_filled_kib = fill.left_kib;
+        if (r)
+            lethe_log(LETHE_LOG_ERROR, "free memory: %llu KiB of it could not be filled: %s",
+                      (unsigned long long)fill.left_kib, strerror(-r));
+    }
+    lethe_end(p);
+}
+
 /* The worker of the second stage. What an earlier worker got stuck on is known to `progress`. */
 static int take_apart(struct lethe_progress *progress, void *context)
 {
@@ -179,19 +206,33 @@ static int take_apart(struct lethe_progress *progress, void *context)
         lethe_execute_wipe_keys(&snapshot, policy, progress);
     }
     lethe_execute_drop_caches(policy, progress);
+    clear_free_memory(end, progress);
     return r || left;
+}
+
+/* What the summary says of free memory. */
+static void print_free_memory(char *out, size_t size, const struct lethe_progress *p)
+{
+    if (p->filled)
+        snprintf(out, size, "%llu MiB of free memory zeroed but for %llu KiB",
+                 (unsigned long long)p->filled_kib >> 10, (unsigned long long)p->not_filled_kib);
+    else
+        snprintf(out, size, "free memory %s", p->clears ? "zeroed by the kernel" : "NOT zeroed");
 }
 
 static void summarize(const struct end *end, const struct lethe_progress *p, bool clean)
 {
     int64_t ms = lethe_now_ms() - end->started_ms;
     enum lethe_verb verb = end->verb == LETHE_VERB_NONE ? LETHE_VERB_POWEROFF : end->verb;
+    char memory[100];
+    print_free_memory(memory, sizeof memory, p);
     lethe_log(clean ? LETHE_LOG_SUMMARY : LETHE_LOG_ERROR,
               "%s after %lld.%03lld s: %llu MiB in %llu files of %u RAM file systems zeroed, %u "
-              "mounts and %u devices taken apart, %s",
+              "mounts and %u devices taken "
+              "apart, %s, %s",
               lethe_verb_name(verb), (long long)(ms / 1000), (long long)(ms % 1000),
               (unsigned long long)(p->erased_bytes >> 20), (unsigned long long)p->erased_files,
-              p->erased_file_systems, p->unmounted, p->stopped,
+              p->erased_file_systems, p->unmounted, p->stopped, memory,
               clean ? "nothing is left" : "NOT all is gone, see above");
 }
 
@@ -205,7 +246,7 @@ static void finish(struct end *end, struct lethe_progress *progress)
     if (end->cmdline.bad[0])
         lethe_log(LETHE_LOG_ERROR, "kernel argument not understood: %s", end->cmdline.bad);
     if (progress)
-        summarize(end, progress, !r && !progress->n_stuck);
+        summarize(end, progress, !r && !progress->n_stuck && !progress->not_erased);
     if (end->cmdline.pause_seconds) {
         const struct timespec second = {1, 0};
         for (unsigned s = 0; s < end->cmdline.pause_seconds; s++, nanosleep(&second, NULL))
@@ -214,8 +255,19 @@ static void finish(struct end *end, struct lethe_progress *progress)
     lethe_power_end(end->verb, end->argument);
 }
 
+/* The first pid namespace has a fixed inode number (PROC_PID_INIT_INO, linux/proc_ns.h). */
+static bool is_machine_init(void)
+{
+    struct stat st;
+    return stat("/proc/self/ns/pid", &st) || st.st_ino == 0xEFFFFFFC;
+}
+
 int lethe_shutdown_main(int argc, char **argv)
 {
+    if (!is_machine_init()) {
+        fputs("lethe: PID 1 of a pid namespace ends no machine; nothing was done\n", stderr);
+        return 2;
+    }
     static struct end end = {.own_root = true};
     bool second = !strcmp(argv[0], SECOND_STAGE);
     set_up(&end, argc, argv);

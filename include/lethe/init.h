@@ -5,8 +5,9 @@
 #ifndef LETHE_INIT_H
 #define LETHE_INIT_H
 
-int lethe_shutdown_main(int argc,
-                        char **argv); /* as PID 1 only; never returns outside of a pid namespace */
+int lethe_shutdown_main(
+    int argc,
+    char **argv); /* as PID 1 only; returns in a pid namespace only, having done nothing */
 int lethe_arm_main(int argc, char **argv);
 int lethe_disarm_main(int argc, char **argv);
 int lethe_status_main(int argc, char **argv);

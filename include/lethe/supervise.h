@@ -32,7 +32,10 @@ struct lethe_progress {
     bool killed, moved;                  /* stages that a second worker need not repeat */
     uint64_t erased_bytes, erased_files; /* the account for the summary */
     unsigned erased_file_systems, unmounted, stopped, failed;
-    uint64_t finished[LETHE_STUCK_MAX]; /* keys of what needs no second try */
+    unsigned not_erased; /* RAM file systems, files and segments that could not be zeroed */
+    bool clears, filled; /* free memory: the kernel zeroes it, or a filler did … */
+    uint64_t filled_kib, not_filled_kib; /* … so much of it, but for so much */
+    uint64_t finished[LETHE_STUCK_MAX];  /* keys of what needs no second try */
     unsigned n_finished;
 };
 

@@ -26,10 +26,19 @@ enum lethe_verb {
 enum lethe_verb lethe_verb_parse(const char *word);
 const char *lethe_verb_name(enum lethe_verb verb);
 
+/* Whether free memory is filled at the end. */
+enum lethe_scrub {
+    LETHE_SCRUB_AUTO, /* unless the kernel is seen to zero what is freed */
+    LETHE_SCRUB_ON,
+    LETHE_SCRUB_OFF,
+};
+
 /* The kernel arguments that concern Lethe. */
 struct lethe_cmdline {
     bool verbose;           /* lethe.verbose */
     unsigned pause_seconds; /* lethe.pause=SECONDS, 0 to 3600 */
+    enum lethe_scrub scrub; /* lethe.scrub=auto|on|off|SECONDS */
+    unsigned scrub_seconds; /* its limit, 0: the policy's */
     char bad[64];           /* the first lethe.* argument that could not be used, else "" */
 };
 

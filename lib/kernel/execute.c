@@ -50,11 +50,12 @@ static bool erase(const struct pass *p, const struct lethe_mount *m, const char 
         p->progress->erased_bytes += erased.bytes;
         p->progress->erased_files += erased.files;
     }
+    p->progress->not_erased += r ? 1 : (unsigned)erased.failed;
     if (!r && erased.failed)
         lethe_log(LETHE_LOG_ERROR, "%s: %llu files could not be zeroed: %s", text,
                   (unsigned long long)erased.failed, strerror(-erased.first_error));
     if (r)
-        tell_failure(p, text, r);
+        lethe_log(LETHE_LOG_ERROR, "%s: %s", text, strerror(-r));
     return !r;
 }
 

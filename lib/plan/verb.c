@@ -48,6 +48,21 @@ bool lethe_cmdline_find(struct lethe_span text, const char *wanted, struct lethe
     return found;
 }
 
+static bool parse_scrub(struct lethe_cmdline *cmdline, struct lethe_span value)
+{
+    uint64_t seconds = 0;
+    if (lethe_span_is(value, "auto"))
+        cmdline->scrub = LETHE_SCRUB_AUTO;
+    else if (lethe_span_is(value, "off"))
+        cmdline->scrub = LETHE_SCRUB_OFF;
+    else if (lethe_span_is(value, "on") || (!lethe_number(value, 3600, &seconds) && seconds))
+        cmdline->scrub = LETHE_SCRUB_ON;
+    else
+        return false;
+    cmdline->scrub_seconds = (unsigned)seconds;
+    return true;
+}
+
 void lethe_cmdline_parse(struct lethe_cmdline *cmdline, struct lethe_span text)
 {
     struct lethe_span name, value;
@@ -60,6 +75,8 @@ void lethe_cmdline_parse(struct lethe_cmdline *cmdline, struct lethe_span text)
             cmdline->verbose = true;
         } else if (lethe_span_is(name, "lethe.pause") && !lethe_number(value, 3600, &seconds)) {
             cmdline->pause_seconds = (unsigned)seconds;
+        } else if (lethe_span_is(name, "lethe.scrub") && parse_scrub(cmdline, value)) {
+            continue;
         } else if (!cmdline->bad[0]) {
             size_t n = value.at ? name.n + 1 + value.n : name.n;
             n = n < sizeof cmdline->bad ? n : sizeof cmdline->bad - 1;
