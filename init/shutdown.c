@@ -195,6 +195,7 @@ static int take_apart(struct lethe_progress *progress, void *context)
     int r = 0;
 
     lethe_process_harden();
+    lethe_execute_erase_ipc(policy, progress);
     for (int pass = 0; changed && pass < PASSES_MAX && !(r = take_and_plan(end, &snapshot, &plan));
          pass++)
         changed = lethe_execute(&plan, &snapshot, policy, progress, false);

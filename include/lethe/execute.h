@@ -15,6 +15,9 @@ unsigned lethe_execute(const struct lethe_plan *plan, const struct lethe_snapsho
                        const struct lethe_policy *policy, struct lethe_progress *progress,
                        bool loud);
 
+/* Erases what is neither a file nor a process: System V and POSIX IPC objects, users' keys. */
+void lethe_execute_erase_ipc(const struct lethe_policy *policy, struct lethe_progress *progress);
+
 /* Takes the keys out of the dm-crypt devices that are still there. */
 void lethe_execute_wipe_keys(const struct lethe_snapshot *snapshot,
                              const struct lethe_policy *policy, struct lethe_progress *progress);

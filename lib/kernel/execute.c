@@ -10,6 +10,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "lethe/ipc.h"
 #include "lethe/log.h"
 #include "lethe/ram_fs.h"
 #include "lethe/stop.h"
@@ -163,6 +164,24 @@ unsigned lethe_execute(const struct lethe_plan *plan, const struct lethe_snapsho
         }
     }
     return changed;
+}
+
+void lethe_execute_erase_ipc(const struct lethe_policy *policy, struct lethe_progress *progress)
+{
+    struct lethe_erased erased;
+    uint64_t key = lethe_key('i', 0);
+    if (lethe_finished(progress, key) ||
+        !lethe_begin(progress, key, policy->erase_ms, "erase IPC objects and keys"))
+        return;
+    lethe_ipc_erase(&erased);
+    lethe_ipc_revoke_keys();
+    lethe_end(progress);
+    lethe_finished_add(progress, key);
+    progress->erased_bytes += erased.bytes;
+    progress->not_erased += (unsigned)erased.failed;
+    if (erased.failed)
+        lethe_log(LETHE_LOG_ERROR, "%llu shared memory segments could not be zeroed: %s",
+                  (unsigned long long)erased.failed, strerror(-erased.first_error));
 }
 
 void lethe_execute_wipe_keys(const struct lethe_snapshot *snapshot,

@@ -26,8 +26,6 @@ KINDS = ["rw", "shm", "run", "heap", "cache", "names", "pipe", "unlinked", "mapp
          "hugetlb", "keyring", "links", "xattrs", "environ", "stack", "socket"]
 # What systemd alone leaves even when the kernel clears what is freed.
 LEFT_WITHOUT_LETHE = ["rw", "shm", "run", "names"]
-# Issue 3: erased by nothing yet. They are told, but fail no case until then; take a kind out once it is erased.
-NOT_YET = ["sysv", "mqueue", "keyring"]
 LOAD_KEXEC = "kexec -l /run/live/medium/live/vmlinuz --append='console=ttyS0 panic=0'"
 
 
@@ -86,7 +84,7 @@ def check_ram(before, after, case):
         if count == 0:
             yield f"{kind} was not in RAM before the end: the test proves nothing"
     if case.lethe:
-        left = {kind: count for kind, count in after.items() if count and kind not in NOT_YET}
+        left = {kind: count for kind, count in after.items() if count}
         if left:
             yield f"left in RAM: {left}"
     else:

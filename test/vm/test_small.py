@@ -97,6 +97,14 @@ def everything(boot):
 
 
 @case
+def outlives_processes(boot):
+    """System V shared memory, POSIX message queues and a user's keys, which no process and no mount holds"""
+    with boot() as guest:
+        guest.arm()
+        end_clean(guest, "sysv", "mqueue", "keyring")
+
+
+@case
 def without_lethe(boot):
     """the control: a plain poweroff with init_on_free=1 leaves what lies in files, and the tests see it"""
     with boot() as guest:

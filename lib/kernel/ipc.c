@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/ipc.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/msg.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lethe/sys.h"
+#include "lethe/text.h"
+
+#ifndef SHM_STAT_ANY
+#define SHM_STAT_ANY 15 /* linux/shm.h, Linux 4.17 */
+#endif
+#ifndef MSG_STAT_ANY
+#define MSG_STAT_ANY 13 /* linux/msg.h, Linux 4.17 */
+#endif
+
+enum { PAGE = 4096, WINDOW = 4096, KEYS_MAX = 65536 };
+
+static void zero_resident(char *segment, size_t size, struct lethe_erased *erased)
+{
+    static unsigned char resident[WINDOW];
+    for (size_t at = 0; at < size; at += (size_t)WINDOW * PAGE) {
+        size_t n = size - at < (size_t)WINDOW * PAGE ? size - at : (size_t)WINDOW * PAGE;
+        if (mincore(segment + at, n, resident))
+            continue;
+        for (size_t page = 0; page * PAGE < n; page++)
+            if (resident[page] & 1) {
+                memset(segment + at + page * PAGE, 0, PAGE);
+                erased->bytes += PAGE;
+            }
+    }
+}
+
+static void erase_segment(int id, size_t size, struct lethe_erased *erased)
+{
+    char *segment = shmat(id, NULL, 0);
+    if ((intptr_t)segment == -1) {
+        if (!erased->failed++)
+            erased->first_error = -errno;
+    } else {
+        zero_resident(segment, size, erased);
+        shmdt(segment);
+        erased->files++;
+    }
+    shmctl(id, IPC_RMID, NULL);
+}
+
+/* The answer of SHM_INFO and MSG_INFO is the highest index in use. */
+static void erase_segments(struct lethe_erased *erased)
+{
+    struct shm_info info;
+    int last = shmctl(0, SHM_INFO, (struct shmid_ds *)(void *)&info);
+    for (int i = 0; i <= last; i++) {
+        struct shmid_ds segment;
+        int id = shmctl(i, SHM_STAT_ANY, &segment);
+        if (id >= 0)
+            erase_segment(id, segment.shm_segsz, erased);
+    }
+}
+
+static void remove_messages(void)
+{
+    struct msginfo info;
+    int last = msgctl(0, MSG_INFO, (struct msqid_ds *)(void *)&info);
+    for (int i = 0; i <= last; i++) {
+        struct msqid_ds queue;
+        int id = msgctl(i, MSG_STAT_ANY, &queue);
+        if (id >= 0)
+            msgctl(id, IPC_RMID, NULL);
+    }
+}
+
+/* Any mount of mqueue shows the queues of the mounter's ipc namespace. */
+static void remove_posix_queues(void)
+{
+    static const char place[] = "/mqueue";
+    mkdir(place, 0700);
+    if (lethe_sys->mount("mqueue", place, "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
+        return;
+    DIR *dir = opendir(place);
+    for (struct dirent *entry; dir && (entry = readdir(dir));)
+        unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir)
+        closedir(dir);
+    lethe_sys->umount(place, MNT_DETACH);
+}
+
+void lethe_ipc_erase(struct lethe_erased *erased)
+{
+    *erased = (struct lethe_erased){0};
+    erase_segments(erased);
+    remove_messages();
+    remove_posix_queues();
+}
+
+/* Lines of /proc/keys begin with the key's serial number in hexadecimal (proc(5)). Only keys whose
+ * type holds a payload of the user's are revoked: a revoked keyring would hide its keys from the
+ * rest of the walk. */
+static void revoke_visible_keys(void)
+{
+    static int32_t keys[KEYS_MAX];
+    char line[512];
+    size_t n = 0;
+    FILE *list = fopen("/proc/keys", "re");
+    while (list && n < KEYS_MAX && fgets(line, sizeof line, list))
+        if (!strstr(line, " keyring ") && !strstr(line, " asymmetri"))
+            keys[n++] = (int32_t)strtoul(line, NULL, 16);
+    if (list)
+        fclose(list);
+    for (size_t i = 0; i < n; i++) {
+        syscall(SYS_keyctl, KEYCTL_SETPERM, keys[i], 0x3f3f3f3f);
+        syscall(SYS_keyctl, KEYCTL_REVOKE, keys[i]);
+        syscall(SYS_keyctl, KEYCTL_INVALIDATE, keys[i]);
+    }
+}
+
+static void revoke_keys_of(uid_t uid)
+{
+    pid_t child = fork();
+    if (!child) {
+        if (!setresuid(uid, uid, uid))
+            revoke_visible_keys();
+        _exit(0);
+    }
+    if (child > 0)
+        waitpid(child, NULL, 0);
+}
+
+void lethe_ipc_revoke_keys(void)
+{
+    char line[256];
+    FILE *users = fopen("/proc/key-users", "re");
+    while (users && fgets(line, sizeof line, users)) {
+        char *end;
+        unsigned long uid = strtoul(line, &end, 10);
+        if (*end == ':')
+            revoke_keys_of((uid_t)uid);
+    }
+    if (users)
+        fclose(users);
+}
