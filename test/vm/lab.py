@@ -21,6 +21,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -176,6 +177,20 @@ class Stick:
         subprocess.run(["qemu-img", "convert", "-U", "-O", "raw", self.overlay, path], check=True)
 
 
+_alive = set()
+
+
+def _end_all(*_):
+    """Guests must not outlive a runner that is told to stop, whichever of its threads they belong to."""
+    for guest in list(_alive):
+        guest.close()
+    os._exit(130)
+
+
+signal.signal(signal.SIGTERM, _end_all)
+signal.signal(signal.SIGINT, _end_all)
+
+
 class Guest:
     """One machine, from its start to the end of the `with` block, whatever happens in it."""
 
@@ -204,6 +219,7 @@ class Guest:
             command += stick.args(self.folder)
         for name, file in (fw_cfg or {}).items():
             command += ["-fw_cfg", f"name={name},file={file}"]
+        _alive.add(self)
         try:
             self._qemu = subprocess.Popen([*command, *map(str, args)], stdin=subprocess.DEVNULL,
                                           stderr=open(self.folder / "qemu.err", "w"))
@@ -231,6 +247,7 @@ class Guest:
             if channel:
                 channel.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+        _alive.discard(self)
 
     @property
     def console(self):
