@@ -53,16 +53,26 @@ def step(what):
         yield
     finally:
         done.set()
-        print(f"\r  {what}: {time.monotonic() - begun:.1f} s   ", flush=True)
+        start = "\r" if running else ""
+        print(f"{start}  {what}: {time.monotonic() - begun:.1f} s   ", flush=True)
+
+
+def show(text):
+    """What the guest says, set off from what is said here."""
+    for line in text.splitlines():
+        print(f"    | {line}", flush=True)
 
 
 def power_off(name, lethe, folder):
-    """Boot, plant, power off; returns the counts and maps (before, after), and what Lethe said."""
+    """Boot, plant, power off; returns the counts and maps, each (before, after)."""
     with step(f"{name}: making the stick"):
         image = live.stick(lethe)
     with ExitStack() as stack:
         with step(f"{name}: booting Debian 12 from it"):
             guest = stack.enter_context(live.booted(image, ARGUMENTS))
+        if lethe:
+            print("  lethe status:")
+            show(guest.run("lethe status", check=False))
         with step(f"{name}: planting secrets"):
             guest.run("plant " + " ".join(KINDS), timeout=120)
         key, maps = live.persistence() / "key", (folder / f"{name}.before", folder / f"{name}.after")
@@ -73,16 +83,22 @@ def power_off(name, lethe, folder):
         if end != "poweroff":
             raise lab.Failure(f"it ended with {end}")
         after = guest.scan(KINDS, key, map=maps[1])
-        said = re.findall(r"lethe: .*", guest.console.replace("\r", ""))
-        return (before, after), [m.read_bytes() for m in maps], said
+        show("\n".join(re.findall(r"lethe: .*", guest.console.replace("\r", ""))))
+        return (before, after), [m.read_bytes() for m in maps]
 
 
 def table(columns):
-    """Counts side by side: {title: {kind: count}}."""
-    print(f"\n  {'16-byte patterns in RAM':42}" + "".join(f"{title:>24}" for title in columns))
+    """Counts of patterns and their size side by side: {title: {kind: count}}."""
+    print(f"\n  {'16-byte patterns in RAM':32}" + "".join(f"{title:>24}" for title in columns))
     for kind, (what, _) in SECRETS.items():
-        print(f"  {what:42}" + "".join(f"{column[kind]:>24,}" for column in columns.values()))
-    print()
+        print(f"  {what:32}" + "".join(f"{column[kind]:>13,}{amount(column[kind]):>11}" for column in columns.values()))
+    totals = [sum(column.values()) for column in columns.values()]
+    print(f"  {'in all':32}" + "".join(f"{total:>13,}{amount(total):>11}" for total in totals) + "\n")
+
+
+def amount(patterns):
+    bytes = patterns * 16
+    return f"{bytes / 2**20:.1f} MiB" if bytes >= 2**20 else f"{bytes / 2**10:.1f} KiB" if bytes else "nothing"
 
 
 def rgb(colour):
@@ -108,12 +124,13 @@ def png(pages):
             + chunk(b"PLTE", b"".join(map(rgb, palette))) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b""))
 
 
-def svg(panels):
-    """The picture: a map a panel {title: (subtitle, pages)} in a row, and what the colours mean below."""
+def svg(panels, in_use):
+    """The picture: a map a panel {title: (subtitle, pages)} in a row, and what the colours mean and were in use below."""
     edge, gap, margin, top = SIDE * ZOOM, 28, 32, 92
     width = 2 * margin + len(panels) * edge + (len(panels) - 1) * gap
-    legend = [*SECRETS.values(), ("other memory in use", OTHER), ("zeros", EMPTY)]
-    columns = 4
+    legend = [(what, colour, amount(in_use[kind])) for kind, (what, colour) in SECRETS.items()]
+    legend += [("other memory in use", OTHER, ""), ("zeros", EMPTY, "")]
+    columns = len(panels)
     height = top + edge + 34 + 26 * -(-len(legend) // columns) + 44
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
            'font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif">',
@@ -129,11 +146,12 @@ def svg(panels):
                 f'<rect x="{x - 1}" y="{top - 1}" width="{edge + 2}" height="{edge + 2}" fill="none" stroke="#3b4556"/>',
                 f'<image x="{x}" y="{top}" width="{edge}" height="{edge}" style="image-rendering:pixelated" '
                 f'href="data:image/png;base64,{data}"/>']
-    step_x = (width - 2 * margin) // columns
-    for i, (what, colour) in enumerate(legend):
+    step_x = edge + gap  # below each panel a column
+    for i, (what, colour, much) in enumerate(legend):
         x, y = margin + i % columns * step_x, top + edge + 34 + i // columns * 26
         out += [f'<rect x="{x}" y="{y}" width="14" height="14" rx="3" fill="{colour}" stroke="#566173" stroke-width="0.5"/>',
-                f'<text x="{x + 22}" y="{y + 12}" font-size="14" fill="#d5dce6">{what}</text>']
+                f'<text x="{x + 22}" y="{y + 12}" font-size="14" fill="#d5dce6">{what}'
+                f'<tspan dx="8" fill="#8793a5">{much}</tspan></text>']
     out += [f'<text x="{margin}" y="{height - 20}" font-size="13" fill="#8793a5">All RAM of a Debian 12 live system, in use and at '
             f'the moment of its power-off ({ARGUMENTS or "default kernel arguments"}). One cell is {pages_a_cell} pages ({4 * pages_a_cell} KiB).</text>', "</svg>"]
     return "\n".join(out) + "\n"
@@ -148,10 +166,9 @@ def main():
         live.base(), live.persistence()
     with tempfile.TemporaryDirectory() as tmp:
         lethe = live.installed(options.build, Path(tmp) / "lethe")
-        (_, alone), (_, alone_map), _ = power_off("systemd alone", None, Path(tmp))
-        (before, after), (before_map, after_map), said = power_off("with Lethe", lethe, Path(tmp))
+        (_, alone), (_, alone_map) = power_off("systemd alone", None, Path(tmp))
+        (before, after), (before_map, after_map) = power_off("with Lethe", lethe, Path(tmp))
     table({"in use": before, "off, systemd alone": alone, "off, Lethe": after})
-    print(*(f"  {line}" for line in said), sep="\n")
 
     def sum_up(counts):
         n = sum(counts.values())
@@ -160,8 +177,8 @@ def main():
     Path(options.picture).write_text(svg({
         "In use": (sum_up(before), before_map),
         "Switched off by systemd alone": (sum_up(alone), alone_map),
-        "Switched off through Lethe": (sum_up(after), after_map)}))
-    print(f"\n  The picture of RAM is in {options.picture}")
+        "Switched off through Lethe": (sum_up(after), after_map)}, before))
+    print(f"  The picture of RAM is in {options.picture}")
     return 1 if any(after.values()) else 0
 
 
