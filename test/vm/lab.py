@@ -203,6 +203,7 @@ class Guest:
         self.started = time.monotonic()
         self._qemu = self._qmp = self._shell = None
         self._events = []
+        self._console_from = 0
         command = [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none",
             "-machine", "q35,memory-backend=ram", "-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm",
@@ -251,8 +252,8 @@ class Guest:
 
     @property
     def console(self):
-        """All that the guest has said on its console."""
-        return self.console_file.read_text(errors="replace")
+        """All that the guest has said on its console, since it was restored if it was."""
+        return self.console_file.read_bytes()[self._console_from:].decode(errors="replace")
 
     # -- QMP ----------------------------------------------------------------------------------------------------------
 
@@ -323,6 +324,21 @@ class Guest:
         if check and int(match[2]):
             raise Failure(f"{command}: exit status {int(match[2])}\n{output}")
         return output
+
+    def save(self):
+        """Keep the machine as it is now, RAM and disks; restore() returns to this moment as often as wanted."""
+        self._monitor("savevm kept")
+
+    def restore(self):
+        self._monitor("loadvm kept")
+        self._events.clear()
+        self._console_from = self.console_file.stat().st_size
+        self.qmp("cont")
+
+    def _monitor(self, command):
+        said = self.qmp("human-monitor-command", timeout=120, **{"command-line": command})
+        if said:
+            raise Failure(f"{command}: {said}")
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

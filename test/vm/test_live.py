@@ -114,6 +114,25 @@ def run(case, lethe):
         return problems, f"boot {booted:.0f} s, end {took:.1f} s, {sum(before.values())} patterns before, left: {left}"
 
 
+def run_again(case, lethe, times):
+    """End one booted and planted system again and again from the same moment: yields (what went wrong, a line) a run."""
+    key = live.persistence() / "key"
+    with live.booted(live.stick(lethe), case.arguments) as guest:
+        guest.run("plant " + " ".join(KINDS), timeout=120)
+        before = guest.scan(KINDS, key)
+        guest.save()
+        for _ in range(times):
+            guest.restore()
+            begun = time.monotonic()
+            guest.send(case.command)
+            end = guest.wait_end(180)
+            took = time.monotonic() - begun
+            problems = [f"it ended with {end}, not {case.end}"] if end != case.end else []
+            problems += [*check_ram(before, guest.scan(KINDS, key), case), *check_console(guest.console, case),
+                         *check_persistence(guest)]
+            yield problems, f"end {took:.1f} s"
+
+
 def guarded(case, lethe):
     try:
         return run(case, lethe)
@@ -125,6 +144,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build", help="Lethe's build folder, with prefix /usr (build)")
     parser.add_argument("--runs", type=int, help="so many runs of poweroff, reboot and halt in turn, instead of each case once")
+    parser.add_argument("--again", type=int, help="boot once and end that system so many times by poweroff, from one saved moment")
     parser.add_argument("--jobs", type=int, default=1, help="guests at a time (1)")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of: {', '.join(c.name for c in CASES)}")
     options = parser.parse_args()
@@ -134,7 +154,11 @@ def main():
     failed = 0
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
         lethe = live.installed(options.build, Path(folder) / "lethe")
-        for case, (problems, line) in zip(cases, pool.map(lambda case: guarded(case, lethe), cases)):
+        if options.again:
+            cases, results = [CASES[0]] * options.again, run_again(CASES[0], lethe, options.again)
+        else:
+            results = pool.map(lambda case: guarded(case, lethe), cases)
+        for case, (problems, line) in zip(cases, results):
             print(f"{'FAIL' if problems else 'ok'} live {case.name}: {line}", *problems, sep="\n     ", flush=True)
             failed += bool(problems)
     print(f"{len(cases) - failed} passed, {failed} failed")
