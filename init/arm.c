@@ -25,13 +25,25 @@ static int failed(const char *what, int r)
     return 1;
 }
 
-/* 1 when there is another exitrd and nobody said to take over. */
+/* An exitrd, one that dracut is going to unpack, or a live medium that dracut has mounted there:
+ * all would be covered. */
+static bool is_taken(const struct lethe_snapshot *snapshot)
+{
+    if (!access(LETHE_ARMED_PROGRAM, F_OK) || !access(LETHE_ARMED_DIR "/.need_shutdown", F_OK))
+        return true;
+    for (size_t i = 0; i < snapshot->n_mounts; i++)
+        if (lethe_path_below(snapshot->mounts[i].path, LETHE_ARMED_DIR))
+            return true;
+    return false;
+}
+
+/* 1 when something else stands there and nobody said to take over. */
 static int check_place(const struct lethe_snapshot *snapshot, bool take_over)
 {
     bool armed = lethe_command_armed_mount(snapshot) != LETHE_NONE;
-    if (armed || take_over || access(LETHE_ARMED_PROGRAM, F_OK))
+    if (armed || take_over || !is_taken(snapshot))
         return 0;
-    fputs("lethe arm: another exitrd stands at " LETHE_ARMED_PROGRAM "; nothing was done. "
+    fputs("lethe arm: another exitrd stands at " LETHE_ARMED_DIR "; nothing was done. "
           "To put Lethe in its place: lethe arm --take-over\n",
           stderr);
     return 1;
@@ -45,6 +57,12 @@ static int make_place(const struct lethe_snapshot *snapshot)
         return -errno;
     int r = lethe_own_tmpfs(LETHE_ARMED_DIR);
     return r ? r : lethe_sys->mount(NULL, LETHE_ARMED_DIR, NULL, MS_PRIVATE, NULL);
+}
+
+static int name_copy(void)
+{
+    unlink(LETHE_ARMED_COPY);
+    return link(LETHE_ARMED_PROGRAM, LETHE_ARMED_COPY) ? -errno : 0;
 }
 
 static void name_anchor(char *path, size_t size, struct lethe_devno devno)
@@ -151,7 +169,7 @@ int lethe_arm_main(int argc, char **argv)
     if (check_place(&snapshot, take_over))
         return 1;
     int r = make_place(&snapshot);
-    if (r || (r = lethe_copy_self(LETHE_ARMED_PROGRAM)))
+    if (r || (r = lethe_copy_self(LETHE_ARMED_PROGRAM)) || (r = name_copy()))
         return failed(LETHE_ARMED_PROGRAM, r);
     int status = anchor_branches(&snapshot);
     r = write_record(&snapshot);

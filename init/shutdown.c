@@ -22,6 +22,7 @@
 #include "lethe/execute.h"
 #include "lethe/free_ram.h"
 #include "lethe/log.h"
+#include "lethe/meminfo.h"
 #include "lethe/own_root.h"
 #include "lethe/plan.h"
 #include "lethe/policy.h"
@@ -39,7 +40,7 @@ enum { STOP_MS = 3000, PASSES_MAX = 12, CMDLINE_MAX = 8192 };
 const struct lethe_policy lethe_policy_clean = {
     .name = "clean",
     .step_ms = 5000,
-    .write_ms = 10000,
+    .write_ms = 40000, /* a stick that is reset takes 30 s (the SCSI command timeout) */
     .erase_ms = 60000,
     .fill_ms = 60000,
     .total_ms = 180000,
@@ -118,6 +119,15 @@ static void exec_second_stage(const struct end *end)
     execve(LETHE_OWN_ROOT_PROGRAM, argv, environ);
 }
 
+/* Some of the processes that systemd spares are file systems' daemons: what is dirty goes through
+ * them before they end. */
+static int sync_early(struct lethe_progress *progress, void *context)
+{
+    (void)context;
+    lethe_execute_sync(&lethe_policy_clean, progress);
+    return 0;
+}
+
 /* The first stage. It returns only when the second could not be started: then this process goes on
  * as the second. */
 static void leave_old_root(struct end *end, struct lethe_progress *progress)
@@ -127,9 +137,10 @@ static void leave_old_root(struct end *end, struct lethe_progress *progress)
     if (end->verb == LETHE_VERB_NONE)
         lethe_log(LETHE_LOG_ERROR, "the verb is missing or unknown: everything is erased, then the "
                                    "machine is powered off");
-    unsigned alive = lethe_process_stop_all(STOP_MS);
-    if (alive)
-        lethe_process_report(10);
+    lethe_supervise(
+        progress, sync_early, NULL,
+        &(struct lethe_supervisor){lethe_policy_clean.write_ms, lethe_watchdog_ping, NULL});
+    lethe_process_stop_all(STOP_MS);
     int r = lethe_supervise(progress, enter_own_root, NULL, &supervisor);
     if (!r)
         exec_second_stage(end);
@@ -140,12 +151,22 @@ static void leave_old_root(struct end *end, struct lethe_progress *progress)
     end->own_root = false;
 }
 
-static int take_and_plan(struct end *end, struct lethe_snapshot *snapshot, struct lethe_plan *plan)
+static int take_and_plan(struct end *end, struct lethe_progress *progress,
+                         struct lethe_snapshot *snapshot, struct lethe_plan *plan)
 {
     const struct lethe_plan_options options = {.own_root = true};
     lethe_arena_reset(&end->arena);
-    int r = lethe_snapshot_take(snapshot, AT_FDCWD, true, &end->arena, &lethe_complain_to_log);
-    return r ? r : lethe_plan_make(plan, snapshot, &options, &end->arena);
+    /* A dead device may not answer what a live snapshot asks it: then /proc and /sys have to do. */
+    bool live =
+        lethe_begin(progress, lethe_key('p', 0), lethe_policy_clean.step_ms, "look at the system");
+    if (!live && !lethe_begin(progress, lethe_key('p', 1), lethe_policy_clean.step_ms,
+                              "look at /proc and /sys"))
+        return -ETIMEDOUT;
+    int r = lethe_snapshot_take(snapshot, AT_FDCWD, live, &end->arena, &lethe_complain_to_log);
+    if (!r)
+        r = lethe_plan_make(plan, snapshot, &options, &end->arena);
+    lethe_end(progress);
+    return r;
 }
 
 /* Without a plan there is still one thing to do that takes all mounts away at once. */
@@ -184,6 +205,44 @@ static void clear_free_memory(const struct end *end, struct lethe_progress *p)
     lethe_end(p);
 }
 
+/* KiB of tmpfs pages beyond Lethe's own root, which somebody must be holding. */
+static uint64_t held_shmem_kib(void)
+{
+    enum { OWN_KIB_MAX = 2048 };
+    char text[4096];
+    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/meminfo", text, sizeof text);
+    uint64_t kib = lethe_meminfo((struct lethe_span){text, n > 0 ? (size_t)n : 0}, "Shmem");
+    return kib > OWN_KIB_MAX ? kib : 0;
+}
+
+/* Says what is left, by a last look; how many things that is. */
+static unsigned report(struct end *end, struct lethe_progress *progress)
+{
+    struct lethe_snapshot snapshot;
+    struct lethe_plan plan;
+    uint64_t held = held_shmem_kib();
+    unsigned left = lethe_process_report(10);
+    if (held)
+        lethe_log(LETHE_LOG_ERROR,
+                  "left: %llu KiB of shared memory are held by something that no mount shows",
+                  (unsigned long long)held);
+    if (take_and_plan(end, progress, &snapshot, &plan))
+        return left + 1;
+    left += lethe_execute_report(&plan, &snapshot) + (held != 0);
+    lethe_execute_wipe_keys(&snapshot, &lethe_policy_clean, progress);
+    return left;
+}
+
+/* What must not be missed when time was too short for the rest. */
+static int last_worker(struct lethe_progress *progress, void *context)
+{
+    struct end *end = context;
+    unsigned left = report(end, progress);
+    lethe_execute_drop_caches(&lethe_policy_clean, progress);
+    clear_free_memory(end, progress);
+    return left != 0;
+}
+
 /* The worker of the second stage. What an earlier worker got stuck on is known to `progress`. */
 static int take_apart(struct lethe_progress *progress, void *context)
 {
@@ -191,24 +250,19 @@ static int take_apart(struct lethe_progress *progress, void *context)
     const struct lethe_policy *policy = &lethe_policy_clean;
     struct lethe_snapshot snapshot;
     struct lethe_plan plan;
-    unsigned changed = 1, left = 0;
+    unsigned changed = 1;
     int r = 0;
 
     lethe_process_harden();
     lethe_execute_erase_ipc(policy, progress);
-    for (int pass = 0; changed && pass < PASSES_MAX && !(r = take_and_plan(end, &snapshot, &plan));
+    for (int pass = 0;
+         changed && pass < PASSES_MAX && !(r = take_and_plan(end, progress, &snapshot, &plan));
          pass++)
         changed = lethe_execute(&plan, &snapshot, policy, progress, false);
     if (r)
         detach_everything(end, progress, r);
     lethe_execute_sync(policy, progress);
-    if (!r && !(r = take_and_plan(end, &snapshot, &plan))) {
-        left = lethe_execute_report(&plan, &snapshot);
-        lethe_execute_wipe_keys(&snapshot, policy, progress);
-    }
-    lethe_execute_drop_caches(policy, progress);
-    clear_free_memory(end, progress);
-    return r || left;
+    return last_worker(progress, context) || r;
 }
 
 /* What the summary says of free memory. */
@@ -237,17 +291,26 @@ static void summarize(const struct end *end, const struct lethe_progress *p, boo
               clean ? "nothing is left" : "NOT all is gone, see above");
 }
 
+static bool is_clean(const struct end *end, const struct lethe_progress *p)
+{
+    bool cleared = p->clears || p->filled || end->cmdline.scrub == LETHE_SCRUB_OFF;
+    return cleared && !p->n_stuck && !p->not_erased;
+}
+
 static void finish(struct end *end, struct lethe_progress *progress)
 {
     const struct lethe_supervisor supervisor = {.total_ms = lethe_policy_clean.total_ms,
                                                 .tick = lethe_watchdog_ping};
     int r = progress ? lethe_supervise(progress, take_apart, end, &supervisor) : -ENOMEM;
-    if (r < 0)
+    if (r < 0) {
         lethe_log(LETHE_LOG_ERROR, "the work ended early: %s", strerror(-r));
+        if (progress)
+            lethe_supervise(progress, last_worker, end, &supervisor);
+    }
     if (end->cmdline.bad[0])
         lethe_log(LETHE_LOG_ERROR, "kernel argument not understood: %s", end->cmdline.bad);
     if (progress)
-        summarize(end, progress, !r && !progress->n_stuck && !progress->not_erased);
+        summarize(end, progress, !r && is_clean(end, progress));
     if (end->cmdline.pause_seconds) {
         const struct timespec second = {1, 0};
         for (unsigned s = 0; s < end->cmdline.pause_seconds; s++, nanosleep(&second, NULL))

@@ -9,10 +9,14 @@
  * nor the OOM killer panics. */
 void lethe_power_prepare(void);
 
-/* Ends the machine by reboot(2), called from a child since it may hang in a driver. kexec falls
- * back to reboot when nothing is loaded, exit is poweroff. When the call fails or does not end the
- * machine in time: reboot, then sysrq o, then sysrq b. Returns only in a pid namespace or a test:
- * 0, or -errno. `argument` (may be NULL) is reboot's (LINUX_REBOOT_CMD_RESTART2). */
+/* The one call of reboot(2) for the verb: kexec falls back to reboot when nothing is loaded, exit
+ * is poweroff. `argument` (may be NULL) is reboot's (LINUX_REBOOT_CMD_RESTART2). 0 when the kernel
+ * came back from it, or -errno. */
+int lethe_power_call(enum lethe_verb verb, const char *argument);
+
+/* Ends the machine: lethe_power_call() in a child, since it may hang in a driver. When that fails,
+ * comes back or takes too long: poweroff (not after kexec or reboot), reboot, sysrq o, sysrq b.
+ * Returns only when all of it failed: -errno of the first. */
 int lethe_power_end(enum lethe_verb verb, const char *argument);
 
 /* Opens the watchdog that systemd left armed (WATCHDOG_USEC and WATCHDOG_DEVICE in the environment,

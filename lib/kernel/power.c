@@ -26,6 +26,8 @@ void lethe_power_prepare(void)
         {"/proc/sys/kernel/panic", "10"},
         {"/proc/sys/kernel/panic_on_warn", "0"},
         {"/proc/sys/vm/panic_on_oom", "0"},
+        {"/proc/sys/vm/overcommit_memory",
+         "1"}, /* a worker's fork() is not refused for its arena */
         {"/proc/sys/kernel/printk_devkmsg", "on"},
     };
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
@@ -60,7 +62,7 @@ static bool kexec_is_loaded(void)
            !strcmp(loaded, "1");
 }
 
-static int call_reboot(enum lethe_verb verb, const char *argument)
+int lethe_power_call(enum lethe_verb verb, const char *argument)
 {
     switch (verb) {
     case LETHE_VERB_HALT:
@@ -89,9 +91,9 @@ static int try_reboot(enum lethe_verb verb, const char *argument, int64_t ms)
     int status;
     pid_t child = fork();
     if (!child)
-        _exit(-call_reboot(verb, argument) & 127);
+        _exit(-lethe_power_call(verb, argument) & 127);
     if (child < 0)
-        return call_reboot(verb, argument);
+        return lethe_power_call(verb, argument);
     for (int64_t end = lethe_now_ms() + ms; lethe_now_ms() < end; nanosleep(&pause, NULL)) {
         lethe_watchdog_ping(NULL);
         if (waitpid(child, &status, WNOHANG) == child)
@@ -103,11 +105,9 @@ static int try_reboot(enum lethe_verb verb, const char *argument, int64_t ms)
 int lethe_power_end(enum lethe_verb verb, const char *argument)
 {
     int r = try_reboot(verb, argument, REBOOT_MS);
-    if (!r)
-        return 0;
-    lethe_log(LETHE_LOG_ERROR, "%s: reboot(2): %s; trying all other ways", lethe_verb_name(verb),
-              strerror(-r));
-    if (verb != LETHE_VERB_REBOOT)
+    lethe_log(LETHE_LOG_ERROR, "%s: reboot(2) did not end the machine: %s; trying all other ways",
+              lethe_verb_name(verb), r ? strerror(-r) : "it came back");
+    if (verb != LETHE_VERB_REBOOT && verb != LETHE_VERB_KEXEC)
         try_reboot(LETHE_VERB_POWEROFF, NULL, FALLBACK_MS);
     try_reboot(LETHE_VERB_REBOOT, NULL, FALLBACK_MS);
     lethe_sys->write_file("/proc/sysrq-trigger", "o");

@@ -63,9 +63,9 @@ static unsigned each_process(unsigned max_reported)
     return n;
 }
 
-void lethe_process_report(unsigned max)
+unsigned lethe_process_report(unsigned max)
 {
-    each_process(max);
+    return each_process(max);
 }
 
 unsigned lethe_process_stop_all(int64_t ms)

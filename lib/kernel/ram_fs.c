@@ -161,13 +161,23 @@ static void erase_file(struct walk *w, int dir, const char *name)
 
 static void erase_dir(struct walk *w, int dir, int depth);
 
+/* The root is read again afterwards. Names that are taken there are passed over. */
+static void move_up(struct walk *w, int dir, const char *name)
+{
+    char moved[32];
+    for (int tries = 0; tries < 1000; tries++) {
+        snprintf(moved, sizeof moved, "lethe-%u", w->moved++);
+        if (!renameat(dir, name, w->top, moved))
+            return;
+    }
+    failed(w, -errno);
+}
+
 static void erase_subdir(struct walk *w, int dir, const char *name, int depth)
 {
     struct stat st;
-    char moved[32];
-    snprintf(moved, sizeof moved, "lethe-%u", w->moved);
-    if (depth == DEPTH_MAX && !renameat(dir, name, w->top, moved)) {
-        w->moved++;
+    if (depth >= DEPTH_MAX) {
+        move_up(w, dir, name);
         return;
     }
     int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC);

@@ -107,8 +107,8 @@ static bool is_over(struct lethe_progress *p, struct headway *before)
                  after.free_kib >= before->free_kib + KIB_MIN;
     *before = after;
     if (moved)
-        p->deadline_ms = now + p->allowed_ms;
-    return !moved;
+        atomic_compare_exchange_strong(&p->deadline_ms, &deadline, now + p->allowed_ms);
+    return !moved && p->deadline_ms == deadline;
 }
 
 /* Waits for a child's end for at most `ms`, ticks, and reaps whoever ended. True when `worker` did;

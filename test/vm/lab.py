@@ -330,6 +330,10 @@ class Guest:
         self._monitor("savevm kept")
 
     def restore(self):
+        self.qmp("set-action", reboot="reset")  # a machine that was switched off starts again by a reset only
+        self.qmp("system_reset")
+        time.sleep(1)
+        self.qmp("set-action", reboot="shutdown")
         self._monitor("loadvm kept")
         self._events.clear()
         self._console_from = self.console_file.stat().st_size
