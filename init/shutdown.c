@@ -279,6 +279,10 @@ static void summarize(const struct end *end, const struct lethe_progress *p, boo
 {
     int64_t ms = lethe_now_ms() - end->started_ms;
     enum lethe_verb verb = end->verb == LETHE_VERB_NONE ? LETHE_VERB_POWEROFF : end->verb;
+    /* A filler can't reach objects in slabs that stay in use. */
+    const char *verdict = !clean      ? "NOT all is gone, see above"
+                          : p->filled ? "nothing else is known to be left"
+                                      : "nothing is left";
     char memory[100];
     print_free_memory(memory, sizeof memory, p);
     lethe_log(clean ? LETHE_LOG_SUMMARY : LETHE_LOG_ERROR,
@@ -287,8 +291,7 @@ static void summarize(const struct end *end, const struct lethe_progress *p, boo
               "apart, %s, %s",
               lethe_verb_name(verb), (long long)(ms / 1000), (long long)(ms % 1000),
               (unsigned long long)(p->erased_bytes >> 20), (unsigned long long)p->erased_files,
-              p->erased_file_systems, p->unmounted, p->stopped, memory,
-              clean ? "nothing is left" : "NOT all is gone, see above");
+              p->erased_file_systems, p->unmounted, p->stopped, memory, verdict);
 }
 
 static bool is_clean(const struct end *end, const struct lethe_progress *p)

@@ -220,7 +220,8 @@ static void print_plain(const struct lethe_snapshot *snapshot, const struct find
                ram[i].bytes >> 10);
     for (size_t i = 0; i < snapshot->n_blocks; i++)
         if (roles[i] != LETHE_ROLE_NONE)
-            printf("%s: %s %s\n", lethe_role_name(roles[i]), snapshot->blocks[i].name,
+            printf("%s: %s%s%s\n", lethe_role_name(roles[i]), snapshot->blocks[i].name,
+                   snapshot->blocks[i].dm_name[0] ? " " : "",
                    lethe_printable(shown, sizeof shown, snapshot->blocks[i].dm_name));
 }
 
