@@ -16,8 +16,8 @@ int lethe_plan_main(int argc, char **argv);
 /* Where systemd-shutdown looks for the last program, and where it stands in the armed tmpfs. */
 #define LETHE_ARMED_DIR "/run/initramfs"
 #define LETHE_ARMED_PROGRAM LETHE_ARMED_DIR "/shutdown"
-#define LETHE_ARMED_COPY LETHE_ARMED_DIR "/lethe" /* the same by a name that no other exitrd has   \
-                                                   */
+/* The same by a name that no other exitrd has. */
+#define LETHE_ARMED_COPY LETHE_ARMED_DIR "/lethe"
 #define LETHE_ARMED_BRANCHES LETHE_ARMED_DIR "/branches"
 #define LETHE_ARMED_RECORD LETHE_ARMED_DIR "/record"
 

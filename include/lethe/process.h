@@ -11,8 +11,8 @@
  * no child left means none left (pid_namespaces(7)). */
 unsigned lethe_process_stop_all(int64_t ms);
 
-/* Says of each process of user space that still lives, but for PID 1 and the caller, its pid, name and state, at most `max` lines.
- * How many there are. */
+/* Says of each process of user space that still lives, but for PID 1 and the caller, its pid, name
+ * and state, at most `max` lines. How many there are. */
 unsigned lethe_process_report(unsigned max);
 
 /* Locks what this process has and will have in memory (as it is touched), makes the OOM killer
