@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measures Lethe beside what live systems use today.
+
+    exitrd  the same live system, with the same secrets in RAM, powered off through Lethe and through the two exitrds of today:
+            the time from the exec of /shutdown to reboot(2) and the RAM that each holds while the system runs. Each in a guest
+            of its own, in turn, --rounds times; the median is told.
+    plan    what it takes to plan the end of a system with 10,000 mounts, on this machine
+
+Under emulation clearing memory is slow: compare the figures, don't quote them.
+"""
+
+import argparse
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "vm"))
+
+import lab
+import live
+import peers
+
+PLANTS = ["rw", "shm", "run", "heap", "cache", "names", "pipe"]
+GOALS = {"time": 0.5, "held": 1024}
+
+
+def table(head, rows):
+    """Columns as wide as they need to be; the first is text, the others are numbers."""
+    widths = [max(len(str(row[i])) for row in [head, *rows]) for i in range(len(head))]
+    for row in [head, ["-" * w for w in widths], *rows]:
+        print("  ".join(str(cell).ljust(w) if i == 0 else str(cell).rjust(w) for i, (cell, w) in enumerate(zip(row, widths))))
+
+
+def goal(text, met):
+    print(f"goal {'met' if met else 'MISSED'}: {text}")
+    return met
+
+
+# -- exitrd -------------------------------------------------------------------------------------------------------------------
+
+
+HELD = r"""awk '/^Shmem:/ { n += $2 } END { print n }' /proc/meminfo
+cat $(grep -l '^Name:.lethe$' /proc/[0-9]*/status | sed 's/status/smaps_rollup/') /dev/null | awk '/^Private/ { n += $2 } END { print n + 0 }'"""
+
+
+def held_kib(guest):
+    """All that lies on tmpfs, and what processes of Lethe's have for themselves."""
+    return sum(int(word) for word in guest.run(HELD).split())
+
+
+def arm_lethe(guest):
+    guest.run("lethe arm")
+
+
+def arm_peer(name):
+    def arm(guest):
+        guest.run("mkdir -p /run/initramfs; mount -t tmpfs -o mode=755 tmpfs /run/initramfs")
+        guest.run(f"cd /run/initramfs; zstd -dc /media/{name}.cpio.zst | cpio -id --quiet; test -x shutdown", timeout=120)
+    return arm
+
+
+def stamp(console, pattern):
+    """When the kernel's log says so, in seconds since its start."""
+    found = re.findall(r"(?m)^\[ *(\d+\.\d+)\] .*" + pattern, console)
+    if not found:
+        raise lab.Failure(f"the console does not say {pattern!r}:\n{console[-3000:]}")
+    return float(found[-1])
+
+
+def one_end(image, exitrds, arm, arguments):
+    """Seconds from the exec of /shutdown to the power-off, KiB held, and what was left in RAM."""
+    disk = ["-drive", f"if=none,id=exitrds,format=raw,readonly=on,file={exitrds}",
+            "-device", "usb-storage,bus=xhci.0,drive=exitrds"]
+    with live.booted(image, f"systemd.mask=lethe-arm.service {arguments}", args=disk) as guest:
+        guest.run("udevadm settle; mount -r LABEL=exitrds /media")
+        before = held_kib(guest)
+        arm(guest)
+        held = held_kib(guest) - before
+        guest.run("umount /media")
+        guest.run("plant " + " ".join(PLANTS), timeout=120)
+        guest.send("systemctl poweroff")
+        end = guest.wait_end(300)
+        if end != "poweroff":
+            raise lab.Failure(f"ended by {end}:\n{guest.console[-3000:]}")
+        seconds = stamp(guest.console, r"reboot: Power down") - stamp(guest.console, r"Returning to initrd")
+        return seconds, held, {kind: n for kind, n in guest.scan(PLANTS, live.persistence() / "key").items() if n}
+
+
+def disk_with(folder, tmp):
+    """An image that shows the exitrds' archives to a guest."""
+    image = tmp / "exitrds"
+    live.sh("truncate", "-s", "64M", image)
+    live.sh("mke2fs", "-q", "-t", "ext4", "-L", "exitrds", "-d", folder, image)
+    return image
+
+
+def bench_exitrd(options):
+    ways = {"Lethe": arm_lethe, **{text: arm_peer(name) for name, text in peers.NAMES.items()}}
+    results = {way: [] for way in ways}
+    with tempfile.TemporaryDirectory(dir=lab.CACHE) as tmp:
+        tmp = Path(tmp)
+        image = live.stick(live.installed(options.build, tmp / "lethe"))
+        exitrds = disk_with(peers.exitrds(), tmp)
+        for number in range(options.rounds):
+            for way, arm in ways.items():
+                result = one_end(image, exitrds, arm, options.arguments)
+                results[way].append(result)
+                print(f"round {number + 1}: {way}: {result[0]:.2f} s, {result[1]} KiB", flush=True)
+
+    seconds = {way: statistics.median(r[0] for r in results[way]) for way in ways}
+    held = {way: statistics.median(r[1] for r in results[way]) for way in ways}
+    rows = []
+    for way in ways:
+        times = [r[0] for r in results[way]]
+        left = results[way][-1][2]
+        rows.append([way, f"{seconds[way]:.2f}", f"{min(times):.2f}-{max(times):.2f}", f"{seconds[way] / seconds['Lethe']:.1f}",
+                     f"{held[way]:.0f}", f"{held[way] / max(held['Lethe'], 1):.0f}",
+                     ", ".join(f"{kind} {n}" for kind, n in left.items()) or "nothing"])
+    print(f"\nFrom the exec of /shutdown to reboot(2), and held in RAM until then; {options.rounds} rounds, {options.arguments or 'default kernel'}")
+    table(["", "seconds", "range", "x", "KiB held", "x", "left in RAM"], rows)
+    fastest = min(seconds[way] for way in ways if way != "Lethe")
+    time_met = goal(f"{seconds['Lethe'] / fastest:.2f} of the faster one's time, at most {GOALS['time']}",
+                    seconds["Lethe"] <= GOALS["time"] * fastest)
+    held_met = goal(f"{held['Lethe']:.0f} KiB held, at most {GOALS['held']}", held["Lethe"] <= GOALS["held"])
+    return time_met and held_met
+
+
+# -- plan ---------------------------------------------------------------------------------------------------------------------
+
+
+def bench_plan(options):
+    mounts = 10_000
+    lines = ["20 1 0:20 / / rw - overlay overlay rw,lowerdir=/lower,upperdir=/branch/rw,workdir=/branch/work",
+             "21 20 0:21 / /branch rw - tmpfs tmpfs rw"]
+    for i in range(mounts - len(lines)):
+        parent = 20 if i % 10 == 0 else 21 + i
+        path = f"/m/{i}" if parent == 20 else lines[-1].split()[4] + "/d"
+        lines.append(f"{22 + i} {parent} 0:{100 + i % 500} / {path} rw - {'tmpfs' if i % 3 else 'ext4'} some rw")
+    with tempfile.TemporaryDirectory() as tmp:
+        (Path(tmp) / "proc/self").mkdir(parents=True)
+        (Path(tmp) / "proc/self/mountinfo").write_text("\n".join(lines) + "\n")
+        times = []
+        for _ in range(5):
+            begun = time.monotonic()
+            shown = subprocess.run([Path(options.build) / "init/lethe", "plan", "--root", tmp], capture_output=True, text=True)
+            times.append(time.monotonic() - begun)
+        if shown.returncode:
+            raise lab.Failure(f"lethe plan: {shown.stderr[-1000:]}")
+    print(f"\nPlanning {mounts} mounts, {len(shown.stdout.splitlines())} steps: {statistics.median(times):.3f} s (snapshot and printing too)")
+    return True
+
+
+BENCHES = {"exitrd": bench_exitrd, "plan": bench_plan}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default="build", help="Lethe's build folder, with prefix /usr (build)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each way is measured (3)")
+    parser.add_argument("--arguments", default="init_on_free=1", help="of the guest's kernel (%(default)s)")
+    parser.add_argument("benches", nargs="*", metavar="BENCH", help=f"of: {', '.join(BENCHES)}; all")
+    options = parser.parse_args()
+    for name in options.benches:
+        if name not in BENCHES:
+            parser.error(f"no bench {name}")
+    met = [BENCHES[name](options) for name in options.benches or BENCHES]
+    return 0 if all(met) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
