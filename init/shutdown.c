@@ -51,6 +51,7 @@ struct end {
     enum lethe_verb verb;
     char argument[256]; /* reboot's */
     int64_t started_ms;
+    bool sync_hung; /* already in the first stage */
     struct lethe_cmdline cmdline;
     struct lethe_arena arena;
     bool own_root;
@@ -68,6 +69,8 @@ static void read_arguments(struct end *end, int argc, char **argv)
             snprintf(end->argument, sizeof end->argument, "%s", argv[i] + 17);
         else if (!strncmp(argv[i], "--lethe-started=", 16))
             end->started_ms = strtoll(argv[i] + 16, NULL, 10);
+        else if (!strcmp(argv[i], "--lethe-sync-hung"))
+            end->sync_hung = true;
     }
 }
 
@@ -115,7 +118,12 @@ static void exec_second_stage(const struct end *end)
     char started[64], argument[sizeof end->argument + 32];
     snprintf(started, sizeof started, "--lethe-started=%lld", (long long)end->started_ms);
     snprintf(argument, sizeof argument, "--lethe-argument=%s", end->argument);
-    char *argv[] = {SECOND_STAGE, (char *)lethe_verb_name(end->verb), started, argument, NULL};
+    char *argv[] = {SECOND_STAGE,
+                    (char *)lethe_verb_name(end->verb),
+                    started,
+                    argument,
+                    end->sync_hung ? "--lethe-sync-hung" : NULL,
+                    NULL};
     execve(LETHE_OWN_ROOT_PROGRAM, argv, environ);
 }
 
@@ -139,7 +147,8 @@ static void leave_old_root(struct end *end, struct lethe_progress *progress)
                                    "machine is powered off");
     lethe_supervise(
         progress, sync_early, NULL,
-        &(struct lethe_supervisor){lethe_policy_clean.write_ms, lethe_watchdog_ping, NULL});
+        &(struct lethe_supervisor){2 * lethe_policy_clean.write_ms, lethe_watchdog_ping, NULL});
+    end->sync_hung = lethe_is_stuck(progress, lethe_execute_sync_key());
     lethe_process_stop_all(STOP_MS);
     int r = lethe_supervise(progress, enter_own_root, NULL, &supervisor);
     if (!r)
@@ -339,6 +348,8 @@ int lethe_shutdown_main(int argc, char **argv)
     bool second = !strcmp(argv[0], SECOND_STAGE);
     set_up(&end, argc, argv);
     struct lethe_progress *progress = lethe_progress_new();
+    if (end.sync_hung && progress)
+        lethe_stuck_add(progress, lethe_execute_sync_key());
     if (!second && progress)
         leave_old_root(&end, progress);
     take_stdio();

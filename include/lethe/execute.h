@@ -24,6 +24,7 @@ void lethe_execute_wipe_keys(const struct lethe_snapshot *snapshot,
 
 /* Writes back what there is to write, then drops the page cache and the slabs that can be. Each
  * within its deadline. */
+uint64_t lethe_execute_sync_key(void); /* as lethe_begin() knows the sync */
 void lethe_execute_sync(const struct lethe_policy *policy, struct lethe_progress *progress);
 void lethe_execute_drop_caches(const struct lethe_policy *policy, struct lethe_progress *progress);
 

@@ -21,15 +21,12 @@ enum { LETHE_STUCK_MAX = 64 };
 /* Shared by the supervisor and its workers; what outlives a worker is here. */
 struct lethe_progress {
     _Atomic int64_t deadline_ms; /* of what is under way, by lethe_now_ms(); 0: nothing is */
-    _Atomic bool
-        writes; /* it writes data back: while /proc/meminfo's Dirty falls its deadline moves on */
     uint64_t key;
     int64_t allowed_ms;
     char what[160];
     uint64_t stuck[LETHE_STUCK_MAX];
     unsigned n_stuck;
 
-    bool killed, moved;                  /* stages that a second worker need not repeat */
     uint64_t erased_bytes, erased_files; /* the account for the summary */
     unsigned erased_file_systems, unmounted, stopped, failed;
     unsigned not_erased; /* RAM file systems, files and segments that could not be zeroed */
@@ -49,6 +46,7 @@ bool lethe_begin(struct lethe_progress *progress, uint64_t key, int64_t ms, cons
     __attribute__((format(printf, 4, 5)));
 void lethe_end(struct lethe_progress *progress);
 bool lethe_is_stuck(const struct lethe_progress *progress, uint64_t key);
+void lethe_stuck_add(struct lethe_progress *progress, uint64_t key);
 
 /* Sets of keys for what was done once and for all. */
 void lethe_finished_add(struct lethe_progress *progress, uint64_t key);

@@ -86,14 +86,20 @@ static int unmount_now(const struct pass *p, const struct lethe_mount *m, bool l
     return lethe_sys->umount(m->path, UMOUNT_NOFOLLOW | MNT_DETACH);
 }
 
+/* What hung once is not waited for at length again. */
+static int64_t write_ms(const struct lethe_policy *policy, const struct lethe_progress *progress)
+{
+    return progress->n_stuck ? policy->step_ms : policy->write_ms;
+}
+
 static bool unmount(const struct pass *p, const struct lethe_mount *m,
                     const struct lethe_step *step, const char *text)
 {
     uint64_t key = lethe_key('u', m->id), held = lethe_key('h', m->id);
     bool stored = lethe_mount_is_stored(m);
     int r;
-    if (lethe_begin(p->progress, key, stored ? p->policy->write_ms : p->policy->step_ms, "%s",
-                    text))
+    int64_t ms = stored ? write_ms(p->policy, p->progress) : p->policy->step_ms;
+    if (lethe_begin(p->progress, key, ms, "%s", text))
         r = unmount_now(p, m, step->lazy);
     else if (lethe_begin(p->progress, held, p->policy->step_ms, "%s, detached", text))
         r = detach_held(m->path);
@@ -112,7 +118,7 @@ static bool swap_off(const struct pass *p, const struct lethe_swap *swap, const 
     uint64_t key = lethe_key('s', swap->device != LETHE_NONE
                                       ? devno_number(p->snapshot->blocks[swap->device].devno)
                                       : devno_number(swap->devno));
-    if (!lethe_begin(p->progress, key, p->policy->write_ms, "%s", text))
+    if (!lethe_begin(p->progress, key, write_ms(p->policy, p->progress), "%s", text))
         return false;
     int r = lethe_sys->swapoff(swap->path);
     lethe_end(p->progress);
@@ -201,9 +207,15 @@ void lethe_execute_wipe_keys(const struct lethe_snapshot *snapshot,
     }
 }
 
+uint64_t lethe_execute_sync_key(void)
+{
+    return lethe_key('y', 0);
+}
+
 void lethe_execute_sync(const struct lethe_policy *policy, struct lethe_progress *progress)
 {
-    if (!policy->sync || !lethe_begin(progress, lethe_key('y', 0), policy->write_ms, "sync"))
+    uint64_t key = lethe_execute_sync_key();
+    if (!policy->sync || !lethe_begin(progress, key, write_ms(policy, progress), "sync"))
         return;
     sync();
     lethe_end(progress);
@@ -211,7 +223,7 @@ void lethe_execute_sync(const struct lethe_policy *policy, struct lethe_progress
 
 void lethe_execute_drop_caches(const struct lethe_policy *policy, struct lethe_progress *progress)
 {
-    if (!lethe_begin(progress, lethe_key('c', 0), policy->write_ms, "drop caches"))
+    if (!lethe_begin(progress, lethe_key('c', 0), write_ms(policy, progress), "drop caches"))
         return;
     lethe_sys->write_file("/proc/sys/vm/drop_caches", "3");
     lethe_end(progress);

@@ -50,6 +50,11 @@ bool lethe_is_stuck(const struct lethe_progress *p, uint64_t key)
     return has(p->stuck, p->n_stuck, key);
 }
 
+void lethe_stuck_add(struct lethe_progress *p, uint64_t key)
+{
+    add(p->stuck, &p->n_stuck, key);
+}
+
 void lethe_finished_add(struct lethe_progress *p, uint64_t key)
 {
     add(p->finished, &p->n_finished, key);
@@ -174,7 +179,7 @@ static int watch(struct lethe_progress *p, pid_t worker, int64_t end_ms,
         }
     }
     if (p->deadline_ms) /* else it ended between two things and none is to blame */
-        add(p->stuck, &p->n_stuck, p->key);
+        lethe_stuck_add(p, p->key);
     p->deadline_ms = 0;
     return -EINTR;
 }

@@ -158,7 +158,7 @@ def stick(lethe=None):
 
     def build(path):
         say(f"making the stick {'with' if lethe else 'without'} Lethe")
-        for old in sorted(path.parent.glob("stick-*[0-9a-f]"), key=lambda p: p.stat().st_mtime)[:-3]:
+        for old in sorted(path.parent.glob("stick-*[0-9a-f]"), key=lambda p: p.stat().st_mtime)[:-8]:
             old.unlink()
         with tempfile.TemporaryDirectory(dir=path.parent) as tmp:
             tmp = Path(tmp)
