@@ -118,12 +118,8 @@ static void exec_second_stage(const struct end *end)
     char started[64], argument[sizeof end->argument + 32];
     snprintf(started, sizeof started, "--lethe-started=%lld", (long long)end->started_ms);
     snprintf(argument, sizeof argument, "--lethe-argument=%s", end->argument);
-    char *argv[] = {SECOND_STAGE,
-                    (char *)lethe_verb_name(end->verb),
-                    started,
-                    argument,
-                    end->sync_hung ? "--lethe-sync-hung" : NULL,
-                    NULL};
+    char *argv[] = {SECOND_STAGE, (char *)lethe_verb_name(end->verb),          started,
+                    argument,     end->sync_hung ? "--lethe-sync-hung" : NULL, NULL};
     execve(LETHE_OWN_ROOT_PROGRAM, argv, environ);
 }
 
@@ -263,6 +259,7 @@ static int take_apart(struct lethe_progress *progress, void *context)
     int r = 0;
 
     lethe_process_harden();
+    lethe_execute_drop_page_cache(policy, progress);
     lethe_execute_erase_ipc(policy, progress);
     for (int pass = 0;
          changed && pass < PASSES_MAX && !(r = take_and_plan(end, progress, &snapshot, &plan));

@@ -22,6 +22,10 @@ void lethe_execute_erase_ipc(const struct lethe_policy *policy, struct lethe_pro
 void lethe_execute_wipe_keys(const struct lethe_snapshot *snapshot,
                              const struct lethe_policy *policy, struct lethe_progress *progress);
 
+/* Gives back what is clean of the page cache, once, so that the unmounts have less to free. */
+void lethe_execute_drop_page_cache(const struct lethe_policy *policy,
+                                   struct lethe_progress *progress);
+
 /* Writes back what there is to write, then drops the page cache and the slabs that can be. Each
  * within its deadline. */
 uint64_t lethe_execute_sync_key(void); /* as lethe_begin() knows the sync */

@@ -12,6 +12,7 @@
 
 #include "lethe/ipc.h"
 #include "lethe/log.h"
+#include "lethe/page_cache.h"
 #include "lethe/ram_fs.h"
 #include "lethe/stop.h"
 #include "lethe/sys.h"
@@ -219,6 +220,18 @@ void lethe_execute_sync(const struct lethe_policy *policy, struct lethe_progress
         return;
     sync();
     lethe_end(progress);
+}
+
+void lethe_execute_drop_page_cache(const struct lethe_policy *policy,
+                                   struct lethe_progress *progress)
+{
+    uint64_t key = lethe_key('c', 1);
+    if (lethe_finished(progress, key) ||
+        !lethe_begin(progress, key, policy->step_ms, "drop the page cache"))
+        return;
+    lethe_page_cache_drop();
+    lethe_end(progress);
+    lethe_finished_add(progress, key);
 }
 
 void lethe_execute_drop_caches(const struct lethe_policy *policy, struct lethe_progress *progress)

@@ -21,7 +21,7 @@
 #define MADV_POPULATE_WRITE 23 /* linux/mman.h */
 #endif
 
-enum { PROBE_PAGES = 32, PAGE = 4096, HEADERS_MAX = 64, CHUNK = 64 << 20, POLL_MS = 2 };
+enum { PROBE_PAGES = 64, PAGE = 4096, HEADERS_MAX = 64, CHUNK = 64 << 20, POLL_MS = 2 };
 
 static const char mark[] = "lethe looks whether this is gone";
 
@@ -93,14 +93,15 @@ static enum lethe_clearing probe(int pagemap, int kcore)
         places[i] = address ? kcore_offset(headers, n, address) : 0;
     }
     look(kcore, places, &marked, &zero);
-    bool seen = marked == PROBE_PAGES;
+    if (marked < PROBE_PAGES)
+        return LETHE_CLEARING_UNKNOWN;
     munmap(pages, PROBE_PAGES * PAGE);
     look(kcore, places, &marked, &zero);
-    if (!seen)
-        return LETHE_CLEARING_UNKNOWN;
-    if (marked)
-        return LETHE_CLEARING_NONE;
-    return zero >= PROBE_PAGES / 2 ? LETHE_CLEARING_ZERO : LETHE_CLEARING_POISON;
+    /* A few may be held yet by another processor's batch of pages on their way to the LRU lists, or
+     * be in use again. */
+    if (zero > PROBE_PAGES / 2)
+        return LETHE_CLEARING_ZERO;
+    return marked > PROBE_PAGES / 2 ? LETHE_CLEARING_NONE : LETHE_CLEARING_POISON;
 }
 
 enum lethe_clearing lethe_free_ram_clearing(void)

@@ -4,7 +4,9 @@
 
     exitrd  the same live system, with the same secrets in RAM, powered off through Lethe and through the two exitrds of today:
             the time from the exec of /shutdown to reboot(2) and the RAM that each holds while the system runs. Each in a guest
-            of its own, in turn, --rounds times; the median is told.
+            of its own, which is ended --rounds times from the same moment; the median is told. To return to that moment
+            empties the emulator's store of translated code. Else most of each end would be writes to pages that were
+            executed once, which TCG makes very slow when they are freed and no hardware does.
     plan    what it takes to plan the end of a system with 10,000 mounts, on this machine
 
 Under emulation clearing memory is slow: compare the figures, don't quote them.
@@ -72,8 +74,8 @@ def stamp(console, pattern):
     return float(found[-1])
 
 
-def one_end(image, exitrds, arm, arguments):
-    """Seconds from the exec of /shutdown to the power-off, KiB held, and what was left in RAM."""
+def ends(image, exitrds, arm, arguments, rounds):
+    """Of each end: seconds from the exec of /shutdown to the power-off, KiB held, and what was left in RAM."""
     disk = ["-drive", f"if=none,id=exitrds,format=raw,readonly=on,file={exitrds}",
             "-device", "usb-storage,bus=xhci.0,drive=exitrds"]
     with live.booted(image, f"systemd.mask=lethe-arm.service {arguments}", args=disk) as guest:
@@ -83,12 +85,15 @@ def one_end(image, exitrds, arm, arguments):
         held = held_kib(guest) - before
         guest.run("umount /media")
         guest.run("plant " + " ".join(PLANTS), timeout=120)
-        guest.send("systemctl poweroff")
-        end = guest.wait_end(300)
-        if end != "poweroff":
-            raise lab.Failure(f"ended by {end}:\n{guest.console[-3000:]}")
-        seconds = stamp(guest.console, r"reboot: Power down") - stamp(guest.console, r"Returning to initrd")
-        return seconds, held, {kind: n for kind, n in guest.scan(PLANTS, live.persistence() / "key").items() if n}
+        guest.save()
+        for _ in range(rounds):
+            guest.restore()
+            guest.send("systemctl poweroff")
+            end = guest.wait_end(300)
+            if end != "poweroff":
+                raise lab.Failure(f"ended by {end}:\n{guest.console[-3000:]}")
+            seconds = stamp(guest.console, r"reboot: Power down") - stamp(guest.console, r"Returning to initrd")
+            yield seconds, held, {kind: n for kind, n in guest.scan(PLANTS, live.persistence() / "key").items() if n}
 
 
 def disk_with(folder, tmp):
@@ -106,11 +111,10 @@ def bench_exitrd(options):
         tmp = Path(tmp)
         image = live.stick(live.installed(options.build, tmp / "lethe"))
         exitrds = disk_with(peers.exitrds(), tmp)
-        for number in range(options.rounds):
-            for way, arm in ways.items():
-                result = one_end(image, exitrds, arm, options.arguments)
+        for way, arm in ways.items():
+            for result in ends(image, exitrds, arm, options.arguments, options.rounds):
                 results[way].append(result)
-                print(f"round {number + 1}: {way}: {result[0]:.2f} s, {result[1]} KiB", flush=True)
+                print(f"{way}: {result[0]:.2f} s, {result[1]} KiB", flush=True)
 
     seconds = {way: statistics.median(r[0] for r in results[way]) for way in ways}
     held = {way: statistics.median(r[1] for r in results[way]) for way in ways}
@@ -161,7 +165,7 @@ BENCHES = {"exitrd": bench_exitrd, "plan": bench_plan}
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build", help="Lethe's build folder, with prefix /usr (build)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each way is measured (3)")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each way is measured (%(default)s)")
     parser.add_argument("--arguments", default="init_on_free=1", help="of the guest's kernel (%(default)s)")
     parser.add_argument("benches", nargs="*", metavar="BENCH", help=f"of: {', '.join(BENCHES)}; all")
     options = parser.parse_args()
