@@ -118,8 +118,9 @@ static void exec_second_stage(const struct end *end)
     char started[64], argument[sizeof end->argument + 32];
     snprintf(started, sizeof started, "--lethe-started=%lld", (long long)end->started_ms);
     snprintf(argument, sizeof argument, "--lethe-argument=%s", end->argument);
-    char *argv[] = {SECOND_STAGE, (char *)lethe_verb_name(end->verb),          started,
-                    argument,     end->sync_hung ? "--lethe-sync-hung" : NULL, NULL};
+    char *verb = (char *)lethe_verb_name(end->verb);
+    char *hung = end->sync_hung ? "--lethe-sync-hung" : NULL;
+    char *argv[] = {SECOND_STAGE, verb, started, argument, hung, NULL};
     execve(LETHE_OWN_ROOT_PROGRAM, argv, environ);
 }
 
