@@ -28,6 +28,7 @@
 #include "lethe/policy.h"
 #include "lethe/power.h"
 #include "lethe/process.h"
+#include "lethe/slab.h"
 #include "lethe/snapshot.h"
 #include "lethe/supervise.h"
 #include "lethe/sys.h"
@@ -186,31 +187,6 @@ static void detach_everything(const struct end *end, struct lethe_progress *prog
     }
 }
 
-/* Two rounds: shrinking gives back the slabs that the first round's pressure emptied. */
-static void clear_free_memory(const struct end *end, struct lethe_progress *p)
-{
-    enum { ROUNDS = 2 };
-    int64_t ms = end->cmdline.scrub_seconds ? 1000 * (int64_t)end->cmdline.scrub_seconds
-                                            : lethe_policy_clean.fill_ms;
-    if (!lethe_begin(p, lethe_key('z', 0), ms + lethe_policy_clean.step_ms, "clear free memory"))
-        return;
-    p->clears = lethe_free_ram_clearing() == LETHE_CLEARING_ZERO;
-    bool wanted = end->cmdline.scrub == LETHE_SCRUB_ON ||
-                  (end->cmdline.scrub == LETHE_SCRUB_AUTO && !p->clears);
-    for (int round = 0; wanted && round < ROUNDS; round++) {
-        struct lethe_fill fill;
-        lethe_free_ram_shrink_slabs();
-        int r = lethe_free_ram_fill(ms / ROUNDS, &fill);
-        p->filled = !r;
-        p->filled_kib = fill.filled_kib;
-        p->not_filled_kib = fill.left_kib;
-        if (r)
-            lethe_log(LETHE_LOG_ERROR, "free memory: %llu KiB of it could not be filled: %s",
-                      (unsigned long long)fill.left_kib, strerror(-r));
-    }
-    lethe_end(p);
-}
-
 /* KiB of tmpfs pages beyond Lethe's own root, which somebody must be holding. */
 static uint64_t held_shmem_kib(void)
 {
@@ -240,13 +216,9 @@ static unsigned report(struct end *end, struct lethe_progress *progress)
 }
 
 /* What must not be missed when time was too short for the rest. */
-static int last_worker(struct lethe_progress *progress, void *context)
+static int report_only(struct lethe_progress *progress, void *context)
 {
-    struct end *end = context;
-    unsigned left = report(end, progress);
-    lethe_execute_drop_caches(&lethe_policy_clean, progress);
-    clear_free_memory(end, progress);
-    return left != 0;
+    return report(context, progress) != 0;
 }
 
 /* The worker of the second stage. What an earlier worker got stuck on is known to `progress`. */
@@ -269,7 +241,71 @@ static int take_apart(struct lethe_progress *progress, void *context)
     if (r)
         detach_everything(end, progress, r);
     lethe_execute_sync(policy, progress);
-    return last_worker(progress, context) || r;
+    return report(end, progress) || r;
+}
+
+static void refill_slabs(int64_t ms, struct lethe_progress *p)
+{
+    struct lethe_refill refill;
+    if (!lethe_begin(p, lethe_key('f', 0), ms + lethe_policy_clean.step_ms,
+                     "overwrite freed kernel objects"))
+        return;
+    lethe_slab_shrink();
+    int r = lethe_slab_refill(lethe_now_ms() + ms, &refill);
+    lethe_slab_shrink();
+    lethe_end(p);
+    p->refilled = !r && !refill.left;
+    if (r)
+        lethe_log(LETHE_LOG_ERROR, "freed kernel objects are not overwritten: %s", strerror(-r));
+    else if (refill.left)
+        lethe_log(LETHE_LOG_ERROR, "%llu of %llu freed kernel objects are not overwritten",
+                  (unsigned long long)refill.left,
+                  (unsigned long long)(refill.left + refill.objects));
+}
+
+static void fill_free_memory(int64_t ms, struct lethe_progress *p)
+{
+    struct lethe_fill fill;
+    if (!lethe_begin(p, lethe_key('z', 0), ms + lethe_policy_clean.step_ms, "fill free memory"))
+        return;
+    int r = lethe_free_ram_fill(ms, &fill);
+    lethe_end(p);
+    p->filled = !r;
+    p->filled_kib = fill.filled_kib;
+    p->not_filled_kib = fill.left_kib;
+    if (r)
+        lethe_log(LETHE_LOG_ERROR, "free memory: %llu KiB of it could not be filled: %s",
+                  (unsigned long long)fill.left_kib, strerror(-r));
+}
+
+static bool sees_clearing(struct lethe_progress *p)
+{
+    if (!lethe_begin(p, lethe_key('l', 0), lethe_policy_clean.step_ms,
+                     "look whether the kernel zeroes what is freed"))
+        return false;
+    enum lethe_clearing clearing = lethe_free_ram_clearing();
+    lethe_end(p);
+    return clearing == LETHE_CLEARING_ZERO;
+}
+
+/* A worker of its own: the memory of those that took the system apart, with paths and names in it,
+ * is free by now. The pressure of the first round frees more objects: those are the second's. */
+static int clear_memory(struct lethe_progress *p, void *context)
+{
+    enum { ROUNDS = 2 };
+    const struct lethe_cmdline *asked = &((const struct end *)context)->cmdline;
+    int64_t ms =
+        asked->scrub_seconds ? 1000 * (int64_t)asked->scrub_seconds : lethe_policy_clean.fill_ms;
+    lethe_process_harden();
+    lethe_execute_drop_caches(&lethe_policy_clean, p);
+    p->clears = sees_clearing(p);
+    bool wanted =
+        asked->scrub == LETHE_SCRUB_ON || (asked->scrub == LETHE_SCRUB_AUTO && !p->clears);
+    for (int round = 0; wanted && round < ROUNDS; round++) {
+        refill_slabs(ms / ROUNDS / 4, p);
+        fill_free_memory(ms / ROUNDS / 4 * 3, p);
+    }
+    return 0;
 }
 
 /* What the summary says of free memory. */
@@ -303,7 +339,7 @@ static void summarize(const struct end *end, const struct lethe_progress *p, boo
 
 static bool is_clean(const struct end *end, const struct lethe_progress *p)
 {
-    bool cleared = p->clears || p->filled || end->cmdline.scrub == LETHE_SCRUB_OFF;
+    bool cleared = p->clears || (p->filled && p->refilled) || end->cmdline.scrub == LETHE_SCRUB_OFF;
     return cleared && !p->n_stuck && !p->not_erased;
 }
 
@@ -315,8 +351,10 @@ static void finish(struct end *end, struct lethe_progress *progress)
     if (r < 0) {
         lethe_log(LETHE_LOG_ERROR, "the work ended early: %s", strerror(-r));
         if (progress)
-            lethe_supervise(progress, last_worker, end, &supervisor);
+            lethe_supervise(progress, report_only, end, &supervisor);
     }
+    if (progress)
+        lethe_supervise(progress, clear_memory, end, &supervisor);
     if (end->cmdline.bad[0])
         lethe_log(LETHE_LOG_ERROR, "kernel argument not understood: %s", end->cmdline.bad);
     if (progress)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "lethe/free_ram.h"
 #include "lethe/init.h"
 #include "lethe/roles.h"
 #include "lethe/sys.h"
@@ -84,6 +85,34 @@ static void check_branches(const struct lethe_snapshot *snapshot, struct finding
                      "place",
                      lethe_printable(shown, sizeof shown, b->path));
         }
+}
+
+static const char *const clearing_names[] = {
+    [LETHE_CLEARING_UNKNOWN] = "unknown",
+    [LETHE_CLEARING_NONE] = "none",
+    [LETHE_CLEARING_POISON] = "poison",
+    [LETHE_CLEARING_ZERO] = "zero",
+};
+
+/* What was seen, in place of what the command line lets hope for. */
+static void check_clearing(enum lethe_clearing clearing, struct findings *weaknesses)
+{
+    switch (clearing) {
+    case LETHE_CLEARING_ZERO:
+        break;
+    case LETHE_CLEARING_NONE:
+        find(weaknesses, "freed memory keeps what was in it: Lethe has to fill all free memory at "
+                         "the end (set init_on_free=1)");
+        break;
+    case LETHE_CLEARING_POISON:
+        find(weaknesses, "freed pages are overwritten, freed kernel objects may not be: Lethe has "
+                         "to fill all free memory at the end");
+        break;
+    case LETHE_CLEARING_UNKNOWN:
+        find(weaknesses, "whether freed memory is cleared can't be seen here (needs root, "
+                         "/proc/kcore and /proc/self/pagemap)");
+        break;
+    }
 }
 
 static void check_kernel(struct findings *weaknesses)
@@ -174,12 +203,14 @@ static void print_json_list(const char *name, const struct findings *f)
     puts("],");
 }
 
-static void print_json(const struct lethe_snapshot *snapshot, const struct findings *problems,
-                       const struct findings *weaknesses, const struct ram_fs *ram, size_t n_ram,
-                       const enum lethe_role *roles)
+static void print_json(const struct lethe_snapshot *snapshot, const char *clearing,
+                       const struct findings *problems, const struct findings *weaknesses,
+                       const struct ram_fs *ram, size_t n_ram, const enum lethe_role *roles)
 {
     printf("{\n  \"format\": 1,\n  \"version\": \"%s\",\n  \"ready\": %s,\n", LETHE_VERSION,
            problems->n ? "false" : "true");
+    if (clearing)
+        printf("  \"memory_clearing\": \"%s\",\n", clearing);
     print_json_list("problems", problems);
     print_json_list("weaknesses", weaknesses);
     fputs("  \"erases\": [", stdout);
@@ -205,13 +236,15 @@ static void print_lines(const char *title, const struct findings *f)
         printf("%s: %s\n", title, f->text[i]);
 }
 
-static void print_plain(const struct lethe_snapshot *snapshot, const struct findings *problems,
-                        const struct findings *weaknesses, const struct ram_fs *ram, size_t n_ram,
-                        const enum lethe_role *roles)
+static void print_plain(const struct lethe_snapshot *snapshot, const char *clearing,
+                        const struct findings *problems, const struct findings *weaknesses,
+                        const struct ram_fs *ram, size_t n_ram, const enum lethe_role *roles)
 {
     char shown[300];
     puts(problems->n ? "NOT ready"
                      : "ready: the next poweroff, reboot, halt or kexec ends in Lethe");
+    if (clearing)
+        printf("memory clearing, as seen: %s\n", clearing);
     print_lines("problem", problems);
     print_lines("weakness", weaknesses);
     for (size_t i = 0; i < n_ram; i++)
@@ -230,11 +263,15 @@ int lethe_status_main(int argc, char **argv)
     static struct findings problems, weaknesses;
     struct lethe_snapshot snapshot;
     struct lethe_arena arena;
-    bool json = false;
+    const char *clearing = NULL;
+    bool json = false, verify = false;
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--json"))
+        if (!strcmp(argv[i], "--json"))
+            json = true;
+        else if (!strcmp(argv[i], "--verify-memory-clearing"))
+            verify = true;
+        else
             return lethe_command_bad_option("status", argv[i]);
-        json = true;
     }
     if (lethe_command_snapshot("status", NULL, &snapshot, &arena))
         return 2;
@@ -244,10 +281,16 @@ int lethe_status_main(int argc, char **argv)
         return lethe_command_refuse("status", strerror(ENOMEM));
     check_ready(&snapshot, &problems);
     check_branches(&snapshot, &weaknesses);
-    check_kernel(&weaknesses);
+    if (verify) {
+        enum lethe_clearing seen = lethe_free_ram_clearing();
+        clearing = clearing_names[seen];
+        check_clearing(seen, &weaknesses);
+    } else {
+        check_kernel(&weaknesses);
+    }
     check_swap(&snapshot, &weaknesses);
     lethe_roles_find(&snapshot, roles);
-    (json ? print_json : print_plain)(&snapshot, &problems, &weaknesses, ram,
+    (json ? print_json : print_plain)(&snapshot, clearing, &problems, &weaknesses, ram,
                                       list_ram(&snapshot, ram), roles);
     return problems.n ? 1 : 0;
 }

@@ -36,8 +36,4 @@ struct lethe_fill {
  * -errno. */
 int lethe_free_ram_fill(int64_t ms, struct lethe_fill *fill);
 
-/* Lets the slab allocator give back its empty slabs (/sys/kernel/slab/CACHE/shrink), so that a
- * filler gets them. */
-void lethe_free_ram_shrink_slabs(void);
-
 #endif

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lethe/free_ram.h"
 
-#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +22,7 @@
 #define MADV_POPULATE_WRITE 23 /* linux/mman.h */
 #endif
 
-enum { PROBE_PAGES = 64, PAGE = 4096, HEADERS_MAX = 64, CHUNK = 64 << 20, POLL_MS = 2 };
+enum { PROBE_PAGES = 64, PAGE = 4096, HEADERS_MAX = 64, CHUNK = 64 << 20, POLL_MS = 2, DECOYS = 8 };
 
 static const char mark[] = "lethe looks whether this is gone";
 
@@ -130,7 +131,7 @@ static void lower_reserves(void)
         {"/proc/sys/vm/panic_on_oom", "0"},
         {"/proc/sys/vm/oom_kill_allocating_task", "0"},
         {"/proc/sys/vm/overcommit_memory", "1"},
-        {"/proc/sys/vm/min_free_kbytes", "1024"},
+        {"/proc/sys/vm/min_free_kbytes", "0"},
         {"/proc/sys/vm/oom_dump_tasks", "0"},
         {"/proc/sys/vm/watermark_scale_factor", "1"},
         {"/proc/sys/vm/watermark_boost_factor", "0"},
@@ -140,6 +141,12 @@ static void lower_reserves(void)
     };
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         lethe_sys->write_file(settings[i][0], settings[i][1]);
+}
+
+static void wait_to_be_killed(void)
+{
+    for (;;)
+        pause();
 }
 
 /* Without a second process that may be killed the OOM killer could find none, and panic. */
@@ -168,19 +175,33 @@ static bool take(size_t size)
     return false;
 }
 
-/* It is killed on the way, as a rule. What a failed chunk has got stays taken. */
-static void take_all(void)
+/* What a failed chunk has got stays taken. */
+static void *take_from(void *processor)
 {
-    munlockall();
+    cpu_set_t only;
+    CPU_ZERO(&only);
+    CPU_SET((intptr_t)processor, &only);
+    sched_setaffinity(0, sizeof only, &only);
     for (size_t size = CHUNK; size >= PAGE;)
         if (!take(size))
             size /= 2;
+    return NULL;
 }
 
-static void wait_to_be_killed(void)
+/* A thread on each processor: that is faster, and each processor keeps some free pages for itself.
+ * As a rule they are killed on the way, all together. */
+static void take_all(void)
 {
-    for (;;)
-        pause();
+    static pthread_t threads[CPU_SETSIZE];
+    cpu_set_t ours;
+    int n = 0;
+    munlockall();
+    sched_getaffinity(0, sizeof ours, &ours);
+    for (intptr_t processor = 0; processor < CPU_SETSIZE; processor++)
+        n += CPU_ISSET(processor, &ours) &&
+             !pthread_create(&threads[n], NULL, take_from, (void *)processor);
+    while (n)
+        pthread_join(threads[--n], NULL);
 }
 
 static int watch_filler(pid_t filler, int64_t ms, struct lethe_fill *fill)
@@ -207,32 +228,34 @@ static void hush(char *kept, size_t size)
     lethe_sys->write_file("/proc/sys/kernel/printk", "1");
 }
 
+/* The OOM killer takes the decoys before the filler, which goes on meanwhile: only so are the last
+ * pages asked for, for before each kill the kernel collects what single processors keep. One is
+ * left for after the filler's death: without a process that may be killed the kernel panics. */
+static void start_decoys(pid_t *decoys)
+{
+    for (int i = 0; i < DECOYS; i++)
+        decoys[i] = start(i ? "1000" : "-999", wait_to_be_killed);
+}
+
+static void end_decoys(const pid_t *decoys)
+{
+    for (int i = 0; i < DECOYS; i++)
+        if (decoys[i] > 0) {
+            lethe_sys->kill(decoys[i], SIGKILL);
+            waitpid(decoys[i], NULL, 0);
+        }
+}
+
 int lethe_free_ram_fill(int64_t ms, struct lethe_fill *fill)
 {
     char printk[64];
+    pid_t decoys[DECOYS];
     lower_reserves();
     hush(printk, sizeof printk);
-    pid_t decoy = start("999", wait_to_be_killed);
-    pid_t filler = start("1000", take_all);
+    start_decoys(decoys);
+    pid_t filler = start("0", take_all);
     int r = filler < 0 ? -errno : watch_filler(filler, ms, fill);
-    if (decoy > 0) {
-        lethe_sys->kill(decoy, SIGKILL);
-        waitpid(decoy, NULL, 0);
-    }
+    end_decoys(decoys);
     lethe_sys->write_file("/proc/sys/kernel/printk", printk);
     return r;
-}
-
-void lethe_free_ram_shrink_slabs(void)
-{
-    char path[300];
-    DIR *dir = opendir("/sys/kernel/slab");
-    if (!dir)
-        return;
-    for (struct dirent *entry; (entry = readdir(dir));) {
-        snprintf(path, sizeof path, "/sys/kernel/slab/%.255s/shrink", entry->d_name);
-        if (entry->d_name[0] != '.')
-            lethe_sys->write_file(path, "1");
-    }
-    closedir(dir);
 }

@@ -16,6 +16,7 @@
 #include "lethe/log.h"
 #include "lethe/meminfo.h"
 #include "lethe/sys.h"
+#include "lethe/verb.h"
 
 enum { TICK_MS = 200, DEATH_MS = 100, WORKERS_MAX = LETHE_STUCK_MAX };
 
@@ -65,10 +66,29 @@ bool lethe_finished(const struct lethe_progress *p, uint64_t key)
     return has(p->finished, p->n_finished, key);
 }
 
+#ifdef LETHE_SKIPPING
+/* A test's program only: lethe.skip=KINDS leaves out all whose key is of one of these kinds. */
+static bool is_skipped(uint64_t key)
+{
+    char text[4096];
+    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/cmdline", text, sizeof text);
+    struct lethe_span kinds;
+    return n > 0 &&
+           lethe_cmdline_find((struct lethe_span){text, (size_t)n}, "lethe.skip", &kinds) &&
+           memchr(kinds.at, (int)(key >> 56), kinds.n);
+}
+#else
+static bool is_skipped(uint64_t key)
+{
+    (void)key;
+    return false;
+}
+#endif
+
 bool lethe_begin(struct lethe_progress *p, uint64_t key, int64_t ms, const char *format, ...)
 {
     va_list list;
-    if (lethe_is_stuck(p, key))
+    if (lethe_is_stuck(p, key) || is_skipped(key))
         return false;
     va_start(list, format);
     vsnprintf(p->what, sizeof p->what, format, list);

@@ -21,7 +21,11 @@ import live
 import small
 
 CASES = []
+# All kinds that plant can plant in a system without a disk.
+EVERYTHING = ["rw:16M", "shm:8M", "run:2M", "file:1M", "file+dev:1M:/dev", "heap:8M", "names", "pipe", "unlinked", "mapped", "memfd",
+              "sealed", "hugetlb", "links:500", "xattrs:500", "environ", "stack", "socket", "sysv", "mqueue", "keyring"]
 verbose = False
+skipping = None
 
 
 def case(function):
@@ -69,10 +73,10 @@ def want_end(guest, end, timeout=60):
     want(ended == end, f"ended by {ended} instead of {end}", guest)
 
 
-def want_clean_end(guest, end="poweroff", timeout=60):
+def want_clean_end(guest, end="poweroff", timeout=60, says="nothing is left"):
     """The end that is asked for, and on the console one line of Lethe's: that all is gone."""
     want_end(guest, end, timeout)
-    want(len(guest.said) == 1 and guest.said[0].endswith("nothing is left"), f"it said: {guest.said}", guest)
+    want(len(guest.said) == 1 and guest.said[0].endswith(says), f"it said: {guest.said}", guest)
 
 
 def end_clean(guest, *plants, verb="poweroff", end="poweroff", timeout=60, before=""):
@@ -92,16 +96,7 @@ def everything(boot):
     """poweroff: of each kind that a user leaves in RAM nothing is left"""
     with boot() as guest:
         guest.arm()
-        end_clean(guest, "rw:16M", "shm:8M", "run:2M", "file:1M", "file+dev:1M:/dev", "heap:8M", "names", "pipe", "unlinked",
-                  "mapped", "memfd", "sealed", "hugetlb", "links:200", "xattrs:200", "environ", "stack", "socket")
-
-
-@case
-def outlives_processes(boot):
-    """System V shared memory, POSIX message queues and a user's keys, which no process and no mount holds"""
-    with boot() as guest:
-        guest.arm()
-        end_clean(guest, "sysv", "mqueue", "keyring")
+        end_clean(guest, *EVERYTHING)
 
 
 @case
@@ -455,6 +450,92 @@ def unkillable_process(boot):
         want_gone(guest, ["rw", "shm", "unlinked"])
 
 
+# -- what the kernel does not clear by itself ------------------------------------------------------------------------------------
+
+
+def want_filled(boot, clearing="none", **options):
+    """Everything is planted and gone after the end, by Lethe's own doing, on a kernel that is seen to clear so much."""
+    with boot(**options) as guest:
+        guest.arm()
+        seen = guest.run("lethe status --verify-memory-clearing")
+        want(f"memory clearing, as seen: {clearing}\n" in seen, f"status says: {seen}")
+        plant(guest, *EVERYTHING)
+        guest.hand_over("poweroff")
+        want_clean_end(guest, says="nothing else is known to be left")
+        want_gone(guest, kinds_of(EVERYTHING))
+
+
+@case
+def default_kernel(boot):
+    """a kernel that clears nothing that is freed, as most boot: nothing is left all the same"""
+    want_filled(boot, memory="")
+
+
+@case
+def no_clearing(boot):
+    """nor does it clear what it hands out to itself"""
+    want_filled(boot, memory="init_on_alloc=0 init_on_free=0")
+
+
+@case
+def one_processor(boot):
+    """the same with one processor"""
+    want_filled(boot, memory="", cpus=1)
+
+
+@case
+def page_poison(boot):
+    """page_poison=1: freed pages are overwritten, freed kernel objects are not"""
+    want_filled(boot, "poison", memory="page_poison=1", kernel=live.base(), load=["ext4"])
+
+
+@case
+def poison_and_clear(boot):
+    """page_poison=1 quietly disables init_on_free=1"""
+    want_filled(boot, "poison", memory="page_poison=1 init_on_free=1", kernel=live.base(), load=["ext4"])
+
+
+@case
+def fork_storm(boot):
+    """hundreds of processes, some of which are spared and fork all the time, and memory nearly full, on a kernel that clears nothing"""
+    with boot(memory="") as guest:
+        guest.arm()
+        plant(guest, "rw:16M", "heap:8M", "names")
+        guest.run("for i in $(seq 300); do sleep 600 >/dev/null 2>&1 & done", timeout=60)
+        guest.run("for i in 1 2 3; do (exec -a @sh /bin/busybox sh -c 'while :; do sleep 1 & usleep 5000; done') >/dev/null 2>&1 & done")
+        guest.run("head -c $(awk '/^MemFree/ { print $2 - 40000 }' /proc/meminfo)k /dev/zero >/tmp/full; true", timeout=60)
+        guest.hand_over("poweroff")
+        want_clean_end(guest, says="nothing else is known to be left")
+        want_gone(guest, ["rw", "heap", "names"])
+
+
+def left_without(kinds, plants, memory):
+    """What is left of `plants` by the end of a Lethe that leaves out steps of these kinds (lethe_key() in its source)."""
+    with small.booted(skipping, f"lethe.skip={kinds}", memory=memory) as guest:
+        guest.arm()
+        plant(guest, *plants)
+        guest.hand_over("poweroff")
+        want_end(guest, "poweroff")
+        return guest.scan(kinds_of(plants))
+
+
+@case
+def switched_off(boot):
+    """each way of erasing, left out of a build for this test, is missed: the other cases can fail"""
+    for what, kinds, others, plants, memory in [
+            ("zeroing of RAM file systems", "e", "fz", ["rw:4M", "shm:4M", "run:1M"], ""),
+            ("erasing of IPC objects", "i", "fz", ["sysv"], ""),
+            ("filling of free memory", "z", "f", ["heap:8M", "stack", "pipe"], ""),
+            ("overwriting of freed kernel objects", "f", "", ["names", "links:500", "xattrs:500"], ""),
+            ("unmounting, with a kernel that clears", "uh", "e", ["rw:4M"], "init_on_free=1")]:
+        left = left_without(kinds + others, plants, memory)
+        want(any(left.values()), f"without the {what} nothing is left either: {left}")
+        print(f"     without the {what}: {left}", flush=True) if verbose else None
+    for what, others, plants in [("zeroing in place alone", "fz", ["rw:4M", "shm:4M", "run:1M", "sysv"])]:
+        left = left_without(others, plants, "")
+        want(not any(left.values()), f"by {what}: {left}")
+
+
 # -- the watchdog, and what the kernel command line asks for --------------------------------------------------------------------
 
 
@@ -554,6 +635,8 @@ def commands(boot):
         want(armed == "2", f"armed twice there are {armed} mounts at /run/initramfs instead of 2")
         status = json.loads(guest.run("lethe status --json"))
         want(status["ready"] is True and status["problems"] == [], f"status: {status}")
+        seen = json.loads(guest.run("lethe status --json --verify-memory-clearing"))["memory_clearing"]
+        want(seen == "zero", f"the kernel clears, but status sees {seen}")
         want({"/run", "/run/live/overlay", "/dev/shm", "/tmp"} <= {fs["path"] for fs in status["erases"]}, f"status: {status}")
         want(guest.run("cat /run/initramfs/record | cut -d' ' -f1,2").split("\n") == ["medium loop0", "medium vda"],
              guest.run("cat /run/initramfs/record"))
@@ -575,10 +658,12 @@ def main():
     parser.add_argument("--memory", default="init_on_free=1", help="what the kernel is told about clearing memory (%(default)s)")
     parser.add_argument("--list", action="store_true", help="print the cases and what they show")
     parser.add_argument("--verbose", action="store_true", help="print what Lethe says at each end")
+    parser.add_argument("--skipping", type=Path, help="the build that can leave steps out (lethe-skipping beside the program)")
     parser.add_argument("cases", nargs="*", metavar="CASE", help="run only cases with this in their names")
     args = parser.parse_args()
-    global verbose
+    global verbose, skipping
     verbose = args.verbose
+    skipping = (args.skipping or args.lethe.with_name("lethe-skipping")).resolve()
     chosen = [c for c in CASES if not args.cases or any(part in c.__name__ for part in args.cases)]
     if not chosen:
         parser.error("no such case")

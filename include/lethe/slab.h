@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * slab: what freed kernel objects still hold.
+ *
+ * File names, targets of symbolic links, extended attributes and messages lie in objects of the
+ * kernel's slab caches. When they are freed their bytes stay until the slot is used again
+ * (init_on_free apart), and one object that lives on keeps its whole slab from being given back, so
+ * that no filler of free memory gets there. Therefore as many new objects are made, of each cache
+ * that holds such things, as it has free slots: with content that is nobody's, and all at once.
+ *
+ * Which call makes an object of which cache was read in the kernel's source (v6.1, v6.12) and is
+ * verified by scanning RAM, test/vm/test_small.py: d_alloc(), simple_xattr_alloc(), load_msg(),
+ * user_preparse(), shmem_symlink().
+ */
+#ifndef LETHE_SLAB_H
+#define LETHE_SLAB_H
+
+#include <stdint.h>
+
+/* Lets every cache give back its empty slabs and what it keeps for each processor
+ * (/sys/kernel/slab/CACHE/shrink). */
+void lethe_slab_shrink(void);
+
+struct lethe_refill {
+    uint64_t objects; /* how many were made */
+    uint64_t left;    /* free slots of the caches concerned that are yet to be used again, as far as
+                         known */
+};
+
+/* Overwrites the free slots, until `end_ms` (lethe_now_ms()) at most. 0, or -errno of what could
+ * not be had: /proc/slabinfo (CONFIG_SLUB and root), a detached tmpfs (Linux 5.2). */
+int lethe_slab_refill(int64_t end_ms, struct lethe_refill *refill);
+
+#endif
