@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "lethe/efi.h"
 #include "lethe/init.h"
 #include "lethe/own_root.h"
 #include "lethe/probe.h"
@@ -172,6 +173,7 @@ int lethe_arm_main(int argc, char **argv)
     if (r || (r = lethe_copy_self(LETHE_ARMED_PROGRAM)) || (r = name_copy()))
         return failed(LETHE_ARMED_PROGRAM, r);
     int status = anchor_branches(&snapshot);
+    lethe_efi_request_clearing_mounted(); /* a reset may come before the end */
     r = write_record(&snapshot);
     return r ? failed(LETHE_ARMED_RECORD, r) : status;
 }

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lethe/efi.h"
 #include "lethe/execute.h"
 #include "lethe/free_ram.h"
 #include "lethe/log.h"
@@ -28,6 +29,7 @@
 #include "lethe/policy.h"
 #include "lethe/power.h"
 #include "lethe/process.h"
+#include "lethe/screen.h"
 #include "lethe/slab.h"
 #include "lethe/snapshot.h"
 #include "lethe/supervise.h"
@@ -288,6 +290,29 @@ static bool sees_clearing(struct lethe_progress *p)
     return clearing == LETHE_CLEARING_ZERO;
 }
 
+static void clear_screens(struct lethe_progress *p)
+{
+    if (!lethe_begin(p, lethe_key('v', 0), lethe_policy_clean.step_ms, "clear the screens"))
+        return;
+    lethe_screen_clear();
+    lethe_end(p);
+}
+
+/* The firmware is asked last but for the power: it may hang. That it does not have such a variable
+ * is usual. */
+static void ask_firmware(struct lethe_progress *p)
+{
+    if (!lethe_begin(p, lethe_key('m', 0), lethe_policy_clean.step_ms,
+                     "ask the firmware to clear RAM"))
+        return;
+    int r = lethe_efi_request_clearing_mounted();
+    lethe_end(p);
+    if (!r)
+        lethe_log(LETHE_LOG_VERBOSE, "the firmware will clear RAM at the next start");
+    else if (r != -ENOENT)
+        lethe_log(LETHE_LOG_VERBOSE, "the firmware was not asked to clear RAM: %s", strerror(-r));
+}
+
 /* A worker of its own: the memory of those that took the system apart, with paths and names in it,
  * is free by now. The pressure of the first round frees more objects: those are the second's. */
 static int clear_memory(struct lethe_progress *p, void *context)
@@ -297,6 +322,7 @@ static int clear_memory(struct lethe_progress *p, void *context)
     int64_t ms =
         asked->scrub_seconds ? 1000 * (int64_t)asked->scrub_seconds : lethe_policy_clean.fill_ms;
     lethe_process_harden();
+    clear_screens(p);
     lethe_execute_drop_caches(&lethe_policy_clean, p);
     p->clears = sees_clearing(p);
     bool wanted =
@@ -305,6 +331,7 @@ static int clear_memory(struct lethe_progress *p, void *context)
         refill_slabs(ms / ROUNDS / 4, p);
         fill_free_memory(ms / ROUNDS / 4 * 3, p);
     }
+    ask_firmware(p);
     return 0;
 }
 
@@ -357,8 +384,11 @@ static void finish(struct end *end, struct lethe_progress *progress)
         lethe_supervise(progress, clear_memory, end, &supervisor);
     if (end->cmdline.bad[0])
         lethe_log(LETHE_LOG_ERROR, "kernel argument not understood: %s", end->cmdline.bad);
+    bool clean = progress && !r && is_clean(end, progress);
     if (progress)
-        summarize(end, progress, !r && is_clean(end, progress));
+        summarize(end, progress, clean);
+    if (!clean)
+        lethe_power_keep_log();
     if (end->cmdline.pause_seconds) {
         const struct timespec second = {1, 0};
         for (unsigned s = 0; s < end->cmdline.pause_seconds; s++, nanosleep(&second, NULL))

@@ -19,6 +19,11 @@ int lethe_power_call(enum lethe_verb verb, const char *argument);
  * Returns only when all of it failed: -errno of the first. */
 int lethe_power_end(enum lethe_verb verb, const char *argument);
 
+/* Has pstore keep the end of the kernel's log, where there is a pstore, for the next start to find:
+ * for an end that has left something (Documentation/admin-guide/kernel-parameters.txt,
+ * printk.always_kmsg_dump). */
+void lethe_power_keep_log(void);
+
 /* Opens the watchdog that systemd left armed (WATCHDOG_USEC and WATCHDOG_DEVICE in the environment,
  * or the state in sysfs). */
 void lethe_watchdog_open(void);

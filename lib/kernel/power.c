@@ -34,6 +34,11 @@ void lethe_power_prepare(void)
         lethe_sys->write_file(settings[i][0], settings[i][1]);
 }
 
+void lethe_power_keep_log(void)
+{
+    lethe_sys->write_file("/sys/module/printk/parameters/always_kmsg_dump", "Y");
+}
+
 void lethe_watchdog_open(void)
 {
     char state[32];

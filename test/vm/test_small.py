@@ -509,31 +509,70 @@ def fork_storm(boot):
         want_gone(guest, ["rw", "heap", "names"])
 
 
-def left_without(kinds, plants, memory):
+@case
+def screens(boot):
+    """what was written to virtual terminals is no longer on their screens"""
+    secret = "On the screen of tty3"
+    cells = b"".join(bytes([c, 7]) for c in secret.encode())
+    for start, gone in [(boot, True), (functools.partial(small.booted, skipping, "lethe.skip=v"), False)]:
+        with start(kernel=live.base(), load=["ext4"]) as guest:
+            guest.arm()
+            guest.run(f"for i in $(seq 40); do echo '{secret}' >/dev/tty3; echo '{secret}' >/dev/tty4; done")
+            want(guest.ram_file.read_bytes().count(cells) > 40, "it was not on the screens")
+            guest.hand_over("poweroff")
+            want_end(guest, "poweroff")
+            left = guest.ram_file.read_bytes().count(cells)
+            want((left == 0) == gone, f"{left} times left on screens, {'with' if gone else 'without'} that step", guest)
+
+
+@case
+def firmware(boot):
+    """UEFI: pstore is told what was left, and nothing after a clean end; the firmware gets no variable that it does not have"""
+    # That the request is set is tested in test/unit/test_efi.c alone: OVMF has no such variable and refuses it.
+    request, dump = "MemoryOverwriteRequest".encode("utf-16le"), "dump-type0-".encode("utf-16le")
+    with tempfile.TemporaryDirectory() as folder:
+        variables = Path(folder) / "variables"
+        args = ["-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
+                "-drive", f"if=pflash,format=raw,file={variables}"]
+        for start, says, kept in [(boot, "nothing is left", False),
+                                  (functools.partial(small.booted, skipping, "lethe.skip=u"), "NOT all is gone", True)]:
+            variables.write_bytes(Path("/usr/share/OVMF/OVMF_VARS_4M.fd").read_bytes())
+            with start(args=args, load=["efivarfs", "efi_pstore"]) as guest:
+                guest.arm()
+                guest.hand_over("reboot")
+                want_end(guest, "reboot", 90)
+                want(says in guest.said[-1], f"it said: {guest.said}", guest)
+            found = variables.read_bytes()
+            want((dump in found) == kept, f"an end that says '{says}' is {'not ' if kept else ''}kept by pstore")
+            want(request not in found, "Lethe made the variable")
+
+
+def left_without(kinds, plants, memory, prepare=lambda guest: None, **options):
     """What is left of `plants` by the end of a Lethe that leaves out steps of these kinds (lethe_key() in its source)."""
-    with small.booted(skipping, f"lethe.skip={kinds}", memory=memory) as guest:
+    with small.booted(skipping, f"lethe.skip={kinds}", memory=memory, **options) as guest:
         guest.arm()
+        prepare(guest)
         plant(guest, *plants)
         guest.hand_over("poweroff")
         want_end(guest, "poweroff")
-        return guest.scan(kinds_of(plants))
+        return guest.scan(kinds_of(plants), key=small.encrypted_disk() / "key" if options else None)
 
 
 @case
 def switched_off(boot):
     """each way of erasing, left out of a build for this test, is missed: the other cases can fail"""
-    for what, kinds, others, plants, memory in [
-            ("zeroing of RAM file systems", "e", "fz", ["rw:4M", "shm:4M", "run:1M"], ""),
-            ("erasing of IPC objects", "i", "fz", ["sysv"], ""),
-            ("filling of free memory", "z", "f", ["heap:8M", "stack", "pipe"], ""),
-            ("overwriting of freed kernel objects", "f", "", ["names", "links:500", "xattrs:500"], ""),
-            ("unmounting, with a kernel that clears", "uh", "e", ["rw:4M"], "init_on_free=1")]:
-        left = left_without(kinds + others, plants, memory)
+    for what, kinds, plants, memory, options in [
+            ("zeroing of RAM file systems", "efz", ["rw:4M", "shm:4M", "run:1M"], "", {}),
+            ("erasing of IPC objects", "ifz", ["sysv"], "", {}),
+            ("filling of free memory", "zf", ["heap:8M", "stack", "pipe"], "", {}),
+            ("overwriting of freed kernel objects", "f", ["names", "links:500", "xattrs:500"], "", {}),
+            ("closing of dm-crypt", "dk", ["cache:1M:/mnt"], "init_on_free=1", {"disk": True, "prepare": open_disk}),
+            ("unmounting, with a kernel that clears", "uhe", ["rw:4M"], "init_on_free=1", {})]:
+        left = left_without(kinds, plants, memory, **options)
         want(any(left.values()), f"without the {what} nothing is left either: {left}")
         print(f"     without the {what}: {left}", flush=True) if verbose else None
-    for what, others, plants in [("zeroing in place alone", "fz", ["rw:4M", "shm:4M", "run:1M", "sysv"])]:
-        left = left_without(others, plants, "")
-        want(not any(left.values()), f"by {what}: {left}")
+    left = left_without("fz", ["rw:4M", "shm:4M", "run:1M", "sysv"], "")
+    want(not any(left.values()), f"zeroing in place alone leaves {left}")
 
 
 # -- the watchdog, and what the kernel command line asks for --------------------------------------------------------------------

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/screen.h"
+
+#include <fcntl.h>
+#include <linux/fb.h>
+#include <linux/vt.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "lethe/sys.h"
+
+/* To open a terminal that does not exist would make it; its screen's device (vcs(4)) only opens
+ * when it does. */
+static void clear_terminal(int number)
+{
+    static const char clear[] = "\033c\033[3J";
+    char path[32];
+    snprintf(path, sizeof path, "/dev/vcs%d", number);
+    int screen = lethe_sys->open(path, O_RDONLY);
+    if (screen < 0)
+        return;
+    lethe_sys->close(screen);
+    snprintf(path, sizeof path, "/dev/tty%d", number);
+    int fd = lethe_sys->open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        return;
+    ssize_t written = write(fd, clear, sizeof clear - 1);
+    (void)written;
+    lethe_sys->close(fd);
+}
+
+static void clear_frame_buffer(int number)
+{
+    static const char zeroes[65536];
+    struct fb_fix_screeninfo info;
+    char path[32];
+    snprintf(path, sizeof path, "/dev/fb%d", number);
+    int fd = lethe_sys->open(path, O_WRONLY);
+    if (fd < 0)
+        return;
+    if (!ioctl(fd, FBIOGET_FSCREENINFO, &info))
+        for (size_t left = info.smem_len; left;) {
+            ssize_t n = write(fd, zeroes, left < sizeof zeroes ? left : sizeof zeroes);
+            if (n <= 0)
+                break;
+            left -= (size_t)n;
+        }
+    lethe_sys->close(fd);
+}
+
+void lethe_screen_clear(void)
+{
+    enum { FRAME_BUFFERS = 32 }; /* FB_MAX, linux/fb.h */
+    for (int i = 1; i <= MAX_NR_CONSOLES; i++)
+        clear_terminal(i);
+    for (int i = 0; i < FRAME_BUFFERS; i++)
+        clear_frame_buffer(i);
+}
