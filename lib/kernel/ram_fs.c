@@ -104,8 +104,14 @@ int lethe_ram_fs_zero(int fd, uint64_t *bytes)
         return -errno;
     const off_t page = fs.f_type == HUGETLBFS_MAGIC ? (off_t)fs.f_bsize : sysconf(_SC_PAGESIZE);
     off_t size = (st.st_size + page - 1) / page * page;
+    if ((off_t)st.st_blocks * 512 >=
+        size) { /* no holes: to look for them takes as long as to zero */
+        int r = zero_range(fd, 0, size);
+        *bytes += r ? 0 : (uint64_t)size;
+        return r;
+    }
     off_t at = lseek(fd, 0, SEEK_DATA), hole = at < 0 ? at : lseek(fd, at, SEEK_HOLE);
-    if (at == 0 && hole == st.st_size && (off_t)st.st_blocks * 512 < size)
+    if (at == 0 && hole == st.st_size)
         return zero_resident(fd, size, page, bytes);
     while (at >= 0) {
         hole = lseek(fd, at, SEEK_HOLE);

@@ -7,6 +7,9 @@
             of its own, which is ended --rounds times from the same moment; the median is told. To return to that moment
             empties the emulator's store of translated code. Else most of each end would be writes to pages that were
             executed once, which TCG makes very slow when they are freed and no hardware does.
+    erase   zeroing of a RAM file system beside the plainest loop of writes to a file of the same size in the same guest, and the
+            filling of free memory beside a program there that maps as much and writes to it once; guests of --sizes GiB with
+            one processor and with two, on a kernel that clears nothing
     plan    what it takes to plan the end of a system with 10,000 mounts, on this machine
 
 Under emulation clearing memory is slow: compare the figures, don't quote them.
@@ -26,9 +29,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "vm"))
 import lab
 import live
 import peers
+import small
 
 PLANTS = ["rw", "shm", "run", "heap", "cache", "names", "pipe"]
-GOALS = {"time": 0.5, "held": 1024}
+GOALS = {"time": 0.5, "held": 1024, "zeroing": 1.1, "filling": 1.3}
 
 
 def table(head, rows):
@@ -134,6 +138,49 @@ def bench_exitrd(options):
     return time_met and held_met
 
 
+# -- erase --------------------------------------------------------------------------------------------------------------------
+
+
+def step_seconds(console, begins):
+    """How long the steps took in all that begin so, by the time of what was said next."""
+    said = [(float(at), text) for at, text in re.findall(r"(?m)^\[ *(\d+\.\d+)\] lethe: (.*)", console)]
+    return sum(after[0] - now[0] for now, after in zip(said, said[1:]) if re.match(begins, now[1]))
+
+
+def one_erasure(lethe, gib, cpus):
+    """Seconds of Lethe's zeroing and of a plain loop's, of its filling (both rounds) and of a plain pass, and MiB filled."""
+    mib = gib * 256
+    with small.booted(lethe, "lethe.verbose loglevel=8", memory="", ram=f"{gib}G", cpus=cpus) as guest:
+        guest.arm()
+        plain = int(guest.run(f"pass files /dev/shm {mib}", timeout=120)) / 1000
+        free = int(guest.run("awk '/^MemFree/ { print int($2 / 1024) }' /proc/meminfo"))
+        memory = int(guest.run(f"pass memory {free - 100}", timeout=300)) / 1000 / (free - 100)
+        guest.run(f"plant shm:{mib}M", timeout=120)
+        guest.hand_over("poweroff")
+        if guest.wait_end(400) != "poweroff":
+            raise lab.Failure(guest.console[-3000:])
+        filled = int(re.search(r"(\d+) MiB of free memory zeroed", guest.console)[1])
+        return (step_seconds(guest.console, r"erase \S*/shm "), plain, step_seconds(guest.console, "fill free memory"), memory * filled,
+                filled)
+
+
+def bench_erase(options):
+    lethe, rows, worst = (Path(options.build) / "init/lethe").resolve(), [], {"zeroing": 0, "filling": 0}
+    for gib in options.sizes:
+        for cpus in 1, 2:
+            zeroing, plain, filling, memory, filled = one_erasure(lethe, gib, cpus)
+            ratios = {"zeroing": zeroing / plain, "filling": filling / memory}
+            worst = {name: max(worst[name], ratios[name]) for name in worst}
+            rows.append([f"{gib} GiB, {cpus} CPU", gib * 256, f"{zeroing:.2f}", f"{ratios['zeroing']:.2f}", filled, f"{filling:.2f}",
+                         f"{filling / filled * 1024:.2f}", f"{ratios['filling']:.2f}"])
+            print(*rows[-1], flush=True)
+    print("\nZeroing in place ÷ a plain loop of writes; filling, both rounds of it, ÷ one pass of a program over as much memory")
+    table(["guest", "MiB", "zeroed in s", "÷ plain", "MiB", "filled in s", "s/GiB", "÷ plain"], rows)
+    met = [goal(f"{name}: at most {worst[name]:.2f} of the plain way, goal {GOALS[name]}", worst[name] <= GOALS[name])
+           for name in ("zeroing", "filling")]
+    return all(met)
+
+
 # -- plan ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -159,13 +206,14 @@ def bench_plan(options):
     return True
 
 
-BENCHES = {"exitrd": bench_exitrd, "plan": bench_plan}
+BENCHES = {"exitrd": bench_exitrd, "erase": bench_erase, "plan": bench_plan}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build", help="Lethe's build folder, with prefix /usr (build)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each way is measured (%(default)s)")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 4, 8], help="GiB of the guests of erase (%(default)s)")
     parser.add_argument("--arguments", default="init_on_free=1", help="of the guest's kernel (%(default)s)")
     parser.add_argument("benches", nargs="*", metavar="BENCH", help=f"of: {', '.join(BENCHES)}; all")
     options = parser.parse_args()

@@ -122,7 +122,7 @@ def modules(root, names):
 
 def medium(lethe):
     """The boot medium's image with this build of Lethe's, cached."""
-    plant = lab.compiled("plant", static=True)
+    plant, one_pass = lab.compiled("plant", static=True), lab.compiled("pass", static=True)
 
     def build(path):
         for old in sorted(path.parent.glob("medium-*[0-9a-f]"), key=lambda p: p.stat().st_mtime)[:-3]:
@@ -132,7 +132,7 @@ def medium(lethe):
             files.mkdir()
             for place in ("bin", "sbin", "dev", "proc", "sys", "run", "tmp", "mnt", "root", "etc", "var/tmp", "home"):
                 (root / place).mkdir(parents=True)
-            tree = {"/sbin/lethe": lethe, "/bin/plant": plant, "/bin/busybox": Path("/bin/busybox")}
+            tree = {"/sbin/lethe": lethe, "/bin/plant": plant, "/bin/pass": one_pass, "/bin/busybox": Path("/bin/busybox")}
             for program in PROGRAMS:
                 tree |= with_libraries(program)
             for name, source in tree.items():
@@ -154,7 +154,7 @@ def medium(lethe):
             sh("truncate", "-s", "64M", path)
             sh("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", files, path)
 
-    recipe = [INIT, SHELL, HANDOVER, BOOT_MODULES, MORE_MODULES, PROGRAMS, Path(__file__), plant.name, lethe]
+    recipe = [INIT, SHELL, HANDOVER, BOOT_MODULES, MORE_MODULES, PROGRAMS, Path(__file__), plant.name, one_pass.name, lethe]
     return lab.cached(f"small/medium-{lab.digest(*recipe)}", build)
 
 
