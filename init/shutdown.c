@@ -260,9 +260,8 @@ static void refill_slabs(int64_t ms, struct lethe_progress *p)
     if (r)
         lethe_log(LETHE_LOG_ERROR, "freed kernel objects are not overwritten: %s", strerror(-r));
     else if (refill.left)
-        lethe_log(LETHE_LOG_ERROR, "%llu of %llu freed kernel objects are not overwritten",
-                  (unsigned long long)refill.left,
-                  (unsigned long long)(refill.left + refill.objects));
+        lethe_log(LETHE_LOG_ERROR, "freed kernel objects: %llu are not overwritten, %llu are",
+                  (unsigned long long)refill.left, (unsigned long long)refill.objects);
 }
 
 static void fill_free_memory(int64_t ms, struct lethe_progress *p)

@@ -180,7 +180,7 @@ static void *take_from(void *processor)
 {
     cpu_set_t only;
     CPU_ZERO(&only);
-    CPU_SET((intptr_t)processor, &only);
+    CPU_SET(*(const int *)processor, &only);
     sched_setaffinity(0, sizeof only, &only);
     for (size_t size = CHUNK; size >= PAGE;)
         if (!take(size))
@@ -192,16 +192,21 @@ static void *take_from(void *processor)
  * As a rule they are killed on the way, all together. */
 static void take_all(void)
 {
-    static pthread_t threads[CPU_SETSIZE];
+    static struct taker {
+        pthread_t thread;
+        int processor;
+    } takers[CPU_SETSIZE];
     cpu_set_t ours;
     int n = 0;
     munlockall();
     sched_getaffinity(0, sizeof ours, &ours);
-    for (intptr_t processor = 0; processor < CPU_SETSIZE; processor++)
+    for (int processor = 0; processor < CPU_SETSIZE; processor++) {
+        takers[n].processor = processor;
         n += CPU_ISSET(processor, &ours) &&
-             !pthread_create(&threads[n], NULL, take_from, (void *)processor);
+             !pthread_create(&takers[n].thread, NULL, take_from, &takers[n].processor);
+    }
     while (n)
-        pthread_join(threads[--n], NULL);
+        pthread_join(takers[--n].thread, NULL);
 }
 
 static int watch_filler(pid_t filler, int64_t ms, struct lethe_fill *fill)
