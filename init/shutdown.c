@@ -318,8 +318,8 @@ static int clear_memory(struct lethe_progress *p, void *context)
 {
     enum { ROUNDS = 2 };
     const struct lethe_cmdline *asked = &((const struct end *)context)->cmdline;
-    int64_t ms =
-        asked->scrub_seconds ? 1000 * (int64_t)asked->scrub_seconds : lethe_policy_clean.fill_ms;
+    int64_t ms = asked->scrub_seconds ? 1000 * (int64_t)asked->scrub_seconds / ROUNDS
+                                      : lethe_policy_clean.fill_ms;
     lethe_process_harden();
     clear_screens(p);
     lethe_execute_drop_caches(&lethe_policy_clean, p);
@@ -327,8 +327,8 @@ static int clear_memory(struct lethe_progress *p, void *context)
     bool wanted =
         asked->scrub == LETHE_SCRUB_ON || (asked->scrub == LETHE_SCRUB_AUTO && !p->clears);
     for (int round = 0; wanted && round < ROUNDS; round++) {
-        refill_slabs(ms / ROUNDS / 4, p);
-        fill_free_memory(ms / ROUNDS / 4 * 3, p);
+        refill_slabs(ms / 4, p);
+        fill_free_memory(ms / 4 * 3, p);
     }
     ask_firmware(p);
     return 0;

@@ -32,7 +32,8 @@ static void clear_terminal(int number)
 
 static void clear_frame_buffer(int number)
 {
-    static const char zeroes[65536];
+    static char
+        zeroes[65536]; /* never written: not const, so that the program's file does not hold it */
     struct fb_fix_screeninfo info;
     char path[32];
     snprintf(path, sizeof path, "/dev/fb%d", number);

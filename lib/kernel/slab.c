@@ -97,7 +97,8 @@ static bool make_message(struct makers *m, size_t size)
     static struct {
         long type;
         char text[OBJECT_MAX];
-    } message = {.type = 1};
+    } message;
+    message.type = 1;
     return !msgsnd(m->queue, &message, size - 48, IPC_NOWAIT);
 }
 
