@@ -15,6 +15,7 @@
 #include <sys/msg.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "lethe/slabinfo.h"
@@ -186,6 +187,18 @@ static void close_makers(struct makers *m)
     syscall(SYS_keyctl, KEYCTL_CLEAR, KEY_SPEC_PROCESS_KEYRING);
 }
 
+/* Now and then: objects that find no free slot after all take memory, and when that ends there may
+ * be no process left that the OOM killer could take. */
+static bool may_go_on(const struct makers *m, uint64_t made)
+{
+    enum { EVERY = 256, FREE_MIN = 24 << 20 };
+    struct sysinfo info;
+    if (made % EVERY)
+        return true;
+    return lethe_now_ms() < m->end_ms && !sysinfo(&info) &&
+           (uint64_t)info.freeram * info.mem_unit > FREE_MIN;
+}
+
 /* As many objects as the cache has free slots, and a slab's worth more: the slab that a processor
  * takes from counts as full, and others take from the cache at the same time. */
 static void refill_cache(struct makers *m, const struct family *f, struct lethe_span slabinfo,
@@ -196,7 +209,7 @@ static void refill_cache(struct makers *m, const struct family *f, struct lethe_
     if (!lethe_slabinfo(slabinfo, f->cache, &c))
         return;
     uint64_t n = c.total - c.active + c.per_slab;
-    while (made < n && lethe_now_ms() < m->end_ms && f->make(m, f->size))
+    while (made < n && may_go_on(m, made) && f->make(m, f->size))
         made++;
     refill->objects += made;
     refill->left += n - made;

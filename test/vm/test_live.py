@@ -145,7 +145,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build", help="Lethe's build folder, with prefix /usr (build)")
     parser.add_argument("--runs", type=int, help="so many runs of poweroff, reboot and halt in turn, instead of each case once")
-    parser.add_argument("--again", type=int, help="boot once and end that system so many times by poweroff, from one saved moment")
+    parser.add_argument("--again", type=int, help="boot once and end that system so many times as CASE (poweroff) does, from one saved moment")
     parser.add_argument("--jobs", type=int, default=1, help="guests at a time (1)")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of: {', '.join(c.name for c in CASES)}")
     options = parser.parse_args()
@@ -156,7 +156,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
         lethe = live.installed(options.build, Path(folder) / "lethe")
         if options.again:
-            cases, results = [CASES[0]] * options.again, run_again(CASES[0], lethe, options.again)
+            case = cases[0] if options.cases else CASES[0]
+            cases, results = [case] * options.again, run_again(case, lethe, options.again)
         else:
             results = pool.map(lambda case: guarded(case, lethe), cases)
         for case, (problems, line) in zip(cases, results):
