@@ -252,9 +252,9 @@ static void refill_slabs(int64_t ms, struct lethe_progress *p)
     if (!lethe_begin(p, lethe_key('f', 0), ms + lethe_policy_clean.step_ms,
                      "overwrite freed kernel objects"))
         return;
-    lethe_slab_shrink();
+    lethe_slab_settle();
     int r = lethe_slab_refill(lethe_now_ms() + ms, &refill);
-    lethe_slab_shrink();
+    lethe_slab_settle();
     lethe_end(p);
     p->refilled = !r && !refill.left;
     if (r)

@@ -17,9 +17,10 @@
 
 #include <stdint.h>
 
-/* Lets every cache give back its empty slabs and what it keeps for each processor
- * (/sys/kernel/slab/CACHE/shrink). */
-void lethe_slab_shrink(void);
+/* Waits a moment for what is freed after an RCU grace period, then lets every cache give back its
+ * empty slabs and what it keeps for each processor, which from then on is no more than one slab
+ * (/sys/kernel/slab/CACHE/shrink and cpu_partial). */
+void lethe_slab_settle(void);
 
 struct lethe_refill {
     uint64_t objects; /* how many were made */

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/keyctl.h>
+#include <linux/membarrier.h>
 #include <linux/mount.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -16,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lethe/slabinfo.h"
@@ -249,16 +251,25 @@ int lethe_slab_refill(int64_t end_ms, struct lethe_refill *refill)
     return r;
 }
 
-void lethe_slab_shrink(void)
+static void set_all(const char *attribute, const char *value)
 {
     char path[300];
     DIR *dir = opendir("/sys/kernel/slab");
     if (!dir)
         return;
     for (struct dirent *entry; (entry = readdir(dir));) {
-        snprintf(path, sizeof path, "/sys/kernel/slab/%.255s/shrink", entry->d_name);
+        snprintf(path, sizeof path, "/sys/kernel/slab/%.255s/%s", entry->d_name, attribute);
         if (entry->d_name[0] != '.')
-            lethe_sys->write_file(path, "1");
+            lethe_sys->write_file(path, value);
     }
     closedir(dir);
+}
+
+void lethe_slab_settle(void)
+{
+    const struct timespec callbacks = {0, 100 * 1000 * 1000};
+    syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0);
+    nanosleep(&callbacks, NULL);
+    set_all("cpu_partial", "0");
+    set_all("shrink", "1");
 }
