@@ -13,6 +13,7 @@
 #include "lethe/ipc.h"
 #include "lethe/log.h"
 #include "lethe/page_cache.h"
+#include "lethe/ram_device.h"
 #include "lethe/ram_fs.h"
 #include "lethe/stop.h"
 #include "lethe/sys.h"
@@ -36,10 +37,19 @@ static void tell_failure(const struct pass *p, const char *text, int error)
         lethe_log(LETHE_LOG_ERROR, "%s: %s", text, strerror(-error));
 }
 
+/* One number for a part of a file system (FNV-1a); the whole of it goes by its device's. */
+static uint64_t part_number(const struct lethe_mount *m)
+{
+    uint64_t n = devno_number(m->devno);
+    for (const char *c = m->root + 1; m->root[0] && *c; c++)
+        n = (n ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+    return n;
+}
+
 static bool erase(const struct pass *p, const struct lethe_mount *m, const char *text)
 {
     struct lethe_erased erased;
-    uint64_t key = lethe_key('e', devno_number(m->devno));
+    uint64_t key = lethe_key('e', part_number(m));
     bool keep_names = !strcmp(m->fstype, "devtmpfs");
     if (lethe_finished(p->progress, key) ||
         !lethe_begin(p->progress, key, p->policy->erase_ms, "%s", text))
@@ -145,6 +155,22 @@ static bool stop(const struct pass *p, const struct lethe_block *block, const ch
     return !r;
 }
 
+static bool erase_device(const struct pass *p, const struct lethe_block *block, const char *text)
+{
+    uint64_t key = lethe_key('b', devno_number(block->devno));
+    if (lethe_finished(p->progress, key) ||
+        !lethe_begin(p->progress, key, p->policy->erase_ms, "%s", text))
+        return false;
+    int r = lethe_ram_device_erase(block, &p->progress->erased_bytes);
+    lethe_end(p->progress);
+    lethe_finished_add(p->progress, key);
+    if (r) {
+        p->progress->not_erased++;
+        lethe_log(LETHE_LOG_ERROR, "%s: %s", text, strerror(-r));
+    }
+    return !r;
+}
+
 unsigned lethe_execute(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
                        const struct lethe_policy *policy, struct lethe_progress *progress,
                        bool loud)
@@ -167,6 +193,9 @@ unsigned lethe_execute(const struct lethe_plan *plan, const struct lethe_snapsho
             break;
         case LETHE_STEP_STOP:
             changed += stop(&p, &snapshot->blocks[step->index], text);
+            break;
+        case LETHE_STEP_ERASE_DEVICE:
+            changed += erase_device(&p, &snapshot->blocks[step->index], text);
             break;
         }
     }
@@ -264,7 +293,7 @@ unsigned lethe_execute_report(const struct lethe_plan *plan, const struct lethe_
     char what[120], text[300];
     for (size_t i = 0; i < plan->n_steps; i++) {
         const struct lethe_step *step = &plan->steps[i];
-        if (step->kind == LETHE_STEP_ERASE)
+        if (step->kind == LETHE_STEP_ERASE || step->kind == LETHE_STEP_ERASE_DEVICE)
             continue;
         snprintf(text, sizeof text, "left: could not %s",
                  lethe_step_print(what, sizeof what, step, snapshot));

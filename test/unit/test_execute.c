@@ -60,7 +60,7 @@ static int tear_down(void **unused)
 
 static unsigned execute(const struct lethe_policy *p, struct lethe_step step)
 {
-    const struct lethe_plan plan = {&step, 1};
+    const struct lethe_plan plan = {.steps = &step, .n_steps = 1};
     return lethe_execute(&plan, &scene.snapshot, p, progress, false);
 }
 
@@ -126,7 +126,7 @@ static void counts_what_failed_and_goes_on(void **unused)
                                  {LETHE_STEP_SWAPOFF, 0, false, ""},
                                  {LETHE_STEP_UNMOUNT, RUN, false, ""},
                                  {LETHE_STEP_STOP, 0, false, ""}};
-    const struct lethe_plan plan = {steps, 4};
+    const struct lethe_plan plan = {.steps = steps, .n_steps = 4};
     MOCK_EXPECT(
         {MOCK_OPEN, .path = "/run", .number = O_PATH | O_DIRECTORY | O_NOFOLLOW, .answer = -ESTALE},
         {MOCK_SWAPOFF, .path = "/dev/dm-0", .answer = -ENOMEM},
@@ -176,7 +176,8 @@ static void reports_what_is_left(void **unused)
     struct lethe_step steps[] = {{LETHE_STEP_ERASE, RUN, false, ""},
                                  {LETHE_STEP_UNMOUNT, RUN, false, ""},
                                  {LETHE_STEP_STOP, 0, false, ""}};
-    const struct lethe_plan plan = {steps, 3}, none = {steps, 0};
+    const struct lethe_plan plan = {.steps = steps, .n_steps = 3},
+                            none = {.steps = steps, .n_steps = 0};
     assert_int_equal(lethe_execute_report(&plan, &scene.snapshot), 2);
     assert_int_equal(lethe_execute_report(&none, &scene.snapshot), 0);
 }
