@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {3, 1, {0, 3}, "/", "/u", "rw", data[0] % 2 ? "aufs" : "overlay", "x", options, LETHE_NONE},
     };
     struct lethe_snapshot snapshot = {.mounts = mounts, .n_mounts = 3};
-    const struct lethe_reader reader = {read_text, options};
+    const struct lethe_reader reader = {.read = read_text, .context = options};
     int r = lethe_tree_build(&tree, &snapshot, &arena);
     if (!r)
         r = lethe_unions_find(&snapshot, &tree, &arena, &reader);

@@ -393,8 +393,9 @@ static void a_ramdisk_is_erased_when_nothing_is_on_it(void **unused)
     };
     struct scene scene;
     set_scene(&scene,
-              "1 0 0:1 / / rw - overlay o rw,lowerdir=/l,upperdir=/b/u,workdir=/b/w\n"
-              "2 1 254:0 / /b rw - ext4 /dev/dm-0 rw\n",
+              "1 0 0:1 / / rw - proc a rw\n"
+              "2 1 254:0 / /b rw - ext4 /dev/dm-0 rw\n"
+              "3 1 0:2 / /u rw - overlay o rw,lowerdir=/l,upperdir=/b/u,workdir=/b/w\n",
               "", blocks, 2, false);
     size_t n = scene.plan.n_steps;
     assert_int_equal(scene_step(&scene, LETHE_STEP_ERASE_DEVICE, 0), n - 1);
