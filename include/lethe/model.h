@@ -92,6 +92,9 @@ bool lethe_mount_is_ram(const struct lethe_mount *mount);
  * machine. */
 bool lethe_mount_is_stored(const struct lethe_mount *mount);
 
+/* True for a file system whose files are answered for by another machine or a process. */
+bool lethe_mount_is_remote(const struct lethe_mount *mount);
+
 /* True for a file that keeps a mount namespace alive, bound somewhere (nsfs). */
 bool lethe_mount_keeps_mounts(const struct lethe_mount *mount);
 

@@ -73,10 +73,20 @@ static bool erase(const struct pass *p, const struct lethe_mount *m, const char 
 
 /* A held descriptor keeps the detached file system from being shut down, which would wait for a
  * dead device. */
-static int detach_held(const char *path)
+static int detach_held(const struct lethe_mount *m)
 {
-    int fd = lethe_sys->open(path, O_PATH);
-    return fd < 0 ? fd : lethe_sys->umount(path, MNT_DETACH);
+    if (lethe_mount_is_remote(
+            m)) /* a look-up may ask the server, and it aborts what waits for it */
+        return lethe_sys->umount(m->path, UMOUNT_NOFOLLOW | MNT_FORCE | MNT_DETACH);
+    int fd = lethe_sys->open(m->path, O_PATH);
+    return fd < 0 ? fd : lethe_sys->umount(m->path, MNT_DETACH);
+}
+
+/* Its daemon has been killed: where it could not die, MNT_FORCE aborts the connection, as does
+ * /sys/fs/fuse/connections/N/abort, so that nothing waits for an answer. */
+static bool is_fuse(const struct lethe_mount *m)
+{
+    return !strcmp(m->fstype, "fuse") || !strncmp(m->fstype, "fuse.", 5);
 }
 
 /* What is still in use goes lazily; its data are written back first, since nobody waits for its
@@ -86,7 +96,7 @@ static int unmount_now(const struct pass *p, const struct lethe_mount *m, bool l
     bool stored = lethe_mount_is_stored(m);
     int r = -EBUSY;
     if (!lazy)
-        r = lethe_sys->umount(m->path, UMOUNT_NOFOLLOW);
+        r = lethe_sys->umount(m->path, UMOUNT_NOFOLLOW | (is_fuse(m) ? MNT_FORCE : 0));
     if (r != -EBUSY)
         return r;
     int fd = stored && p->policy->sync ? lethe_sys->open(m->path, O_RDONLY | O_DIRECTORY) : -1;
@@ -113,7 +123,7 @@ static bool unmount(const struct pass *p, const struct lethe_mount *m,
     if (lethe_begin(p->progress, key, ms, "%s", text))
         r = unmount_now(p, m, step->lazy);
     else if (lethe_begin(p->progress, held, p->policy->step_ms, "%s, detached", text))
-        r = detach_held(m->path);
+        r = detach_held(m);
     else
         return false;
     lethe_end(p->progress);

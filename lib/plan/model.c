@@ -23,6 +23,13 @@ bool lethe_mount_is_stored(const struct lethe_mount *mount)
     return mount->device != LETHE_NONE;
 }
 
+bool lethe_mount_is_remote(const struct lethe_mount *mount)
+{
+    static const char *const types[] = {"nfs", "nfs4", "cifs", "smb3", "ceph",
+                                        "9p",  "afs",  "fuse", NULL};
+    return is_one_of(mount->fstype, types) || !strncmp(mount->fstype, "fuse.", 5);
+}
+
 bool lethe_mount_keeps_mounts(const struct lethe_mount *mount)
 {
     return !strcmp(mount->fstype, "nsfs") && !strncmp(mount->root, "mnt:[", 5);

@@ -565,7 +565,9 @@ static const char *unmount_reason(const struct lethe_mount *m, unsigned traits)
     if (lethe_mount_is_ram(m))
         return "it is erased, and all that depends on it is gone";
     if (m->device != LETHE_NONE)
-        return "written back and unmounted before its device goes";
+        return strncmp(m->super_options, "ro", 2)
+                   ? "written back and unmounted before its device goes"
+                   : "unmounted before its device goes";
     return "all that depends on it is gone";
 }
 

@@ -248,6 +248,29 @@ static int erases_what_is_read_only(void)
     return PASSED;
 }
 
+/* All that is left of a tmpfs are binds of a directory and of a file that is gone. */
+static int erases_parts(void)
+{
+    struct stat st;
+    struct lethe_erased erased;
+    CHECK(!mkdir("/tmp/on", 0700) && !mount("x", "/tmp/on", "tmpfs", 0, NULL));
+    CHECK(!mkdir("/tmp/dir", 0700) && put("/tmp/file", 1) && !mkdir("/tmp/on/part", 0700));
+    CHECK(put("/tmp/on/part/one", PAGE) && put("/tmp/on/two", PAGE) && put("/tmp/on/three", PAGE));
+    CHECK(!stat("/tmp/on", &st));
+    CHECK(!mount("/tmp/on/part", "/tmp/dir", NULL, MS_BIND, NULL));
+    CHECK(!mount("/tmp/on/two", "/tmp/file", NULL, MS_BIND, NULL) && !unlink("/tmp/on/two"));
+    int held = open("/tmp/on/three", O_RDONLY | O_CLOEXEC);
+    CHECK(held >= 0 && !umount2("/tmp/on", MNT_DETACH));
+    CHECK(!lethe_ram_fs_erase("/tmp/dir", st.st_dev, false, &erased));
+    CHECK(!erased.failed && erased.files == 1 && erased.bytes == PAGE);
+    CHECK(!lethe_ram_fs_erase("/tmp/file", st.st_dev, false, &erased));
+    CHECK(!erased.failed && erased.files == 1 && erased.bytes == PAGE);
+    CHECK(!stat("/tmp/file", &st) && !st.st_size);
+    CHECK(!mkfifo("/tmp/node", 0600) && !stat("/tmp/node", &st));
+    CHECK(!lethe_ram_fs_erase("/tmp/node", st.st_dev, false, &erased) && !erased.files);
+    return PASSED;
+}
+
 static int keeps_names(void)
 {
     struct stat st;
@@ -329,6 +352,7 @@ static int erases_ramfs(void)
 
 IN_NAMESPACE(erases_a_tree)
 IN_NAMESPACE(erases_what_is_read_only)
+IN_NAMESPACE(erases_parts)
 IN_NAMESPACE(keeps_names)
 IN_NAMESPACE(erases_what_is_deep_and_wide)
 IN_NAMESPACE(leaves_another_file_system_alone)
@@ -346,6 +370,7 @@ int main(void)
         cmocka_unit_test(what_can_not_be_written_is_told),
         cmocka_unit_test(test_erases_a_tree),
         cmocka_unit_test(test_erases_what_is_read_only),
+        cmocka_unit_test(test_erases_parts),
         cmocka_unit_test(test_keeps_names),
         cmocka_unit_test(test_erases_what_is_deep_and_wide),
         cmocka_unit_test(test_leaves_another_file_system_alone),
