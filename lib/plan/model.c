@@ -212,9 +212,9 @@ int lethe_tree_build(struct lethe_tree *tree, const struct lethe_snapshot *snaps
                      struct lethe_arena *arena)
 {
     size_t n = snapshot->n_mounts;
-    size_t *order = lethe_arena_alloc(arena, n, sizeof *order);
-    size_t *top = lethe_arena_alloc(arena, n, sizeof *top);
-    struct sort_key *keys = lethe_arena_alloc(arena, n, sizeof *keys);
+    size_t *order = lethe_arena_take(arena, n, sizeof *order);
+    size_t *top = lethe_arena_take(arena, n, sizeof *top);
+    struct sort_key *keys = lethe_arena_take(arena, n, sizeof *keys);
     if (!order || !top || !keys)
         return -ENOMEM;
     for (size_t i = 0; i < n; i++)

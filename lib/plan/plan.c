@@ -30,7 +30,8 @@ struct graph {
     size_t *heap, n_heap;
     size_t *path, n_path;  /* of the walk for a cycle … */
     size_t *on_path;       /* … and each node's place on it, from 1 */
-    unsigned char *traits; /* of each mount */
+    unsigned char *traits; /* of each mount … */
+    size_t *first;         /* … and the first mount of its file system, which stands for that */
     bool full;
 };
 
@@ -123,7 +124,7 @@ static void add_edge(struct graph *g, size_t before, size_t after, enum lethe_wh
         return;
     if (g->n_edges == g->room) {
         size_t room = 2 * g->room;
-        struct lethe_edge *edges = lethe_arena_alloc(g->arena, room, sizeof *edges);
+        struct lethe_edge *edges = lethe_arena_take(g->arena, room, sizeof *edges);
         if (!edges) {
             g->full = true;
             return;
@@ -274,7 +275,7 @@ static void choose_parts(struct graph *g, const struct key *mounts, size_t n)
         if (!is_deleted(root))
             covered = root;
         g->used[erase_node(g, best)] = true;
-        g->used[erased_node(g, mounts[0].mount)] = true;
+        g->used[erased_node(g, g->first[best])] = true;
         if (strcmp(root, "/"))
             g->traits[best] |= TRAIT_PART;
     }
@@ -340,21 +341,16 @@ static void add_mount_edges(struct graph *g, const struct key *by_id)
     }
 }
 
-/* The moments of a file system, kept by the first of its mounts: its files are in no use, then they
- * are erased, then its mounts can go. */
-static void add_file_system_edges(struct graph *g, const struct key *by_device)
+/* The moments of a file system: its files are in no use, then they are erased, then its mounts can
+ * go. */
+static void add_file_system_edges(struct graph *g)
 {
-    const struct lethe_snapshot *s = g->snapshot;
-    for (size_t i = 0, first = 0; i < s->n_mounts; i++) {
-        size_t mount = by_device[i].mount;
-        if (by_device[i].key != by_device[first].key)
-            first = i;
-        size_t unused = unused_node(g, by_device[first].mount),
-               erased = erased_node(g, by_device[first].mount);
-        add_edge(g, unused, erase_node(g, mount), LETHE_WHY_IN_FILE);
-        add_edge(g, unused, mount, LETHE_WHY_IN_FILE);
-        add_edge(g, erase_node(g, mount), erased, LETHE_WHY_ZEROED);
-        add_edge(g, erased, mount, LETHE_WHY_ZEROED);
+    for (size_t i = 0; i < g->snapshot->n_mounts; i++) {
+        size_t unused = unused_node(g, g->first[i]), erased = erased_node(g, g->first[i]);
+        add_edge(g, unused, erase_node(g, i), LETHE_WHY_IN_FILE);
+        add_edge(g, unused, i, LETHE_WHY_IN_FILE);
+        add_edge(g, erase_node(g, i), erased, LETHE_WHY_ZEROED);
+        add_edge(g, erased, i, LETHE_WHY_ZEROED);
     }
 }
 
@@ -363,7 +359,7 @@ static size_t find_file_system(const struct graph *g, struct lethe_devno devno,
 {
     uint64_t key = devno_key(devno);
     size_t at = key ? find_key(by_device, g->snapshot->n_mounts, key) : g->snapshot->n_mounts;
-    return at < g->snapshot->n_mounts && by_device[at].key == key ? by_device[at].mount
+    return at < g->snapshot->n_mounts && by_device[at].key == key ? g->first[by_device[at].mount]
                                                                   : LETHE_NONE;
 }
 
@@ -475,23 +471,35 @@ static int allocate(struct graph *g)
 {
     size_t n = g->n_nodes;
     g->room = 2 * n + 8;
-    g->edges = lethe_arena_alloc(g->arena, g->room, sizeof *g->edges);
-    g->first_out = lethe_arena_alloc(g->arena, n, sizeof *g->first_out);
-    g->first_in = lethe_arena_alloc(g->arena, n, sizeof *g->first_in);
-    g->path = lethe_arena_alloc(g->arena, n, sizeof *g->path);
+    g->edges = lethe_arena_take(g->arena, g->room, sizeof *g->edges);
+    g->first_out = lethe_arena_take(g->arena, n, sizeof *g->first_out);
+    g->first_in = lethe_arena_take(g->arena, n, sizeof *g->first_in);
+    g->path = lethe_arena_take(g->arena, n, sizeof *g->path);
     g->on_path = lethe_arena_alloc(g->arena, n, sizeof *g->on_path);
     g->traits = lethe_arena_alloc(g->arena, g->snapshot->n_mounts, sizeof *g->traits);
     g->waits_for = lethe_arena_alloc(g->arena, n, sizeof *g->waits_for);
     g->used = lethe_arena_alloc(g->arena, n, sizeof *g->used);
     g->done = lethe_arena_alloc(g->arena, n, sizeof *g->done);
     g->lazy = lethe_arena_alloc(g->arena, n, sizeof *g->lazy);
-    g->heap = lethe_arena_alloc(g->arena, n, sizeof *g->heap);
-    if (!g->edges || !g->first_out || !g->first_in || !g->path || !g->on_path || !g->traits ||
-        !g->waits_for || !g->used || !g->done || !g->lazy || !g->heap)
+    g->heap = lethe_arena_take(g->arena, n, sizeof *g->heap);
+    g->first = lethe_arena_take(g->arena, g->snapshot->n_mounts, sizeof *g->first);
+    if (!g->first || !g->edges || !g->first_out || !g->first_in || !g->path || !g->on_path ||
+        !g->traits || !g->waits_for || !g->used || !g->done || !g->lazy || !g->heap)
         return -ENOMEM;
     memset(g->first_out, 0xff, n * sizeof *g->first_out); /* LETHE_NONE */
     memset(g->first_in, 0xff, n * sizeof *g->first_in);
     return 0;
+}
+
+static void find_first(struct graph *g, const struct key *by_device)
+{
+    for (size_t i = 0, end; i < g->snapshot->n_mounts; i = end) {
+        size_t first = by_device[i].mount;
+        for (end = i; end < g->snapshot->n_mounts && by_device[end].key == by_device[i].key; end++)
+            first = by_device[end].mount < first ? by_device[end].mount : first;
+        for (size_t j = i; j < end; j++)
+            g->first[by_device[j].mount] = first;
+    }
 }
 
 static void find_traits(struct graph *g)
@@ -514,8 +522,8 @@ static void find_traits(struct graph *g)
 static int build(struct graph *g, const struct lethe_plan_options *options)
 {
     const struct lethe_snapshot *s = g->snapshot;
-    struct key *by_id = lethe_arena_alloc(g->arena, s->n_mounts, sizeof *by_id);
-    struct key *by_device = lethe_arena_alloc(g->arena, s->n_mounts, sizeof *by_device);
+    struct key *by_id = lethe_arena_take(g->arena, s->n_mounts, sizeof *by_id);
+    struct key *by_device = lethe_arena_take(g->arena, s->n_mounts, sizeof *by_device);
     if (!by_id || !by_device)
         return -ENOMEM;
     for (size_t i = 0; i < s->n_mounts; i++) {
@@ -529,11 +537,12 @@ static int build(struct graph *g, const struct lethe_plan_options *options)
     for (size_t node = s->n_mounts; node < erase_node(g, 0); node++)
         g->used[node] = true;
     g->used[seen_node(g)] = true;
+    find_first(g, by_device);
     find_traits(g);
     choose_erasures(g, options, by_device);
     use_hosts(g, by_device);
     add_mount_edges(g, by_id);
-    add_file_system_edges(g, by_device);
+    add_file_system_edges(g);
     add_device_edges(g, by_device);
     add_union_edges(g);
     add_namespace_edges(g);
@@ -701,7 +710,10 @@ int lethe_plan_make(struct lethe_plan *plan, const struct lethe_snapshot *snapsh
     struct lethe_tree tree;
     struct graph g = {.snapshot = snapshot, .tree = &tree, .arena = arena};
     g.n_nodes = seen_node(&g) + 1;
-    *plan = (struct lethe_plan){.steps = lethe_arena_alloc(arena, g.n_nodes, sizeof *plan->steps)};
+    *plan = (struct lethe_plan){
+        .steps =
+            lethe_arena_take(arena, 2 * snapshot->n_mounts + snapshot->n_swaps + snapshot->n_blocks,
+                             sizeof *plan->steps)};
     int r = lethe_tree_build(&tree, snapshot, arena);
     if (r == -ENOENT) /* no root: nothing can be looked up, but all can still be ordered */
         r = 0;
