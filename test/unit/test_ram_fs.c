@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "lethe/ram_fs.h"
+#include "lethe/sys.h"
 
 enum { PAGE = 4096, MIB = 1 << 20 };
 
@@ -271,6 +272,32 @@ static int erases_parts(void)
     return PASSED;
 }
 
+/* A mount whose path the kernel would not take. */
+static int erases_beyond_path_max(void)
+{
+    enum { LEVELS = 30, LENGTH = 200 };
+    static char path[LEVELS * (LENGTH + 1) + 8] = "/tmp";
+    char name[LENGTH + 2] = "/";
+    struct stat st;
+    struct lethe_erased erased;
+    memset(name + 1, 'd', LENGTH);
+    CHECK(!chdir("/tmp"));
+    for (int i = 0; i < LEVELS; i++) {
+        CHECK(!mkdir(name + 1, 0700));
+        CHECK(i == LEVELS - 1 || !chdir(name + 1));
+        strcat(path, name);
+    }
+    CHECK(!mount("x", name + 1, "tmpfs", 0, NULL) && !stat(name + 1, &st) && !chdir(name + 1));
+    CHECK(put("secret", PAGE) && !chdir("/"));
+    CHECK(access(path, F_OK) && errno == ENAMETOOLONG);
+    CHECK(!lethe_ram_fs_erase(path, st.st_dev, false, &erased));
+    CHECK(!erased.failed && erased.files == 1 && erased.bytes == PAGE);
+    CHECK(lethe_sys->umount("/tmp", 0) == -EBUSY);
+    CHECK(!lethe_sys->umount(path, 0) && lethe_sys->umount(path, 0) == -EINVAL);
+    CHECK(!lethe_sys->umount("/tmp", 0));
+    return PASSED;
+}
+
 static int keeps_names(void)
 {
     struct stat st;
@@ -353,6 +380,7 @@ static int erases_ramfs(void)
 IN_NAMESPACE(erases_a_tree)
 IN_NAMESPACE(erases_what_is_read_only)
 IN_NAMESPACE(erases_parts)
+IN_NAMESPACE(erases_beyond_path_max)
 IN_NAMESPACE(keeps_names)
 IN_NAMESPACE(erases_what_is_deep_and_wide)
 IN_NAMESPACE(leaves_another_file_system_alone)
@@ -371,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_erases_a_tree),
         cmocka_unit_test(test_erases_what_is_read_only),
         cmocka_unit_test(test_erases_parts),
+        cmocka_unit_test(test_erases_beyond_path_max),
         cmocka_unit_test(test_keeps_names),
         cmocka_unit_test(test_erases_what_is_deep_and_wide),
         cmocka_unit_test(test_leaves_another_file_system_alone),

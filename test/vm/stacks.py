@@ -61,7 +61,7 @@ mkdir /run/branch; mount -t ramfs branch /run/branch; union /run/branch /mnt""",
 mkfs.ext4 -q /dev/vdb; mkdir /run/branch; mount /dev/vdb /run/branch; union /run/branch /mnt""",
           disks=1, plants=("cache+disk:4M:/mnt",), check="check_ext4 /dev/vdb"),
 
-    Stack("toram", "a copy of the live system in RAM: a squashfs in a file of a tmpfs", """
+    Stack("toram-copy", "a copy of the live system in RAM: a squashfs in a file of a tmpfs", """
 mkdir -p /run/toram /run/copy /run/branch; mount -t tmpfs toram /run/toram; cp /run/live/medium/filesystem.squashfs /run/toram
 mount -r -t squashfs -o loop /run/toram/filesystem.squashfs /run/copy
 mount -t tmpfs branch /run/branch; mkdir /run/branch/up /run/branch/work
