@@ -277,7 +277,7 @@ static int erases_beyond_path_max(void)
 {
     enum { LEVELS = 30, LENGTH = 200 };
     static char path[LEVELS * (LENGTH + 1) + 8] = "/tmp";
-    char name[LENGTH + 2] = "/";
+    char name[LENGTH + 2] = "/", *end = path + 4;
     struct stat st;
     struct lethe_erased erased;
     memset(name + 1, 'd', LENGTH);
@@ -285,7 +285,7 @@ static int erases_beyond_path_max(void)
     for (int i = 0; i < LEVELS; i++) {
         CHECK(!mkdir(name + 1, 0700));
         CHECK(i == LEVELS - 1 || !chdir(name + 1));
-        strcat(path, name);
+        end = stpcpy(end, name);
     }
     CHECK(!mount("x", name + 1, "tmpfs", 0, NULL) && !stat(name + 1, &st) && !chdir(name + 1));
     CHECK(put("secret", PAGE) && !chdir("/"));

@@ -108,7 +108,7 @@ modprobe fuse; mkdir -p /run/branch; mount -t tmpfs branch /run/branch; unionfs 
 
     Stack("mergerfs", "mergerfs over two tmpfs and the squashfs", """
 modprobe fuse; mkdir -p /run/one /run/two; mount -t tmpfs one /run/one; mount -t tmpfs two /run/two
-mergerfs /run/one=RW:/run/two=RW:/run/live/rootfs=RO /mnt; mkdir /run/one/one /run/two/two""", plants=("file+fuse:2M:/mnt/two",)),
+mergerfs -o minfreespace=0 /run/one=RW:/run/two=RW:/run/live/rootfs=RO /mnt; mkdir /run/one/one /run/two/two""", plants=("file+fuse:2M:/mnt/two",)),
 
     Stack("luks-lvm-md", "LUKS2 on LVM on MD RAID1, swap on plain dm-crypt beside it", """
 raid --create /dev/md0 --level=1 --raid-devices=2 --metadata=1.2 --run --assume-clean /dev/vdb /dev/vdc

@@ -24,7 +24,7 @@ import test_small as t
 def planted_in(setup):
     """The kinds that the lines of a stack plant themselves."""
     kinds = re.findall(r"\bplant ([a-z+]+):", setup)
-    return kinds + ["file+one", "file+two"] * ("container" in setup)
+    return kinds + ["file+one", "file+two"] * ("/tmp/container" in setup)
 
 
 def check_disks(lethe, stack, guest):
