@@ -150,19 +150,26 @@ static int open_for_writing(int dir, const char *name)
     return fd < 0 ? -errno : fd;
 }
 
-static void erase_file(struct walk *w, int dir, const char *name)
+static void erase_open(struct walk *w, int fd)
 {
-    int fd = open_for_writing(dir, name);
-    int r = fd < 0 ? fd : lethe_ram_fs_zero(fd, &w->erased->bytes);
+    int r = lethe_ram_fs_zero(fd, &w->erased->bytes);
     if (r)
         failed(w, r);
     else
         w->erased->files++;
-    if (fd >= 0) {
-        if (!w->keep_names && ftruncate(fd, 0))
-            failed(w, -errno);
-        close(fd);
+    if (!w->keep_names && ftruncate(fd, 0))
+        failed(w, -errno);
+}
+
+static void erase_file(struct walk *w, int dir, const char *name)
+{
+    int fd = open_for_writing(dir, name);
+    if (fd < 0) {
+        failed(w, fd);
+        return;
     }
+    erase_open(w, fd);
+    close(fd);
 }
 
 static void erase_dir(struct walk *w, int dir, int depth);
@@ -255,18 +262,6 @@ static int reopen(int mount)
     return r;
 }
 
-/* A file without a name to remove. */
-static void zero_alone(struct walk *w, int fd)
-{
-    int r = lethe_ram_fs_zero(fd, &w->erased->bytes);
-    if (r)
-        failed(w, r);
-    else
-        w->erased->files++;
-    if (!w->keep_names && ftruncate(fd, 0))
-        failed(w, -errno);
-}
-
 static int open_root(const char *path, uint64_t devno, struct stat *st)
 {
     int mount = lethe_sys->open(path, O_PATH | O_NOFOLLOW);
@@ -279,7 +274,7 @@ static int open_root(const char *path, uint64_t devno, struct stat *st)
     /* Both the superblock and the mount may be read-only; a remount by path changes both. */
     lethe_sys->mount(NULL, path, NULL, MS_REMOUNT, NULL);
     lethe_sys->mount(NULL, path, NULL, MS_REMOUNT | MS_BIND, NULL);
-    if (S_ISREG(st->st_mode)) /* a bind of one file: opened anew, the mount is at its end */
+    if (S_ISREG(st->st_mode)) /* a bind of one file */
         return reopen(mount);
     int clone = open_clone(mount);
     int root = openat(clone >= 0 ? clone : mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -301,7 +296,7 @@ int lethe_ram_fs_erase(const char *path, uint64_t devno, bool keep_names,
         return st.st_mode && !S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode) ? 0 : w.top;
     w.device = st.st_dev;
     if (S_ISREG(st.st_mode)) {
-        zero_alone(&w, w.top);
+        erase_open(&w, w.top);
         close(w.top);
         return 0;
     }

@@ -24,7 +24,7 @@ KERNEL = "Linux 6.1 (Debian's cloud kernel), the small guest of test/vm"
 
 def captured(lethe, stack):
     """The tree, the live system's plan, and the tree's plan."""
-    with small.booted(lethe, tools=True, disks=stack.images(), ram="768M") as guest:
+    with stack.boot(lethe) as guest:
         guest.do(stacks.HELPERS + stack.setup, timeout=120)
         guest.do("cd /; lethe plan >/tmp/live; rm -rf /tmp/tree; lethe capture --names /tmp/tree; lethe plan --root /tmp/tree >/tmp/again")
         live, again = guest.run("cat /tmp/live"), guest.run("cat /tmp/again")

@@ -96,7 +96,8 @@ static void serve_fuse(const struct fuse_in_header *in, const char *device)
         answer(in->unique, 0, &statfs, sizeof statfs);
         break;
     case FUSE_WRITE:
-        explicit_bzero((char *)in, in->len); /* a server elsewhere holds no memory of this machine */
+        explicit_bzero((char *)in,
+                       in->len); /* a server elsewhere holds no memory of this machine */
         get_stuck(device);
         break;
     case FUSE_FORGET:

@@ -170,18 +170,27 @@ def blank_disk():
     return lab.cached("small/blank-400M", lambda path: sh("truncate", "-s", "400M", path))
 
 
-def iso_disk():
-    """An ext4 with live.iso on it, as a stick for many systems has it; in the image a squashfs."""
+def iso():
+    """An ISO image with a squashfs in it."""
     def build(path):
         with tempfile.TemporaryDirectory() as tmp:
-            tree, iso, files = Path(tmp) / "tree", Path(tmp) / "iso", Path(tmp) / "files"
-            for folder in (tree, iso, files):
-                folder.mkdir()
+            tree, files = Path(tmp) / "tree", Path(tmp) / "files"
+            tree.mkdir()
+            files.mkdir()
             (tree / "motd").write_text("from the image\n")
-            sh("mksquashfs", tree, iso / "filesystem.squashfs", "-all-root", "-quiet", "-no-progress", stdout=subprocess.DEVNULL)
-            sh("xorriso", "-as", "mkisofs", "-quiet", "-R", "-o", files / "live.iso", iso, stderr=subprocess.DEVNULL)
+            sh("mksquashfs", tree, files / "filesystem.squashfs", "-all-root", "-quiet", "-no-progress", stdout=subprocess.DEVNULL)
+            sh("xorriso", "-as", "mkisofs", "-quiet", "-R", "-o", path, files, stderr=subprocess.DEVNULL)
+
+    return lab.cached("small/live.iso", build)
+
+
+def iso_disk():
+    """An ext4 with live.iso on it, as a stick for many systems has it."""
+    def build(path):
+        with tempfile.TemporaryDirectory() as tmp:
+            shutil.copy(iso(), Path(tmp) / "live.iso")
             sh("truncate", "-s", "64M", path)
-            sh("mke2fs", "-q", "-t", "ext4", "-d", files, path)
+            sh("mke2fs", "-q", "-t", "ext4", "-d", tmp, path)
 
     return lab.cached("small/iso-64M", build)
 

@@ -34,9 +34,15 @@ class Stack:
     check: str = ""
     key: bool = False  # a LUKS device with the key that is handed in
     iso: bool = False  # /dev/vdb is small.iso_disk()
+    optical: bool = False  # /dev/sr0 is small.iso()
 
     def images(self):
         return [small.iso_disk()] if self.iso else [small.blank_disk()] * self.disks
+
+    def boot(self, lethe, **options):
+        drive = ["-device", "virtio-scsi-pci", "-drive", f"if=none,id=disc,media=cdrom,readonly=on,format=raw,file={small.iso()}",
+                 "-device", "scsi-cd,drive=disc"] if self.optical else []
+        return small.booted(lethe, tools=True, disks=self.images(), ram="768M", args=drive, **options)
 
 
 STACKS = [
@@ -80,6 +86,12 @@ mount -t overlay -o lowerdir=/run/squash,upperdir=/run/branch/up,workdir=/run/br
 modprobe -a vfat nls_cp437 nls_ascii; printf 'size=32M\\nsize=64M\\n' | sfdisk -q /dev/vdb 2>/dev/null; sleep 1; mkdir /run/stick
 mkfs.fat /dev/vdb1 >/dev/null 2>&1; mount -r -t vfat /dev/vdb1 /run/stick; mkfs.ext4 -q /dev/vdb2; mount /dev/vdb2 /mnt; mkdir -p /mnt/user /home/user
 mount --bind /mnt/user /home/user; ln -s /mnt/user /home/link""", disks=1, plants=("cache+part:4M:/mnt",), check="check_ext4 /dev/vdb2"),
+
+    Stack("optical", "a medium on an optical drive, a squashfs in it", """
+modprobe -a virtio_scsi sr_mod isofs; i=0; until [ -e /dev/sr0 ] || [ $((i += 1)) = 20 ]; do sleep 0.2; done
+mkdir -p /run/disc /run/squash; mount -r -t iso9660 /dev/sr0 /run/disc; losetup -r /dev/loop6 /run/disc/filesystem.squashfs
+mount -r -t squashfs /dev/loop6 /run/squash; mount -t tmpfs branch /mnt; mkdir /mnt/up /mnt/work /run/root
+mount -t overlay -o lowerdir=/run/squash,upperdir=/mnt/up,workdir=/mnt/work live /run/root""", optical=True, plants=("file+disc:2M:/run/root",)),
 
     Stack("verity", "a medium that dm-verity checks", """
 modprobe dm_verity; truncate -s 8M /tmp/data /tmp/hash; mkfs.ext4 -q -b 4096 /tmp/data

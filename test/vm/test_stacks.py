@@ -39,7 +39,7 @@ def check_disks(lethe, stack, guest):
 
 
 def take_apart(lethe, stack, memory):
-    with small.booted(lethe, tools=True, disks=stack.images(), ram="768M", memory=memory) as guest:
+    with stack.boot(lethe, memory=memory) as guest:
         guest.do(stacks.HELPERS + stack.setup, timeout=120)
         guest.arm()
         kinds = planted_in(stack.setup) + t.kinds_of(stack.plants)
