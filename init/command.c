@@ -47,3 +47,18 @@ size_t lethe_command_armed_mount(const struct lethe_snapshot *snapshot)
     }
     return LETHE_NONE;
 }
+
+void lethe_command_print_json(const char *text)
+{
+    putchar('"');
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == '"' || c == '\\')
+            printf("\\%c", c);
+        else if (c < ' ' || c >= 0177) /* not all names are UTF-8: each byte by its number */
+            printf("\\u%04x", c);
+        else
+            putchar(c);
+    }
+    putchar('"');
+}

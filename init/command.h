@@ -20,4 +20,7 @@ int lethe_command_snapshot(const char *command, const char *tree, struct lethe_s
  */
 size_t lethe_command_armed_mount(const struct lethe_snapshot *snapshot);
 
+/* A text as JSON has it, quoted, to stdout. */
+void lethe_command_print_json(const char *text);
+
 #endif

@@ -15,6 +15,7 @@ static const struct program {
     {"disarm", lethe_disarm_main, "undo arm"},
     {"status", lethe_status_main, "tell whether the machine is ready, and what would be erased"},
     {"plan", lethe_plan_main, "show the steps in which the system would be taken apart"},
+    {"capture", lethe_capture_main, "write what a plan is made from into a directory"},
 };
 enum { N_PROGRAMS = sizeof programs / sizeof *programs };
 

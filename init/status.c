@@ -178,27 +178,12 @@ static size_t list_ram(const struct lethe_snapshot *snapshot, struct ram_fs *lis
     return n;
 }
 
-static void print_json_text(const char *text)
-{
-    putchar('"');
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\')
-            printf("\\%c", c);
-        else if (c < ' ' || c >= 0177) /* not all names are UTF-8: each byte by its number */
-            printf("\\u%04x", c);
-        else
-            putchar(c);
-    }
-    putchar('"');
-}
-
 static void print_json_list(const char *name, const struct findings *f)
 {
     printf("  \"%s\": [", name);
     for (size_t i = 0; i < f->n; i++) {
         fputs(i ? ", " : "", stdout);
-        print_json_text(f->text[i]);
+        lethe_command_print_json(f->text[i]);
     }
     puts("],");
 }
@@ -216,7 +201,7 @@ static void print_json(const struct lethe_snapshot *snapshot, const char *cleari
     fputs("  \"erases\": [", stdout);
     for (size_t i = 0; i < n_ram; i++) {
         fputs(i ? ",\n    {\"path\": " : "\n    {\"path\": ", stdout);
-        print_json_text(ram[i].mount->path);
+        lethe_command_print_json(ram[i].mount->path);
         printf(", \"type\": \"%s\", \"bytes\": %llu}", ram[i].mount->fstype, ram[i].bytes);
     }
     fputs("],\n  \"devices\": [", stdout);

@@ -22,6 +22,10 @@ struct lethe_arena {
  * or n * size overflows. */
 void *lethe_arena_alloc(struct lethe_arena *arena, size_t n, size_t size);
 
+/* The same without the zeroes, for what is written before it is read: what lies beyond the use of a
+ * large table is never touched. */
+void *lethe_arena_take(struct lethe_arena *arena, size_t n, size_t size);
+
 /* A copy of the n bytes at text, with a NUL behind them; NULL when the arena is full. */
 char *lethe_arena_text(struct lethe_arena *arena, const char *text, size_t n);
 

@@ -12,6 +12,7 @@ int lethe_arm_main(int argc, char **argv);
 int lethe_disarm_main(int argc, char **argv);
 int lethe_status_main(int argc, char **argv);
 int lethe_plan_main(int argc, char **argv);
+int lethe_capture_main(int argc, char **argv);
 
 /* Where systemd-shutdown looks for the last program, and where it stands in the armed tmpfs. */
 #define LETHE_ARMED_DIR "/run/initramfs"

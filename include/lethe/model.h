@@ -92,6 +92,12 @@ bool lethe_mount_is_ram(const struct lethe_mount *mount);
  * machine. */
 bool lethe_mount_is_stored(const struct lethe_mount *mount);
 
+/* True for a file system whose files are answered for by another machine or a process. */
+bool lethe_mount_is_remote(const struct lethe_mount *mount);
+
+/* True for a file that keeps a mount namespace alive, bound somewhere (nsfs). */
+bool lethe_mount_keeps_mounts(const struct lethe_mount *mount);
+
 /* True for what Lethe itself stands on: its root and the /proc, /sys and /dev right below it, when
  * `own_root` says that the reader's root is Lethe's. */
 bool lethe_mount_is_own(const struct lethe_mount *mount, bool own_root);
@@ -107,7 +113,9 @@ bool lethe_block_is_ram(const struct lethe_snapshot *snapshot, size_t block);
 struct lethe_tree {
     const struct lethe_snapshot *snapshot;
     const size_t *order;
-    size_t root; /* the mount that "/" leads to */
+    const size_t
+        *top;    /* of each mount: the top of what is stacked on its root, itself if nothing */
+    size_t root; /* the mount that "/" begins at */
 };
 
 /* 0, or -ENOMEM, or -ENOENT without a mount at "/". */

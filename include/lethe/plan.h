@@ -2,16 +2,17 @@
 /*
  * plan: from a snapshot to the ordered steps that take it apart.
  *
- * The steps are the nodes of a graph and its edges say what must come first:
+ * The steps are nodes of a graph and its edges say what must come first, and why (enum lethe_why):
  *   - a mount's children before it, by mount id, never by path prefix;
  *   - a union before the mounts that show its branches, and before every device where a branch is
- * shown by none;
+ * shown by none; the same for the file that keeps a mount namespace, whose mounts nobody sees;
  *   - a mount or a swap before the device that it is on, a holder before its slaves, a partition
- * before nothing;
+ * before its disk;
  *   - a mount, a swap or a loop that lies in a file before the mounts of the file system that hosts
  * the file;
  *   - RAM-backed file systems are erased before the last mount that shows them goes, and after the
- * loops that write to their files are detached;
+ * loops that write to their files are detached; where no mount shows the whole of one, each part
+ * that is shown by itself;
  *   - what covers a mount, so that no path leads to it, before the mount and its erasure.
  * Among what is free to go, erasures come first (they can't hang), then mounts and swaps, then
  * devices; the newest first. Where a cycle leaves nothing free, an erasure or else the newest mount
@@ -23,10 +24,11 @@
 #include "lethe/model.h"
 
 enum lethe_step_kind {
-    LETHE_STEP_ERASE,   /* index: a mount that shows the RAM-backed file system */
+    LETHE_STEP_ERASE,   /* index: a mount that shows the RAM-backed file system, or a part */
     LETHE_STEP_UNMOUNT, /* index: a mount */
     LETHE_STEP_SWAPOFF, /* index: a swap */
     LETHE_STEP_STOP,    /* index: a block device: dm removal, loop detach, md stop, zram reset */
+    LETHE_STEP_ERASE_DEVICE, /* index: a ramdisk, whose blocks are zeroed */
 };
 
 struct lethe_step {
@@ -36,9 +38,51 @@ struct lethe_step {
     const char *reason; /* static text */
 };
 
+/* Mounts, swaps and devices are what they are; an erasure is the zeroing of what a mount shows. The
+ * others are no steps but moments, which keep the graph small: */
+enum lethe_node_kind {
+    LETHE_NODE_MOUNT,
+    LETHE_NODE_SWAP,
+    LETHE_NODE_DEVICE,
+    LETHE_NODE_ERASURE,
+    LETHE_NODE_WAY,    /* nothing turns a look-up of the mount's path aside any more */
+    LETHE_NODE_UNUSED, /* no file of the mount's file system is a swap or a loop any more */
+    LETHE_NODE_ERASED, /* all that lies in RAM of the mount's file system is zeroed */
+    LETHE_NODE_SEEN,   /* nothing is left that may hold a device without saying so; index 0 */
+};
+
+struct lethe_node {
+    enum lethe_node_kind kind;
+    size_t index;
+};
+
+enum lethe_why {
+    LETHE_WHY_MOUNTED_ON,
+    LETHE_WHY_HIDES,
+    LETHE_WHY_LEADS_TO,
+    LETHE_WHY_LAYER,
+    LETHE_WHY_MAY_HOLD,
+    LETHE_WHY_ON_DEVICE,
+    LETHE_WHY_BUILT_ON,
+    LETHE_WHY_PART_OF,
+    LETHE_WHY_IN_FILE,
+    LETHE_WHY_ZEROED,
+};
+
+/* As in "the first `lies on` the second": text that can stand between their names. */
+const char *lethe_why_text(enum lethe_why why);
+
+struct lethe_edge {
+    size_t before, after;     /* nodes */
+    size_t next_out, next_in; /* the plan's own use */
+    enum lethe_why why;
+};
+
 struct lethe_plan {
     struct lethe_step *steps;
     size_t n_steps;
+    const struct lethe_edge *edges;
+    size_t n_edges;
 };
 
 struct lethe_plan_options {
@@ -49,9 +93,23 @@ struct lethe_plan_options {
 int lethe_plan_make(struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
                     const struct lethe_plan_options *options, struct lethe_arena *arena);
 
-/* One line of text for a step, such as "unmount /oldroot/run (tmpfs)"; harmless on a console, cut
- * to `size`. Returns out. */
+/* A node of the graph by its number, and the number of a step's node. */
+size_t lethe_plan_step_node(const struct lethe_snapshot *snapshot, const struct lethe_step *step);
+struct lethe_node lethe_plan_node(const struct lethe_snapshot *snapshot, size_t node);
+const char *lethe_node_kind_name(enum lethe_node_kind kind);
+
+/* What a step does, as one word: "erase", "unmount", "detach", "swapoff" or "stop". */
+const char *lethe_step_verb(const struct lethe_step *step);
+
+/* One line of text for a step, such as "unmount /oldroot/run (tmpfs)"; harmless on a console, the
+ * name cut so that all fits into `size`. Returns out. */
 char *lethe_step_print(char *out, size_t size, const struct lethe_step *step,
                        const struct lethe_snapshot *snapshot);
+
+/* What is done to and with what, without the verb: "/oldroot/run (tmpfs)", "home (crypt)". */
+char *lethe_node_print(char *out, size_t size, struct lethe_node node,
+                       const struct lethe_snapshot *snapshot);
+
+const char *lethe_block_kind_name(enum lethe_block_kind kind);
 
 #endif

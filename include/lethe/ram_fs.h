@@ -20,11 +20,11 @@ struct lethe_erased {
     int first_error; /* … and why the first could not: -errno */
 };
 
-/* Erases the file system mounted at `path`: what other mounts cover is reached through a private
- * clone of the mount (open_tree(2), Linux 5.2), a read-only one is made writable. `keep_names`
- * leaves the directory tree and cuts nothing (devtmpfs). 0, or -errno when the mount could not be
- * entered at all: -ESTALE when the path does not lead to the device `devno` (makedev(3)). What
- * failed inside is in *erased. */
+/* Erases the file system, or the directory or file of one, that is mounted at `path`: what other
+ * mounts cover is reached through a private clone of the mount (open_tree(2), Linux 5.2), a
+ * read-only one is made writable. `keep_names` leaves the directory tree and cuts nothing
+ * (devtmpfs). 0, or -errno when the mount could not be entered at all: -ESTALE when the path does
+ * not lead to the device `devno` (makedev(3)). What failed inside is in *erased. */
 int lethe_ram_fs_erase(const char *path, uint64_t devno, bool keep_names,
                        struct lethe_erased *erased);
 

@@ -6,16 +6,22 @@
  * backslashes before ':' and '\', then with mountinfo's octal escapes (M: shared facts, section 6;
  * Documentation/filesystems/overlayfs.rst). From Linux 6.5 on there may be one lowerdir+= and
  * datadir+= a layer, without the backslashes. aufs tells them in /sys/fs/aufs/si_ID/brN as
- * path=permission, or in its option br:path=permission:… when it has no sysfs.
+ * path=permission, or in its option br:path=permission:… when it has no sysfs; xi_path beside them
+ * is a file that it holds. The FUSE unions tell nobody but on the command line of the program that
+ * serves them: fuse-overlayfs -o lowerdir=…,upperdir=…,workdir=…, unionfs-fuse path=RW:path=RO,
+ * mergerfs path=RW:path=NC, which also has its paths as the mount's source.
  */
 #ifndef LETHE_UNION_H
 #define LETHE_UNION_H
 
 #include "lethe/model.h"
 
-/* How to read a small file of /sys: the text of it, whose n is 0 when there is none. */
 struct lethe_reader {
+    /* A small file of /sys: the text of it, whose n is 0 when there is none. */
     struct lethe_span (*read)(void *context, const char *path);
+    /* The command line of the program that serves a FUSE union, each word with a NUL behind it; n
+     * is 0 when it is not known. NULL: never known. */
+    struct lethe_span (*daemon)(void *context, const struct lethe_mount *mount);
     void *context;
 };
 
@@ -23,5 +29,16 @@ struct lethe_reader {
  * -ENOMEM. */
 int lethe_unions_find(struct lethe_snapshot *snapshot, const struct lethe_tree *tree,
                       struct lethe_arena *arena, const struct lethe_reader *sysfs);
+
+/* True for the FUSE unions whose command lines are understood. */
+bool lethe_union_is_fuse(const struct lethe_mount *mount);
+
+/* True when this is the command line of the program that serves the mount. */
+bool lethe_union_is_served_by(const struct lethe_mount *mount, struct lethe_span command);
+
+/* Cuts the first layer out of the value of an overlay's option and returns its path, escapes
+ * resolved; `many`: of a list with colons, as in lowerdir=. "" for an empty one, NULL when the
+ * arena is full. */
+const char *lethe_overlay_layer(struct lethe_arena *arena, struct lethe_span *value, bool many);
 
 #endif

@@ -13,6 +13,7 @@
 #include "lethe/ipc.h"
 #include "lethe/log.h"
 #include "lethe/page_cache.h"
+#include "lethe/ram_device.h"
 #include "lethe/ram_fs.h"
 #include "lethe/stop.h"
 #include "lethe/sys.h"
@@ -36,10 +37,19 @@ static void tell_failure(const struct pass *p, const char *text, int error)
         lethe_log(LETHE_LOG_ERROR, "%s: %s", text, strerror(-error));
 }
 
+/* One number for a part of a file system (FNV-1a); the whole of it goes by its device's. */
+static uint64_t part_number(const struct lethe_mount *m)
+{
+    uint64_t n = devno_number(m->devno);
+    for (const char *c = m->root + 1; m->root[0] && *c; c++)
+        n = (n ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+    return n;
+}
+
 static bool erase(const struct pass *p, const struct lethe_mount *m, const char *text)
 {
     struct lethe_erased erased;
-    uint64_t key = lethe_key('e', devno_number(m->devno));
+    uint64_t key = lethe_key('e', part_number(m));
     bool keep_names = !strcmp(m->fstype, "devtmpfs");
     if (lethe_finished(p->progress, key) ||
         !lethe_begin(p->progress, key, p->policy->erase_ms, "%s", text))
@@ -63,10 +73,20 @@ static bool erase(const struct pass *p, const struct lethe_mount *m, const char 
 
 /* A held descriptor keeps the detached file system from being shut down, which would wait for a
  * dead device. */
-static int detach_held(const char *path)
+static int detach_held(const struct lethe_mount *m)
 {
-    int fd = lethe_sys->open(path, O_PATH);
-    return fd < 0 ? fd : lethe_sys->umount(path, MNT_DETACH);
+    if (lethe_mount_is_remote(
+            m)) /* a look-up may ask the server, and it aborts what waits for it */
+        return lethe_sys->umount(m->path, UMOUNT_NOFOLLOW | MNT_FORCE | MNT_DETACH);
+    int fd = lethe_sys->open(m->path, O_PATH);
+    return fd < 0 ? fd : lethe_sys->umount(m->path, MNT_DETACH);
+}
+
+/* Its daemon has been killed: where it could not die, MNT_FORCE aborts the connection, as does
+ * /sys/fs/fuse/connections/N/abort, so that nothing waits for an answer. */
+static bool is_fuse(const struct lethe_mount *m)
+{
+    return !strcmp(m->fstype, "fuse") || !strncmp(m->fstype, "fuse.", 5);
 }
 
 /* What is still in use goes lazily; its data are written back first, since nobody waits for its
@@ -76,7 +96,7 @@ static int unmount_now(const struct pass *p, const struct lethe_mount *m, bool l
     bool stored = lethe_mount_is_stored(m);
     int r = -EBUSY;
     if (!lazy)
-        r = lethe_sys->umount(m->path, UMOUNT_NOFOLLOW);
+        r = lethe_sys->umount(m->path, UMOUNT_NOFOLLOW | (is_fuse(m) ? MNT_FORCE : 0));
     if (r != -EBUSY)
         return r;
     int fd = stored && p->policy->sync ? lethe_sys->open(m->path, O_RDONLY | O_DIRECTORY) : -1;
@@ -103,7 +123,7 @@ static bool unmount(const struct pass *p, const struct lethe_mount *m,
     if (lethe_begin(p->progress, key, ms, "%s", text))
         r = unmount_now(p, m, step->lazy);
     else if (lethe_begin(p->progress, held, p->policy->step_ms, "%s, detached", text))
-        r = detach_held(m->path);
+        r = detach_held(m);
     else
         return false;
     lethe_end(p->progress);
@@ -145,6 +165,22 @@ static bool stop(const struct pass *p, const struct lethe_block *block, const ch
     return !r;
 }
 
+static bool erase_device(const struct pass *p, const struct lethe_block *block, const char *text)
+{
+    uint64_t key = lethe_key('b', devno_number(block->devno));
+    if (lethe_finished(p->progress, key) ||
+        !lethe_begin(p->progress, key, p->policy->erase_ms, "%s", text))
+        return false;
+    int r = lethe_ram_device_erase(block, &p->progress->erased_bytes);
+    lethe_end(p->progress);
+    lethe_finished_add(p->progress, key);
+    if (r) {
+        p->progress->not_erased++;
+        lethe_log(LETHE_LOG_ERROR, "%s: %s", text, strerror(-r));
+    }
+    return !r;
+}
+
 unsigned lethe_execute(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
                        const struct lethe_policy *policy, struct lethe_progress *progress,
                        bool loud)
@@ -167,6 +203,9 @@ unsigned lethe_execute(const struct lethe_plan *plan, const struct lethe_snapsho
             break;
         case LETHE_STEP_STOP:
             changed += stop(&p, &snapshot->blocks[step->index], text);
+            break;
+        case LETHE_STEP_ERASE_DEVICE:
+            changed += erase_device(&p, &snapshot->blocks[step->index], text);
             break;
         }
     }
@@ -264,7 +303,7 @@ unsigned lethe_execute_report(const struct lethe_plan *plan, const struct lethe_
     char what[120], text[300];
     for (size_t i = 0; i < plan->n_steps; i++) {
         const struct lethe_step *step = &plan->steps[i];
-        if (step->kind == LETHE_STEP_ERASE)
+        if (step->kind == LETHE_STEP_ERASE || step->kind == LETHE_STEP_ERASE_DEVICE)
             continue;
         snprintf(text, sizeof text, "left: could not %s",
                  lethe_step_print(what, sizeof what, step, snapshot));

@@ -150,19 +150,26 @@ static int open_for_writing(int dir, const char *name)
     return fd < 0 ? -errno : fd;
 }
 
-static void erase_file(struct walk *w, int dir, const char *name)
+static void erase_open(struct walk *w, int fd)
 {
-    int fd = open_for_writing(dir, name);
-    int r = fd < 0 ? fd : lethe_ram_fs_zero(fd, &w->erased->bytes);
+    int r = lethe_ram_fs_zero(fd, &w->erased->bytes);
     if (r)
         failed(w, r);
     else
         w->erased->files++;
-    if (fd >= 0) {
-        if (!w->keep_names && ftruncate(fd, 0))
-            failed(w, -errno);
-        close(fd);
+    if (!w->keep_names && ftruncate(fd, 0))
+        failed(w, -errno);
+}
+
+static void erase_file(struct walk *w, int dir, const char *name)
+{
+    int fd = open_for_writing(dir, name);
+    if (fd < 0) {
+        failed(w, fd);
+        return;
     }
+    erase_open(w, fd);
+    close(fd);
 }
 
 static void erase_dir(struct walk *w, int dir, int depth);
@@ -245,9 +252,19 @@ static int open_clone(int mount)
     return clone >= 0 ? clone : -errno;
 }
 
+/* The file that `mount` (O_PATH) shows, for writing; `mount` is closed. */
+static int reopen(int mount)
+{
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", mount);
+    int r = lethe_sys->open(path, O_RDWR | O_NONBLOCK);
+    close(mount);
+    return r;
+}
+
 static int open_root(const char *path, uint64_t devno, struct stat *st)
 {
-    int mount = lethe_sys->open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+    int mount = lethe_sys->open(path, O_PATH | O_NOFOLLOW);
     if (mount < 0)
         return mount;
     if (fstat(mount, st) || st->st_dev != devno) {
@@ -257,6 +274,8 @@ static int open_root(const char *path, uint64_t devno, struct stat *st)
     /* Both the superblock and the mount may be read-only; a remount by path changes both. */
     lethe_sys->mount(NULL, path, NULL, MS_REMOUNT, NULL);
     lethe_sys->mount(NULL, path, NULL, MS_REMOUNT | MS_BIND, NULL);
+    if (S_ISREG(st->st_mode)) /* a bind of one file */
+        return reopen(mount);
     int clone = open_clone(mount);
     int root = openat(clone >= 0 ? clone : mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int r = root < 0 ? -errno : root;
@@ -269,13 +288,18 @@ static int open_root(const char *path, uint64_t devno, struct stat *st)
 int lethe_ram_fs_erase(const char *path, uint64_t devno, bool keep_names,
                        struct lethe_erased *erased)
 {
-    struct stat st;
+    struct stat st = {0};
     struct walk w = {.keep_names = keep_names, .erased = erased};
     *erased = (struct lethe_erased){0};
     w.top = open_root(path, devno, &st);
-    if (w.top < 0)
-        return w.top;
+    if (w.top < 0) /* a device node, a socket: nothing to zero */
+        return st.st_mode && !S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode) ? 0 : w.top;
     w.device = st.st_dev;
+    if (S_ISREG(st.st_mode)) {
+        erase_open(&w, w.top);
+        close(w.top);
+        return 0;
+    }
     unsigned before;
     do {
         before = w.moved;

@@ -72,12 +72,20 @@ static struct lethe_span read_small(void *context, const char *path)
     return read_whole(s, path, &text) ? (struct lethe_span){NULL, 0} : text;
 }
 
-/* A one-line attribute of a block device, "" when it has none; NULL when the arena is full. */
-static const char *attribute(const struct source *s, const char *name, const char *what)
+/* A one-line attribute of a block device, "" when it has none. */
+static const char *attribute_line(const struct source *s, const char *name, const char *what)
 {
-    char path[512], line[4096];
+    static char line[4096];
+    char path[512];
     snprintf(path, sizeof path, "sys/class/block/%s/%s", name, what);
     lethe_read_line(s->root, path, line, sizeof line);
+    return line;
+}
+
+/* A copy of it; NULL when the arena is full. */
+static const char *attribute(const struct source *s, const char *name, const char *what)
+{
+    const char *line = attribute_line(s, name, what);
     return lethe_arena_text(s->arena, line, strlen(line));
 }
 
@@ -86,14 +94,16 @@ static struct lethe_devno devno_of(dev_t device)
     return (struct lethe_devno){major(device), minor(device)};
 }
 
-/* Which file system hosts a loop's file: the kernel's own word for it (loop(4), lo_device). */
+/* Which file system hosts a loop's file: the kernel's own word for it (loop(4), lo_device), which a
+ * captured tree has beside the file's name. */
 static struct lethe_devno loop_host(const struct source *s, const char *name)
 {
     char path[300];
     struct loop_info64 info = {0};
-    struct lethe_devno none = {0, 0};
+    struct lethe_devno none = {0, 0}, host;
     if (!s->live)
-        return none;
+        return lethe_devno(lethe_span(attribute_line(s, name, "loop/backing_dev")), &host) ? none
+                                                                                           : host;
     snprintf(path, sizeof path, "/dev/%.255s", name);
     int fd = lethe_sys->open(path, O_RDONLY | O_NONBLOCK);
     if (fd < 0)
@@ -222,20 +232,50 @@ static void read_disk(const struct source *s, struct lethe_block *b)
 }
 
 /* The number of the device that a name in /dev leads to. /dev/mapper and /dev/dm-N are known from
- * sysfs, which a captured tree has too; stat(2) of a device node touches no device. */
+ * sysfs; for the others stat(2) of a device node touches no device, and a captured tree has a file
+ * with the number in its place. */
 static struct lethe_devno resolve_device(void *context, const char *path)
 {
     const struct source *s = context;
     struct stat st;
+    char line[32];
+    struct lethe_devno found;
     const char *base = strrchr(path, '/');
-    for (size_t i = 0; base && base[1] && !strncmp(path, "/dev/", 5) && i < s->snapshot->n_blocks;
-         i++)
+    if (strncmp(path, "/dev/", 5))
+        return (struct lethe_devno){0, 0};
+    for (size_t i = 0; base[1] && i < s->snapshot->n_blocks; i++)
         if (!strcmp(s->snapshot->blocks[i].name, base + 1) ||
             !strcmp(s->snapshot->blocks[i].dm_name, base + 1))
             return s->snapshot->blocks[i].devno;
-    if (s->live && !strncmp(path, "/dev/", 5) && !stat(path, &st) && S_ISBLK(st.st_mode))
+    if (s->live && !stat(path, &st) && S_ISBLK(st.st_mode))
         return devno_of(st.st_rdev);
+    if (s->root != AT_FDCWD && lethe_read_line(s->root, path, line, sizeof line) &&
+        !lethe_devno(lethe_span(line), &found))
+        return found;
     return (struct lethe_devno){0, 0};
+}
+
+/* Looks among all processes, which takes no answer of the daemon itself. Only where there is such a
+ * mount at all, and not when the system is known to hang. */
+static struct lethe_span read_daemon(void *context, const struct lethe_mount *mount)
+{
+    struct source *s = context;
+    struct lethe_span text = {NULL, 0};
+    DIR *dir = s->live || s->root != AT_FDCWD ? open_dir(s, "proc") : NULL;
+    if (!dir)
+        return text;
+    for (struct dirent *entry; !text.n && (entry = readdir(dir));) {
+        char path[300];
+        size_t used = s->arena->used;
+        snprintf(path, sizeof path, "proc/%.255s/cmdline", entry->d_name);
+        if (entry->d_name[0] < '0' || entry->d_name[0] > '9' || read_whole(s, path, &text) ||
+            !lethe_union_is_served_by(mount, text)) {
+            s->arena->used = used;
+            text = (struct lethe_span){NULL, 0};
+        }
+    }
+    closedir(dir);
+    return text;
 }
 
 /* A swap file's file system is that of the mount its path leads to; a loop's is too, where the
@@ -260,7 +300,7 @@ int lethe_snapshot_take(struct lethe_snapshot *snapshot, int root, bool live,
     struct source s = {root, live, arena, snapshot};
     struct lethe_span text;
     struct lethe_tree tree;
-    const struct lethe_reader sysfs = {read_small, &s};
+    const struct lethe_reader sysfs = {.read = read_small, .daemon = read_daemon, .context = &s};
     *snapshot = (struct lethe_snapshot){0};
     int r = read_whole(&s, "proc/self/mountinfo", &text);
     if (!r)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <signal.h>
 #include <string.h>
@@ -18,9 +19,37 @@ static int result(long r)
     return r < 0 ? -errno : (int)r;
 }
 
+/* The kernel takes no path of PATH_MAX bytes, but mounts can lie deeper: the working directory is
+ * moved down in pieces. Returns what is left of the path, NULL when it can't be followed. */
+static const char *come_near(const char *path)
+{
+    char piece[PATH_MAX];
+    for (size_t n; strlen(path) >= PATH_MAX; path += n + 1) {
+        for (n = PATH_MAX - 1; n && path[n] != '/';)
+            n--;
+        memcpy(piece, path, n);
+        piece[n] = '\0';
+        if (!n || chdir(piece))
+            return NULL;
+    }
+    return path;
+}
+
+/* Away from there again: a working directory pins a mount. Without losing errno. */
+static int leave(long r)
+{
+    int answer = result(r);
+    (void)!chdir("/");
+    return answer;
+}
+
 static int sys_open(const char *path, int flags)
 {
-    return result(open(path, flags | O_CLOEXEC | O_NOCTTY));
+    flags |= O_CLOEXEC | O_NOCTTY;
+    if (strlen(path) < PATH_MAX)
+        return result(open(path, flags));
+    path = come_near(path);
+    return leave(path ? open(path, flags) : -1);
 }
 
 static int sys_close(int fd)
@@ -31,12 +60,18 @@ static int sys_close(int fd)
 static int sys_mount(const char *source, const char *path, const char *fstype, unsigned long flags,
                      const char *data)
 {
-    return result(mount(source, path, fstype, flags, data));
+    if (strlen(path) < PATH_MAX)
+        return result(mount(source, path, fstype, flags, data));
+    path = come_near(path);
+    return leave(path ? mount(source, path, fstype, flags, data) : -1);
 }
 
 static int sys_umount(const char *path, int flags)
 {
-    return result(umount2(path, flags));
+    if (strlen(path) < PATH_MAX)
+        return result(umount2(path, flags));
+    path = come_near(path);
+    return leave(path ? umount2(path, flags) : -1);
 }
 
 static int sys_swapoff(const char *path)

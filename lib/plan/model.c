@@ -23,6 +23,18 @@ bool lethe_mount_is_stored(const struct lethe_mount *mount)
     return mount->device != LETHE_NONE;
 }
 
+bool lethe_mount_is_remote(const struct lethe_mount *mount)
+{
+    static const char *const types[] = {"nfs", "nfs4", "cifs", "smb3", "ceph",
+                                        "9p",  "afs",  "fuse", NULL};
+    return is_one_of(mount->fstype, types) || !strncmp(mount->fstype, "fuse.", 5);
+}
+
+bool lethe_mount_keeps_mounts(const struct lethe_mount *mount)
+{
+    return !strcmp(mount->fstype, "nsfs") && !strncmp(mount->root, "mnt:[", 5);
+}
+
 bool lethe_mount_is_own(const struct lethe_mount *mount, bool own_root)
 {
     static const char *const paths[] = {"/", "/proc", "/sys", "/dev", NULL};
@@ -69,7 +81,7 @@ bool lethe_block_is_ram(const struct lethe_snapshot *snapshot, size_t block)
 }
 
 struct sort_key {
-    unsigned parent;
+    unsigned parent; /* or an id, see find_root() */
     const char *path;
     size_t mount;
 };
@@ -109,24 +121,18 @@ size_t lethe_tree_child(const struct lethe_tree *tree, unsigned parent, const ch
                                                                  : LETHE_NONE;
 }
 
-/* Climbs onto whatever is mounted on the root of `mount`. A forged tree could stack a mount on
- * itself: each climb must lead to another one, at most all of them once. */
-static size_t climb(const struct lethe_tree *tree, size_t mount, const char *path, size_t n)
+/* The mount that a look-up which comes to `path` on the mount `at` goes on from. */
+static size_t climb(const struct lethe_tree *tree, size_t at, const char *path, size_t n)
 {
-    for (size_t i = 0; i < tree->snapshot->n_mounts; i++) {
-        size_t child = lethe_tree_child(tree, tree->snapshot->mounts[mount].id, path, n);
-        if (child == LETHE_NONE || child == mount)
-            break;
-        mount = child;
-    }
-    return mount;
+    size_t child = lethe_tree_child(tree, tree->snapshot->mounts[at].id, path, n);
+    return child == LETHE_NONE || child == at ? at : tree->top[child];
 }
 
 size_t lethe_tree_lookup(const struct lethe_tree *tree, const char *path)
 {
     if (tree->root == LETHE_NONE)
         return LETHE_NONE;
-    size_t at = climb(tree, tree->root, "/", 1);
+    size_t at = tree->top[tree->root];
     for (size_t n = 1; path[n - 1];) {
         while (path[n] && path[n] != '/')
             n++;
@@ -137,21 +143,68 @@ size_t lethe_tree_lookup(const struct lethe_tree *tree, const char *path)
     return at;
 }
 
-/* The root's parent is a mount outside of the reader's view; of several mounts at "/" the one whose
- * parent is not among them. */
-static size_t find_root(const struct lethe_snapshot *snapshot)
+static size_t mounted_on_its_root(const struct lethe_tree *tree, size_t mount)
 {
-    for (size_t i = 0; i < snapshot->n_mounts; i++) {
-        const struct lethe_mount *m = &snapshot->mounts[i];
-        bool inside = false;
-        if (strcmp(m->path, "/"))
-            continue;
-        for (size_t j = 0; !inside && j < snapshot->n_mounts; j++)
-            inside = j != i && snapshot->mounts[j].id == m->parent &&
-                     !strcmp(snapshot->mounts[j].path, "/");
-        if (!inside)
-            return i;
+    const struct lethe_mount *m = &tree->snapshot->mounts[mount];
+    return lethe_tree_child(tree, m->id, m->path, strlen(m->path));
+}
+
+/* Follows each stack of mounts to its top once. A forged stack may go in a circle: it ends where
+ * it was entered. */
+static void find_tops(const struct lethe_tree *tree, size_t *top)
+{
+    const size_t unknown = LETHE_NONE, under_way = LETHE_NONE - 1;
+    const size_t n = tree->snapshot->n_mounts;
+    memset(top, 0xff, n * sizeof *top); /* unknown */
+    for (size_t i = 0; i < n; i++) {
+        size_t at = i, end;
+        while (top[at] == unknown) {
+            size_t next = mounted_on_its_root(tree, at);
+            top[at] = under_way;
+            if (next == LETHE_NONE)
+                break;
+            at = next;
+        }
+        end = top[at] == under_way ? at : top[at];
+        for (at = i; at != LETHE_NONE && top[at] == under_way; at = mounted_on_its_root(tree, at))
+            top[at] = end;
     }
+}
+
+static int compare_ids(const void *left, const void *right)
+{
+    const struct sort_key *a = left, *b = right;
+    return (a->parent > b->parent) - (a->parent < b->parent);
+}
+
+static bool has_other(const struct sort_key *ids, size_t n, unsigned id, size_t but)
+{
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (ids[middle].parent < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    while (low < n && ids[low].parent == id && ids[low].mount == but)
+        low++;
+    return low < n && ids[low].parent == id;
+}
+
+/* The root's parent is a mount outside of the reader's view; of several mounts at "/" the one whose
+ * parent is not among them. `ids` is room for all mounts. */
+static size_t find_root(const struct lethe_snapshot *snapshot, struct sort_key *ids)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < snapshot->n_mounts; i++)
+        if (!strcmp(snapshot->mounts[i].path, "/"))
+            ids[n++] = (struct sort_key){snapshot->mounts[i].id, "/", i};
+    qsort(ids, n, sizeof *ids, compare_ids);
+    for (size_t i = 0; i < snapshot->n_mounts; i++)
+        if (!strcmp(snapshot->mounts[i].path, "/") &&
+            !has_other(ids, n, snapshot->mounts[i].parent, i))
+            return i;
     return LETHE_NONE;
 }
 
@@ -159,15 +212,17 @@ int lethe_tree_build(struct lethe_tree *tree, const struct lethe_snapshot *snaps
                      struct lethe_arena *arena)
 {
     size_t n = snapshot->n_mounts;
-    size_t *order = lethe_arena_alloc(arena, n, sizeof *order);
-    struct sort_key *keys = lethe_arena_alloc(arena, n, sizeof *keys);
-    if (!order || !keys)
+    size_t *order = lethe_arena_take(arena, n, sizeof *order);
+    size_t *top = lethe_arena_take(arena, n, sizeof *top);
+    struct sort_key *keys = lethe_arena_take(arena, n, sizeof *keys);
+    if (!order || !top || !keys)
         return -ENOMEM;
     for (size_t i = 0; i < n; i++)
         keys[i] = (struct sort_key){snapshot->mounts[i].parent, snapshot->mounts[i].path, i};
     qsort(keys, n, sizeof *keys, compare_keys);
     for (size_t i = 0; i < n; i++)
         order[i] = keys[i].mount;
-    *tree = (struct lethe_tree){snapshot, order, find_root(snapshot)};
+    *tree = (struct lethe_tree){snapshot, order, top, find_root(snapshot, keys)};
+    find_tops(tree, top);
     return tree->root == LETHE_NONE ? -ENOENT : 0;
 }

@@ -7,30 +7,31 @@
 #include <string.h>
 
 /*
- * Nodes are numbered mounts first, then swaps, devices, one erasure for each mount (most stay
- * unused) and one way to each mount, so that a node's kind and index follow from its number. A way
- * is no step: it is done when nothing turns a look-up of the mount's path aside any more. Edges are
- * kept as two linked lists for each node: "when this is done, that waits for one less", and what
- * it waits for itself.
+ * Nodes are numbered mounts first, then swaps, devices and, for each mount, four more (most stay
+ * unused), so that a node's kind and index follow from its number; see enum lethe_node_kind. Edges
+ * are kept as two linked lists for each node: "when this is done, that waits for one less", and
+ * what it waits for itself.
  */
-enum rank { RANK_WAY, RANK_ERASE, RANK_MOUNT, RANK_DEVICE };
+enum rank { RANK_MOMENT, RANK_ERASE, RANK_MOUNT, RANK_DEVICE };
 
-struct edge {
-    size_t before, after, next_out, next_in;
-};
+/* What a step's reason depends on. */
+enum trait { TRAIT_UNION = 1, TRAIT_BRANCH = 2, TRAIT_PART = 4, TRAIT_RAM_BLOCKS = 8 };
 
 struct graph {
     const struct lethe_snapshot *snapshot;
     const struct lethe_tree *tree;
     struct lethe_arena *arena;
     size_t n_nodes;
-    struct edge *edges;
+    struct lethe_edge *edges;
     size_t n_edges, room;
     size_t *first_out, *first_in; /* of each node's edges; those in from done nodes are dropped */
     unsigned *waits_for;          /* how many nodes must still come before it */
     bool *used, *done, *lazy;
     size_t *heap, n_heap;
-    size_t *seen, n_walks; /* the last walk for a cycle that came by each node */
+    size_t *path, n_path;  /* of the walk for a cycle … */
+    size_t *on_path;       /* … and each node's place on it, from 1 */
+    unsigned char *traits; /* of each mount … */
+    size_t *first;         /* … and the first mount of its file system, which stands for that */
     bool full;
 };
 
@@ -44,32 +45,86 @@ static size_t device_node(const struct graph *g, size_t device)
     return g->snapshot->n_mounts + g->snapshot->n_swaps + device;
 }
 
+/* ERASURE to ERASED: one for each mount. */
+static size_t mount_node(const struct lethe_snapshot *s, enum lethe_node_kind kind, size_t mount)
+{
+    return (1 + kind - LETHE_NODE_ERASURE) * s->n_mounts + s->n_swaps + s->n_blocks + mount;
+}
+
 static size_t erase_node(const struct graph *g, size_t mount)
 {
-    return g->snapshot->n_mounts + g->snapshot->n_swaps + g->snapshot->n_blocks + mount;
+    return mount_node(g->snapshot, LETHE_NODE_ERASURE, mount);
 }
 
 static size_t way_node(const struct graph *g, size_t mount)
 {
-    return erase_node(g, g->snapshot->n_mounts) + mount;
+    return mount_node(g->snapshot, LETHE_NODE_WAY, mount);
+}
+
+static size_t unused_node(const struct graph *g, size_t mount)
+{
+    return mount_node(g->snapshot, LETHE_NODE_UNUSED, mount);
+}
+
+static size_t erased_node(const struct graph *g, size_t mount)
+{
+    return mount_node(g->snapshot, LETHE_NODE_ERASED, mount);
+}
+
+static size_t seen_node(const struct graph *g)
+{
+    return erased_node(g, g->snapshot->n_mounts);
+}
+
+struct lethe_node lethe_plan_node(const struct lethe_snapshot *s, size_t node)
+{
+    if (node < s->n_mounts)
+        return (struct lethe_node){LETHE_NODE_MOUNT, node};
+    node -= s->n_mounts;
+    if (node < s->n_swaps)
+        return (struct lethe_node){LETHE_NODE_SWAP, node};
+    node -= s->n_swaps;
+    if (node < s->n_blocks)
+        return (struct lethe_node){LETHE_NODE_DEVICE, node};
+    node -= s->n_blocks;
+    if (node >= 4 * s->n_mounts)
+        return (struct lethe_node){LETHE_NODE_SEEN, 0};
+    return (struct lethe_node){LETHE_NODE_ERASURE + (enum lethe_node_kind)(node / s->n_mounts),
+                               node % s->n_mounts};
+}
+
+size_t lethe_plan_step_node(const struct lethe_snapshot *s, const struct lethe_step *step)
+{
+    switch (step->kind) {
+    case LETHE_STEP_ERASE:
+        return mount_node(s, LETHE_NODE_ERASURE, step->index);
+    case LETHE_STEP_UNMOUNT:
+        return step->index;
+    case LETHE_STEP_SWAPOFF:
+        return s->n_mounts + step->index;
+    case LETHE_STEP_STOP:
+    case LETHE_STEP_ERASE_DEVICE:
+        break;
+    }
+    return s->n_mounts + s->n_swaps + step->index;
 }
 
 static enum rank rank_of(const struct graph *g, size_t node)
 {
     if (node >= way_node(g, 0))
-        return RANK_WAY;
+        return RANK_MOMENT;
     if (node >= erase_node(g, 0))
         return RANK_ERASE;
     return node >= device_node(g, 0) ? RANK_DEVICE : RANK_MOUNT;
 }
 
-static void add_edge(struct graph *g, size_t before, size_t after)
+static void add_edge(struct graph *g, size_t before, size_t after, enum lethe_why why)
 {
     if (before == after || !g->used[before] || !g->used[after])
         return;
     if (g->n_edges == g->room) {
         size_t room = 2 * g->room;
-        struct edge *edges = lethe_arena_alloc(g->arena, room, sizeof *edges);
+        struct lethe_edge *edges = lethe_arena_take(g->arena, room, sizeof *edges);
         if (!edges) {
             g->full = true;
             return;
@@ -78,7 +133,8 @@ static void add_edge(struct graph *g, size_t before, size_t after)
         g->edges = edges;
         g->room = room;
     }
-    g->edges[g->n_edges] = (struct edge){before, after, g->first_out[before], g->first_in[after]};
+    g->edges[g->n_edges] =
+        (struct lethe_edge){before, after, g->first_out[before], g->first_in[after], why};
     g->first_in[after] = g->n_edges;
     g->first_out[before] = g->n_edges++;
     g->waits_for[after]++;
@@ -116,18 +172,38 @@ static size_t heap_pop(struct graph *g)
     return top;
 }
 
-/* Mounts sorted by a number (their id, or their device) for look-ups. */
+/* Mounts sorted by a number for look-ups: their id, or their device and, within it, the part of it
+ * that they show. */
 struct key {
     uint64_t key;
+    const char *root;
     size_t mount;
 };
+
+/* Directories before what is in them: '/' is the least of all bytes. */
+static int compare_roots(const char *a, const char *b)
+{
+    while (*a && *a == *b) {
+        a++;
+        b++;
+    }
+    if (*a == *b)
+        return 0;
+    unsigned char left = (unsigned char)*a, right = (unsigned char)*b;
+    if (!left || !right)
+        return left ? 1 : -1;
+    if (left == '/' || right == '/')
+        return left == '/' ? -1 : 1;
+    return left < right ? -1 : 1;
+}
 
 static int compare_keys(const void *left, const void *right)
 {
     const struct key *a = left, *b = right;
     if (a->key != b->key)
         return a->key < b->key ? -1 : 1;
-    return (a->mount > b->mount) - (a->mount < b->mount);
+    int r = compare_roots(a->root, b->root);
+    return r ? r : (a->mount > b->mount) - (a->mount < b->mount);
 }
 
 /* The first of the n sorted keys that is not below `key`. */
@@ -158,34 +234,53 @@ static size_t find_parent(const struct graph *g, size_t mount, const struct key 
     return at < n && by_id[at].key == id ? by_id[at].mount : LETHE_NONE;
 }
 
-/* How well a mount serves to reach the files of its file system: the whole of it and in the open is
- * best. */
-static int reach(const struct graph *g, size_t mount)
-{
-    const struct lethe_mount *m = &g->snapshot->mounts[mount];
-    return 2 * (lethe_tree_lookup(g->tree, m->path) == mount) + !strcmp(m->root, "/");
-}
-
-/* The mount that shows most of the RAM-backed file system that the n mounts belong to, the newest
- * of equals; LETHE_NONE for other file systems. A look-up is dear where mounts are stacked: the
- * first that serves best ends it. */
+/* The mount to erase from, of n that show the same part: one in the open, the newest of equals. A
+ * look-up is dear: the first that serves ends it. LETHE_NONE when none of them is RAM. */
 static size_t best_reach(const struct graph *g, const struct key *mounts, size_t n)
 {
-    enum { REACH_MAX = 3 };
     size_t best = LETHE_NONE;
-    int most = -1;
-    while (n-- && most < REACH_MAX) {
+    while (n--) {
         size_t m = mounts[n].mount;
-        int r = lethe_mount_is_ram(&g->snapshot->mounts[m]) ? reach(g, m) : -1;
-        if (r > most) {
-            best = m;
-            most = r;
-        }
+        if (!lethe_mount_is_ram(&g->snapshot->mounts[m]))
+            continue;
+        if (lethe_tree_lookup(g->tree, g->snapshot->mounts[m].path) == m)
+            return m;
+        best = best == LETHE_NONE ? m : best;
     }
     return best;
 }
 
-/* One erasure for each RAM-backed file system. */
+/* mountinfo's word for a part whose directory entry is gone (seq_dentry(), fs/seq_file.c): no other
+ * mount shows what is left of it. */
+static bool is_deleted(const char *root)
+{
+    size_t n = strlen(root);
+    return n >= 9 && !strcmp(root + n - 9, "//deleted");
+}
+
+/* One erasure for each part of a RAM-backed file system that is not in another part that is shown;
+ * the whole of it, if it is. */
+static void choose_parts(struct graph *g, const struct key *mounts, size_t n)
+{
+    const char *covered = NULL;
+    for (size_t i = 0, end; i < n; i = end) {
+        const char *root = mounts[i].root;
+        for (end = i; end < n && !strcmp(mounts[end].root, root); end++)
+            ;
+        if (!is_deleted(root) && covered && lethe_path_below(root, covered))
+            continue;
+        size_t best = best_reach(g, mounts + i, end - i);
+        if (best == LETHE_NONE)
+            continue;
+        if (!is_deleted(root))
+            covered = root;
+        g->used[erase_node(g, best)] = true;
+        g->used[erased_node(g, g->first[best])] = true;
+        if (strcmp(root, "/"))
+            g->traits[best] |= TRAIT_PART;
+    }
+}
+
 static void choose_erasures(struct graph *g, const struct lethe_plan_options *options,
                             const struct key *by_device)
 {
@@ -194,9 +289,8 @@ static void choose_erasures(struct graph *g, const struct lethe_plan_options *op
         bool own = false;
         for (end = i; end < s->n_mounts && by_device[end].key == by_device[i].key; end++)
             own = own || (options->own_root && !strcmp(s->mounts[by_device[end].mount].path, "/"));
-        size_t best = own ? LETHE_NONE : best_reach(g, by_device + i, end - i);
-        if (best != LETHE_NONE)
-            g->used[erase_node(g, best)] = true;
+        if (!own)
+            choose_parts(g, by_device + i, end - i);
     }
 }
 
@@ -205,64 +299,91 @@ static void choose_erasures(struct graph *g, const struct lethe_plan_options *op
 static void add_way_edges(struct graph *g, size_t mount, size_t parent)
 {
     const struct lethe_mount *m = &g->snapshot->mounts[mount];
-    add_edge(g, way_node(g, mount), mount);
-    add_edge(g, way_node(g, mount), erase_node(g, mount));
+    add_edge(g, way_node(g, mount), mount, LETHE_WHY_LEADS_TO);
+    add_edge(g, way_node(g, mount), erase_node(g, mount), LETHE_WHY_LEADS_TO);
     if (parent == mount) /* rootfs */
         return;
     if (parent != LETHE_NONE)
-        add_edge(g, way_node(g, parent), way_node(g, mount));
+        add_edge(g, way_node(g, parent), way_node(g, mount), LETHE_WHY_LEADS_TO);
     for (size_t n = 1; m->path[n - 1]; n++) {
         while (n > 1 && m->path[n] && m->path[n] != '/')
             n++;
         size_t cover = lethe_tree_child(g->tree, m->parent, m->path, n);
         if (cover != LETHE_NONE && cover != mount && cover != parent)
-            add_edge(g, cover, way_node(g, mount));
+            add_edge(g, cover, way_node(g, mount), LETHE_WHY_HIDES);
         if (!m->path[n])
             break;
     }
 }
 
-static void add_erase_edges(struct graph *g, size_t mount, const struct key *by_id,
-                            const struct key *by_device)
+/* What covers the mount as a whole: it is erased through its root. */
+static void add_erase_edges(struct graph *g, size_t mount, const struct key *by_id)
 {
-    const struct lethe_snapshot *s = g->snapshot;
-    const struct lethe_mount *m = &s->mounts[mount];
+    const struct lethe_mount *m = &g->snapshot->mounts[mount];
     size_t on_top = lethe_tree_child(g->tree, m->id, m->path, strlen(m->path));
-    uint64_t key = devno_key(m->devno);
     if (on_top != LETHE_NONE && on_top != mount && find_parent(g, on_top, by_id) == mount)
-        add_edge(g, on_top, erase_node(g, mount));
-    for (size_t j = find_key(by_device, s->n_mounts, key);
-         j < s->n_mounts && by_device[j].key == key; j++)
-        add_edge(g, erase_node(g, mount), by_device[j].mount);
+        add_edge(g, on_top, erase_node(g, mount), LETHE_WHY_HIDES);
 }
 
-static void add_mount_edges(struct graph *g, const struct key *by_id, const struct key *by_device)
+static void add_mount_edges(struct graph *g, const struct key *by_id)
 {
     const struct lethe_snapshot *s = g->snapshot;
     for (size_t i = 0; i < s->n_mounts; i++) {
         const struct lethe_mount *m = &s->mounts[i];
         size_t parent = find_parent(g, i, by_id);
         if (parent != LETHE_NONE)
-            add_edge(g, i, parent);
+            add_edge(g, i, parent, LETHE_WHY_MOUNTED_ON);
         add_way_edges(g, i, parent);
         if (m->device != LETHE_NONE)
-            add_edge(g, i, device_node(g, m->device));
+            add_edge(g, i, device_node(g, m->device), LETHE_WHY_ON_DEVICE);
         if (g->used[erase_node(g, i)])
-            add_erase_edges(g, i, by_id, by_device);
+            add_erase_edges(g, i, by_id);
     }
 }
 
-/* `node` lies in a file on that file system: it goes before its mounts and its erasure. */
-static void add_host_edges(struct graph *g, size_t node, struct lethe_devno host,
-                           const struct key *by_device)
+/* The moments of a file system: its files are in no use, then they are erased, then its mounts can
+ * go. */
+static void add_file_system_edges(struct graph *g)
 {
-    uint64_t key = devno_key(host);
-    if (!key)
-        return;
-    for (size_t j = find_key(by_device, g->snapshot->n_mounts, key);
-         j < g->snapshot->n_mounts && by_device[j].key == key; j++) {
-        add_edge(g, node, by_device[j].mount);
-        add_edge(g, node, erase_node(g, by_device[j].mount));
+    for (size_t i = 0; i < g->snapshot->n_mounts; i++) {
+        size_t unused = unused_node(g, g->first[i]), erased = erased_node(g, g->first[i]);
+        add_edge(g, unused, erase_node(g, i), LETHE_WHY_IN_FILE);
+        add_edge(g, unused, i, LETHE_WHY_IN_FILE);
+        add_edge(g, erase_node(g, i), erased, LETHE_WHY_ZEROED);
+        add_edge(g, erased, i, LETHE_WHY_ZEROED);
+    }
+}
+
+static size_t find_file_system(const struct graph *g, struct lethe_devno devno,
+                               const struct key *by_device)
+{
+    uint64_t key = devno_key(devno);
+    size_t at = key ? find_key(by_device, g->snapshot->n_mounts, key) : g->snapshot->n_mounts;
+    return at < g->snapshot->n_mounts && by_device[at].key == key ? g->first[by_device[at].mount]
+                                                                  : LETHE_NONE;
+}
+
+/* `node` lies in a file on that file system: it goes before its mounts and its erasure. */
+static void add_host_edge(struct graph *g, size_t node, struct lethe_devno host,
+                          const struct key *by_device)
+{
+    size_t mount = find_file_system(g, host, by_device);
+    if (mount != LETHE_NONE)
+        add_edge(g, node, unused_node(g, mount), LETHE_WHY_IN_FILE);
+}
+
+/* Only where it is a moment worth having. */
+static void use_hosts(struct graph *g, const struct key *by_device)
+{
+    const struct lethe_snapshot *s = g->snapshot;
+    for (size_t i = 0; i < s->n_blocks + s->n_swaps; i++) {
+        struct lethe_devno none = {0, 0}, host = i >= s->n_blocks ? s->swaps[i - s->n_blocks].devno
+                                                 : s->blocks[i].kind == LETHE_BLOCK_LOOP
+                                                     ? s->blocks[i].file_devno
+                                                     : none;
+        size_t mount = find_file_system(g, host, by_device);
+        if (mount != LETHE_NONE)
+            g->used[unused_node(g, mount)] = true;
     }
 }
 
@@ -270,17 +391,19 @@ static void add_device_edges(struct graph *g, const struct key *by_device)
 {
     const struct lethe_snapshot *s = g->snapshot;
     for (size_t i = 0; i < s->n_blocks; i++) {
-        for (size_t j = 0; j < s->blocks[i].n_slaves; j++)
-            add_edge(g, device_node(g, i), device_node(g, s->blocks[i].slaves[j]));
-        if (s->blocks[i].disk != LETHE_NONE)
-            add_edge(g, device_node(g, i), device_node(g, s->blocks[i].disk));
-        if (s->blocks[i].kind == LETHE_BLOCK_LOOP)
-            add_host_edges(g, device_node(g, i), s->blocks[i].file_devno, by_device);
+        const struct lethe_block *b = &s->blocks[i];
+        add_edge(g, seen_node(g), device_node(g, i), LETHE_WHY_MAY_HOLD);
+        for (size_t j = 0; j < b->n_slaves; j++)
+            add_edge(g, device_node(g, i), device_node(g, b->slaves[j]), LETHE_WHY_BUILT_ON);
+        if (b->disk != LETHE_NONE)
+            add_edge(g, device_node(g, i), device_node(g, b->disk), LETHE_WHY_PART_OF);
+        if (b->kind == LETHE_BLOCK_LOOP)
+            add_host_edge(g, device_node(g, i), b->file_devno, by_device);
     }
     for (size_t i = 0; i < s->n_swaps; i++) {
         if (s->swaps[i].device != LETHE_NONE)
-            add_edge(g, swap_node(g, i), device_node(g, s->swaps[i].device));
-        add_host_edges(g, swap_node(g, i), s->swaps[i].devno, by_device);
+            add_edge(g, swap_node(g, i), device_node(g, s->swaps[i].device), LETHE_WHY_ON_DEVICE);
+        add_host_edge(g, swap_node(g, i), s->swaps[i].devno, by_device);
     }
 }
 
@@ -300,12 +423,20 @@ static void add_union_edges(struct graph *g)
         bool known = true;
         for (size_t j = 0; j < u->n_branches; j++) {
             if (u->branches[j].mount != LETHE_NONE)
-                add_edge(g, u->mount, u->branches[j].mount);
+                add_edge(g, u->mount, u->branches[j].mount, LETHE_WHY_LAYER);
             known = known && is_known(g, u, &u->branches[j]);
         }
-        for (size_t j = 0; !known && j < s->n_blocks; j++)
-            add_edge(g, u->mount, device_node(g, j));
+        if (!known)
+            add_edge(g, u->mount, seen_node(g), LETHE_WHY_MAY_HOLD);
     }
+}
+
+/* A mount namespace that a file keeps, as ip-netns(8) and unshare(1) do it for theirs. */
+static void add_namespace_edges(struct graph *g)
+{
+    for (size_t i = 0; i < g->snapshot->n_mounts; i++)
+        if (lethe_mount_keeps_mounts(&g->snapshot->mounts[i]))
+            add_edge(g, i, seen_node(g), LETHE_WHY_MAY_HOLD);
 }
 
 static bool can_be_stopped(const struct lethe_block *block)
@@ -326,45 +457,78 @@ static bool can_be_stopped(const struct lethe_block *block)
 }
 
 /* Plain devices are nodes too, so that what lies on two of them is ordered, but only what can be
- * stopped becomes a step. */
+ * stopped or erased becomes a step. */
 static bool is_step(const struct graph *g, size_t node)
 {
     enum rank rank = rank_of(g, node);
-    return rank == RANK_DEVICE ? can_be_stopped(&g->snapshot->blocks[node - device_node(g, 0)])
-                               : rank != RANK_WAY;
+    if (rank != RANK_DEVICE)
+        return rank != RANK_MOMENT;
+    const struct lethe_block *block = &g->snapshot->blocks[node - device_node(g, 0)];
+    return can_be_stopped(block) || block->kind == LETHE_BLOCK_BRD;
 }
 
 static int allocate(struct graph *g)
 {
     size_t n = g->n_nodes;
     g->room = 2 * n + 8;
-    g->edges = lethe_arena_alloc(g->arena, g->room, sizeof *g->edges);
-    g->first_out = lethe_arena_alloc(g->arena, n, sizeof *g->first_out);
-    g->first_in = lethe_arena_alloc(g->arena, n, sizeof *g->first_in);
-    g->seen = lethe_arena_alloc(g->arena, n, sizeof *g->seen);
+    g->edges = lethe_arena_take(g->arena, g->room, sizeof *g->edges);
+    g->first_out = lethe_arena_take(g->arena, n, sizeof *g->first_out);
+    g->first_in = lethe_arena_take(g->arena, n, sizeof *g->first_in);
+    g->path = lethe_arena_take(g->arena, n, sizeof *g->path);
+    g->on_path = lethe_arena_alloc(g->arena, n, sizeof *g->on_path);
+    g->traits = lethe_arena_alloc(g->arena, g->snapshot->n_mounts, sizeof *g->traits);
     g->waits_for = lethe_arena_alloc(g->arena, n, sizeof *g->waits_for);
     g->used = lethe_arena_alloc(g->arena, n, sizeof *g->used);
     g->done = lethe_arena_alloc(g->arena, n, sizeof *g->done);
     g->lazy = lethe_arena_alloc(g->arena, n, sizeof *g->lazy);
-    g->heap = lethe_arena_alloc(g->arena, n, sizeof *g->heap);
-    if (!g->edges || !g->first_out || !g->first_in || !g->seen || !g->waits_for || !g->used ||
-        !g->done || !g->lazy || !g->heap)
+    g->heap = lethe_arena_take(g->arena, n, sizeof *g->heap);
+    g->first = lethe_arena_take(g->arena, g->snapshot->n_mounts, sizeof *g->first);
+    if (!g->first || !g->edges || !g->first_out || !g->first_in || !g->path || !g->on_path ||
+        !g->traits || !g->waits_for || !g->used || !g->done || !g->lazy || !g->heap)
         return -ENOMEM;
     memset(g->first_out, 0xff, n * sizeof *g->first_out); /* LETHE_NONE */
     memset(g->first_in, 0xff, n * sizeof *g->first_in);
     return 0;
 }
 
+static void find_first(struct graph *g, const struct key *by_device)
+{
+    for (size_t i = 0, end; i < g->snapshot->n_mounts; i = end) {
+        size_t first = by_device[i].mount;
+        for (end = i; end < g->snapshot->n_mounts && by_device[end].key == by_device[i].key; end++)
+            first = by_device[end].mount < first ? by_device[end].mount : first;
+        for (size_t j = i; j < end; j++)
+            g->first[by_device[j].mount] = first;
+    }
+}
+
+static void find_traits(struct graph *g)
+{
+    const struct lethe_snapshot *s = g->snapshot;
+    for (size_t i = 0; i < s->n_unions; i++) {
+        g->traits[s->unions[i].mount] |= TRAIT_UNION;
+        for (size_t j = 0; j < s->unions[i].n_branches; j++) {
+            const struct lethe_branch *b = &s->unions[i].branches[j];
+            if (b->writable && b->mount != LETHE_NONE)
+                g->traits[b->mount] |= TRAIT_BRANCH;
+        }
+    }
+    for (size_t i = 0; i < s->n_mounts; i++)
+        if (g->traits[i] & TRAIT_BRANCH && s->mounts[i].device != LETHE_NONE &&
+            lethe_block_is_ram(s, s->mounts[i].device))
+            g->traits[i] |= TRAIT_RAM_BLOCKS;
+}
+
 static int build(struct graph *g, const struct lethe_plan_options *options)
 {
     const struct lethe_snapshot *s = g->snapshot;
-    struct key *by_id = lethe_arena_alloc(g->arena, s->n_mounts, sizeof *by_id);
-    struct key *by_device = lethe_arena_alloc(g->arena, s->n_mounts, sizeof *by_device);
+    struct key *by_id = lethe_arena_take(g->arena, s->n_mounts, sizeof *by_id);
+    struct key *by_device = lethe_arena_take(g->arena, s->n_mounts, sizeof *by_device);
     if (!by_id || !by_device)
         return -ENOMEM;
     for (size_t i = 0; i < s->n_mounts; i++) {
-        by_id[i] = (struct key){s->mounts[i].id, i};
-        by_device[i] = (struct key){devno_key(s->mounts[i].devno), i};
+        by_id[i] = (struct key){s->mounts[i].id, "", i};
+        by_device[i] = (struct key){devno_key(s->mounts[i].devno), s->mounts[i].root, i};
         g->used[i] = !lethe_mount_is_own(&s->mounts[i], options->own_root);
         g->used[way_node(g, i)] = true;
     }
@@ -372,54 +536,109 @@ static int build(struct graph *g, const struct lethe_plan_options *options)
     qsort(by_device, s->n_mounts, sizeof *by_device, compare_keys);
     for (size_t node = s->n_mounts; node < erase_node(g, 0); node++)
         g->used[node] = true;
+    g->used[seen_node(g)] = true;
+    find_first(g, by_device);
+    find_traits(g);
     choose_erasures(g, options, by_device);
-    add_mount_edges(g, by_id, by_device);
+    use_hosts(g, by_device);
+    add_mount_edges(g, by_id);
+    add_file_system_edges(g);
     add_device_edges(g, by_device);
     add_union_edges(g);
+    add_namespace_edges(g);
     return g->full ? -ENOMEM : 0;
+}
+
+static const char *erase_reason(unsigned traits)
+{
+    if (traits & TRAIT_BRANCH)
+        return "a union's writable branch in RAM: zeroed before anything frees its pages";
+    if (traits & TRAIT_PART)
+        return "its files are RAM, and no mount shows more of them: zeroed before anything frees "
+               "their pages";
+    return "its files are RAM: zeroed before anything frees their pages";
+}
+
+static const char *unmount_reason(const struct lethe_mount *m, unsigned traits)
+{
+    if (traits & TRAIT_UNION)
+        return "a union goes before its layers";
+    if (traits & TRAIT_RAM_BLOCKS)
+        return "a union's writable branch on a device that is RAM: what that holds is erased "
+               "after it";
+    if (traits & TRAIT_BRANCH && m->device != LETHE_NONE)
+        return "a union's writable branch on a disk: unmounted, never zeroed, for it is the "
+               "user's";
+    if (lethe_mount_keeps_mounts(m))
+        return "it keeps a mount namespace, whose mounts go with it";
+    if (lethe_mount_is_ram(m))
+        return "it is erased, and all that depends on it is gone";
+    if (m->device != LETHE_NONE)
+        return strncmp(m->super_options, "ro", 2)
+                   ? "written back and unmounted before its device goes"
+                   : "unmounted before its device goes";
+    return "all that depends on it is gone";
+}
+
+static const char *device_reason(enum lethe_block_kind kind)
+{
+    switch (kind) {
+    case LETHE_BLOCK_CRYPT:
+        return "nothing holds it any more: its key goes with it";
+    case LETHE_BLOCK_BRD:
+        return "its blocks are RAM: zeroed when nothing uses them any more";
+    case LETHE_BLOCK_ZRAM:
+        return "nothing holds it any more: its memory is given back";
+    default:
+        return "nothing holds it any more";
+    }
 }
 
 static const char *reason_of(const struct graph *g, size_t node)
 {
+    const struct lethe_snapshot *s = g->snapshot;
     enum rank rank = rank_of(g, node);
     if (g->lazy[node])
         return rank == RANK_ERASE
                    ? "part of a cycle: its files are RAM, zeroed while they are in use"
                    : "part of a cycle: detached, and let go by the last that holds it";
-    switch (rank) {
-    case RANK_ERASE:
-        return "its files are RAM: zeroed before anything frees their pages";
-    case RANK_DEVICE:
-        return "nothing holds it any more";
-    case RANK_MOUNT:
-    case RANK_WAY:
-        break;
-    }
-    return "all that depends on it is gone";
+    if (rank == RANK_ERASE)
+        return erase_reason(g->traits[node - erase_node(g, 0)]);
+    if (rank == RANK_DEVICE)
+        return device_reason(s->blocks[node - device_node(g, 0)].kind);
+    if (node < s->n_mounts)
+        return unmount_reason(&s->mounts[node], g->traits[node]);
+    return "called back into memory before what it lies on goes";
 }
 
 static struct lethe_step step_of(const struct graph *g, size_t node)
 {
-    struct lethe_step step = {.lazy = g->lazy[node], .reason = reason_of(g, node)};
-    if (node >= erase_node(g, 0)) {
+    const struct lethe_node n = lethe_plan_node(g->snapshot, node);
+    struct lethe_step step = {
+        .index = n.index, .lazy = g->lazy[node], .reason = reason_of(g, node)};
+    if (n.kind == LETHE_NODE_ERASURE)
         step.kind = LETHE_STEP_ERASE;
-        step.index = node - erase_node(g, 0);
-    } else if (node >= device_node(g, 0)) {
-        step.kind = LETHE_STEP_STOP;
-        step.index = node - device_node(g, 0);
-    } else if (node >= swap_node(g, 0)) {
+    else if (n.kind == LETHE_NODE_SWAP)
         step.kind = LETHE_STEP_SWAPOFF;
-        step.index = node - swap_node(g, 0);
-    } else {
+    else if (n.kind == LETHE_NODE_MOUNT)
         step.kind = LETHE_STEP_UNMOUNT;
-        step.index = node;
-    }
+    else
+        step.kind = can_be_stopped(&g->snapshot->blocks[n.index]) ? LETHE_STEP_STOP
+                                                                  : LETHE_STEP_ERASE_DEVICE;
     return step;
+}
+
+static void drop_path(struct graph *g, size_t n)
+{
+    while (g->n_path > n)
+        g->on_path[g->path[--g->n_path]] = 0;
 }
 
 static void finish_node(struct graph *g, size_t node)
 {
     g->done[node] = true;
+    if (g->on_path[node] && g->on_path[node] <= g->n_path) /* the walk can't go on through it */
+        drop_path(g, g->on_path[node] - 1);
     for (size_t e = g->first_out[node]; e != LETHE_NONE; e = g->edges[e].next_out)
         if (!--g->waits_for[g->edges[e].after] && !g->done[g->edges[e].after])
             heap_push(g, g->edges[e].after);
@@ -436,37 +655,52 @@ static size_t find_blocker(struct graph *g, size_t node)
 }
 
 /* Which of two nodes is better to be done before its turn: an erasure, which then happens at all;
- * else a mount, which can be detached; ways never but among themselves. The newest of equals. */
+ * else a mount, which can be detached; moments never but among themselves. The newest of equals. */
 static bool breaks_better(const struct graph *g, size_t a, size_t b)
 {
     static const int order[] = {
-        [RANK_ERASE] = 0, [RANK_MOUNT] = 1, [RANK_DEVICE] = 2, [RANK_WAY] = 3};
+        [RANK_ERASE] = 0, [RANK_MOUNT] = 1, [RANK_DEVICE] = 2, [RANK_MOMENT] = 3};
     int oa = order[rank_of(g, a)], ob = order[rank_of(g, b)];
     return oa != ob ? oa < ob : a > b;
 }
 
-/* The erasure that must happen before the mount is detached, else the mount itself. */
-static size_t erase_first(const struct graph *g, size_t node)
+/* An erasure that `node` waits for, LETHE_NONE when there is none. */
+static size_t find_erasure(const struct graph *g, size_t node)
 {
     for (size_t e = g->first_in[node]; e != LETHE_NONE; e = g->edges[e].next_in)
         if (rank_of(g, g->edges[e].before) == RANK_ERASE && !g->done[g->edges[e].before])
             return g->edges[e].before;
-    return node;
+    return LETHE_NONE;
+}
+
+/* The erasure that must happen before the mount is detached, else the mount itself. */
+static size_t erase_first(const struct graph *g, size_t mount)
+{
+    for (size_t e = g->first_in[mount]; e != LETHE_NONE; e = g->edges[e].next_in) {
+        size_t erasure =
+            g->edges[e].why == LETHE_WHY_ZEROED ? find_erasure(g, g->edges[e].before) : LETHE_NONE;
+        if (erasure != LETHE_NONE)
+            return erasure;
+    }
+    return mount;
 }
 
 /* When nothing is free: follows from a node that waits what it waits for until that goes in a
- * circle, and picks the node in the circle that breaks it. `hint` only ever falls. */
+ * circle, and picks the node in the circle that breaks it. The walk goes on where the last one came
+ * to; `hint` only ever falls. */
 static size_t break_cycle(struct graph *g, size_t *hint)
 {
     while (g->done[*hint - 1] || !g->used[*hint - 1])
         --*hint;
-    size_t node = *hint - 1;
-    for (g->n_walks++; g->seen[node] != g->n_walks; node = find_blocker(g, node))
-        g->seen[node] = g->n_walks;
+    size_t node = g->n_path ? find_blocker(g, g->path[g->n_path - 1]) : *hint - 1;
+    for (; !g->on_path[node]; node = find_blocker(g, node)) {
+        g->path[g->n_path] = node;
+        g->on_path[node] = ++g->n_path;
+    }
     size_t best = node;
-    for (size_t n = find_blocker(g, node); n != node; n = find_blocker(g, n))
-        if (breaks_better(g, n, best))
-            best = n;
+    for (size_t i = g->on_path[node]; i < g->n_path; i++)
+        if (breaks_better(g, g->path[i], best))
+            best = g->path[i];
     return rank_of(g, best) == RANK_MOUNT ? erase_first(g, best) : best;
 }
 
@@ -475,8 +709,11 @@ int lethe_plan_make(struct lethe_plan *plan, const struct lethe_snapshot *snapsh
 {
     struct lethe_tree tree;
     struct graph g = {.snapshot = snapshot, .tree = &tree, .arena = arena};
-    g.n_nodes = 3 * snapshot->n_mounts + snapshot->n_swaps + snapshot->n_blocks;
-    *plan = (struct lethe_plan){.steps = lethe_arena_alloc(arena, g.n_nodes, sizeof *plan->steps)};
+    g.n_nodes = seen_node(&g) + 1;
+    *plan = (struct lethe_plan){
+        .steps =
+            lethe_arena_take(arena, 2 * snapshot->n_mounts + snapshot->n_swaps + snapshot->n_blocks,
+                             sizeof *plan->steps)};
     int r = lethe_tree_build(&tree, snapshot, arena);
     if (r == -ENOENT) /* no root: nothing can be looked up, but all can still be ordered */
         r = 0;
@@ -502,5 +739,7 @@ int lethe_plan_make(struct lethe_plan *plan, const struct lethe_snapshot *snapsh
             plan->steps[plan->n_steps++] = step_of(&g, node);
         finish_node(&g, node);
     }
+    plan->edges = g.edges;
+    plan->n_edges = g.n_edges;
     return 0;
 }

@@ -2,11 +2,38 @@
 #include "lethe/plan.h"
 
 #include <stdio.h>
+#include <string.h>
 
-static const char *verb_of(const struct lethe_step *step)
+const char *lethe_why_text(enum lethe_why why)
+{
+    static const char *const texts[] = {
+        [LETHE_WHY_MOUNTED_ON] = "is mounted on",   [LETHE_WHY_HIDES] = "hides",
+        [LETHE_WHY_LEADS_TO] = "leads to",          [LETHE_WHY_LAYER] = "has as a layer",
+        [LETHE_WHY_MAY_HOLD] = "may hold, unseen,", [LETHE_WHY_ON_DEVICE] = "lies on",
+        [LETHE_WHY_BUILT_ON] = "is built on",       [LETHE_WHY_PART_OF] = "is a partition of",
+        [LETHE_WHY_IN_FILE] = "lies in a file of",  [LETHE_WHY_ZEROED] = "zeroes",
+    };
+    return texts[why];
+}
+
+const char *lethe_node_kind_name(enum lethe_node_kind kind)
+{
+    static const char *const names[] = {"mount", "swap",   "device", "erasure",
+                                        "way",   "unused", "erased", "seen"};
+    return names[kind];
+}
+
+const char *lethe_block_kind_name(enum lethe_block_kind kind)
+{
+    static const char *const names[] = {"disk", "loop", "crypt", "dm", "md", "zram", "ramdisk"};
+    return names[kind];
+}
+
+const char *lethe_step_verb(const struct lethe_step *step)
 {
     switch (step->kind) {
     case LETHE_STEP_ERASE:
+    case LETHE_STEP_ERASE_DEVICE:
         return "erase";
     case LETHE_STEP_UNMOUNT:
         return step->lazy ? "detach" : "unmount";
@@ -18,24 +45,47 @@ static const char *verb_of(const struct lethe_step *step)
     return "stop";
 }
 
+char *lethe_node_print(char *out, size_t size, struct lethe_node node,
+                       const struct lethe_snapshot *snapshot)
+{
+    char type[64]; /* a FUSE program chooses its type's end itself */
+    const char *what = "devices", *kind = "seen";
+    switch (node.kind) {
+    case LETHE_NODE_SWAP:
+        what = snapshot->swaps[node.index].path;
+        kind = snapshot->swaps[node.index].is_file ? "file" : "partition";
+        break;
+    case LETHE_NODE_DEVICE:
+        what = snapshot->blocks[node.index].dm_name[0] ? snapshot->blocks[node.index].dm_name
+                                                       : snapshot->blocks[node.index].name;
+        kind = lethe_block_kind_name(snapshot->blocks[node.index].kind);
+        break;
+    case LETHE_NODE_SEEN:
+        break;
+    default:
+        what = snapshot->mounts[node.index].path;
+        kind = snapshot->mounts[node.index].fstype;
+        break;
+    }
+    lethe_printable(type, sizeof type, kind);
+    size_t room = strlen(type) + sizeof " ()";
+    lethe_printable(out, size > room ? size - room : size, what);
+    size_t n = size ? strlen(out) : 0;
+    snprintf(out + n, size - n, " (%s)", type);
+    return out;
+}
+
 char *lethe_step_print(char *out, size_t size, const struct lethe_step *step,
                        const struct lethe_snapshot *snapshot)
 {
-    static const char *const kinds[] = {"disk", "loop", "crypt", "dm", "md", "zram", "ramdisk"};
-    char name[256], shown_type[64]; /* a FUSE program chooses its type's end itself */
-    const char *what, *type;
-    if (step->kind == LETHE_STEP_SWAPOFF) {
-        what = snapshot->swaps[step->index].path;
-        type = snapshot->swaps[step->index].is_file ? "file" : "partition";
-    } else if (step->kind == LETHE_STEP_STOP) {
-        const struct lethe_block *block = &snapshot->blocks[step->index];
-        what = block->dm_name[0] ? block->dm_name : block->name;
-        type = kinds[block->kind];
-    } else {
-        what = snapshot->mounts[step->index].path;
-        type = snapshot->mounts[step->index].fstype;
-    }
-    snprintf(out, size, "%s %s (%s)", verb_of(step), lethe_printable(name, sizeof name, what),
-             lethe_printable(shown_type, sizeof shown_type, type));
+    static const enum lethe_node_kind kinds[] = {
+        [LETHE_STEP_ERASE] = LETHE_NODE_ERASURE,       [LETHE_STEP_UNMOUNT] = LETHE_NODE_MOUNT,
+        [LETHE_STEP_SWAPOFF] = LETHE_NODE_SWAP,        [LETHE_STEP_STOP] = LETHE_NODE_DEVICE,
+        [LETHE_STEP_ERASE_DEVICE] = LETHE_NODE_DEVICE,
+    };
+    const struct lethe_node node = {kinds[step->kind], step->index};
+    snprintf(out, size, "%s ", lethe_step_verb(step));
+    size_t n = size ? strlen(out) : 0;
+    lethe_node_print(out + n, size - n, node, snapshot);
     return out;
 }

@@ -14,11 +14,10 @@ struct branches {
     bool full;
 };
 
-static void add_branch(struct branches *b, struct lethe_span path, bool writable)
+static void add_path(struct branches *b, const char *path, bool writable)
 {
-    if (!path.n)
+    if (path && !path[0])
         return;
-    const char *copy = lethe_unescape(b->arena, path);
     if (b->n == b->room) {
         size_t room = b->room ? 2 * b->room : 8;
         struct lethe_branch *list = lethe_arena_alloc(b->arena, room, sizeof *list);
@@ -27,10 +26,15 @@ static void add_branch(struct branches *b, struct lethe_span path, bool writable
         b->list = list ? list : b->list;
         b->room = list ? room : b->room;
     }
-    if (!copy || b->n == b->room)
+    if (!path || b->n == b->room)
         b->full = true;
     else
-        b->list[b->n++] = (struct lethe_branch){copy, writable, LETHE_NONE};
+        b->list[b->n++] = (struct lethe_branch){path, writable, LETHE_NONE};
+}
+
+static void add_branch(struct branches *b, struct lethe_span path, bool writable)
+{
+    add_path(b, lethe_unescape(b->arena, path), writable);
 }
 
 /* A copy without the backslashes before ':', ',' and '\' that mount(8) took. In mountinfo the
@@ -66,15 +70,25 @@ static size_t layer_length(struct lethe_span list)
     return i < list.n ? i : list.n;
 }
 
+const char *lethe_overlay_layer(struct lethe_arena *arena, struct lethe_span *value, bool many)
+{
+    size_t n = many ? layer_length(*value) : value->n;
+    struct lethe_span layer = {value->at, n};
+    n += n < value->n; /* the colon */
+    *value = (struct lethe_span){value->at + n, value->n - n};
+    layer = strip_backslashes(arena, layer);
+    return layer.at ? lethe_unescape(arena, layer) : NULL;
+}
+
 static void add_layers(struct branches *b, struct lethe_span list)
 {
-    while (list.n) {
-        size_t n = layer_length(list);
-        add_branch(b, strip_backslashes(b->arena, (struct lethe_span){list.at, n}), false);
-        n += n < list.n;
-        list.at += n;
-        list.n -= n;
-    }
+    while (list.n && !b->full)
+        add_path(b, lethe_overlay_layer(b->arena, &list, true), false);
+}
+
+static void add_layer(struct branches *b, struct lethe_span value)
+{
+    add_path(b, lethe_overlay_layer(b->arena, &value, false), true);
 }
 
 static bool starts(struct lethe_span text, const char *word)
@@ -95,9 +109,9 @@ static void find_overlay(struct branches *b, const char *options)
     for (struct lethe_span rest = lethe_span(options); rest.at;) {
         struct lethe_span option = lethe_cut(&rest, ',');
         if (starts(option, "upperdir="))
-            add_branch(b, strip_backslashes(b->arena, behind(option, "upperdir=")), true);
+            add_layer(b, behind(option, "upperdir="));
         else if (starts(option, "workdir="))
-            add_branch(b, strip_backslashes(b->arena, behind(option, "workdir=")), true);
+            add_layer(b, behind(option, "workdir="));
         else if (starts(option, "lowerdir+="))
             add_branch(b, behind(option, "lowerdir+="), false);
         else if (starts(option, "datadir+="))
@@ -126,6 +140,17 @@ static bool is_aufs_id(struct lethe_span id)
     return id.n && id.n <= 16;
 }
 
+static struct lethe_span read_aufs(const struct lethe_reader *sysfs, struct lethe_span id,
+                                   const char *name, int number)
+{
+    char path[64];
+    snprintf(path, sizeof path, "sys/fs/aufs/si_%.*s/%s", (int)id.n, id.at, name);
+    if (number >= 0)
+        snprintf(path + strlen(path), sizeof path - strlen(path), "%d", number);
+    struct lethe_span text = sysfs->read(sysfs->context, path);
+    return text.n ? lethe_cut(&text, '\n') : (struct lethe_span){NULL, 0};
+}
+
 static void find_aufs(struct branches *b, const char *options, const struct lethe_reader *sysfs)
 {
     for (struct lethe_span rest = lethe_span(options); rest.at;) {
@@ -133,17 +158,132 @@ static void find_aufs(struct branches *b, const char *options, const struct leth
         if (starts(option, "br:")) {
             for (struct lethe_span list = behind(option, "br:"); list.at;)
                 add_aufs_branch(b, lethe_cut(&list, ':'));
+        } else if (starts(option, "xino=")) {
+            add_branch(b, behind(option, "xino="), true);
         } else if (starts(option, "si=") && is_aufs_id(behind(option, "si="))) {
+            struct lethe_span id = behind(option, "si=");
             for (int i = 0; i < AUFS_BRANCHES_MAX; i++) {
-                char path[64];
-                snprintf(path, sizeof path, "sys/fs/aufs/si_%.*s/br%d", (int)option.n - 3,
-                         option.at + 3, i);
-                struct lethe_span text = sysfs->read(sysfs->context, path);
+                struct lethe_span text = read_aufs(sysfs, id, "br", i);
                 if (text.n)
-                    add_aufs_branch(b, lethe_cut(&text, '\n'));
+                    add_aufs_branch(b, text);
             }
+            struct lethe_span file = read_aufs(sysfs, id, "xi_path", -1);
+            if (file.n)
+                add_branch(b, file, true);
         }
     }
+}
+
+/* -- FUSE: words of a command line, which know no octal escapes -------------------------------- */
+
+static const char *const fuse_types[] = {"fuse.fuse-overlayfs", "fuse.unionfs", "fuse.unionfs-fuse",
+                                         "fuse.mergerfs"};
+enum { FUSE_TYPES = sizeof fuse_types / sizeof *fuse_types };
+
+bool lethe_union_is_fuse(const struct lethe_mount *mount)
+{
+    for (size_t i = 0; i < FUSE_TYPES; i++)
+        if (!strcmp(mount->fstype, fuse_types[i]))
+            return true;
+    return false;
+}
+
+/* Up to the next separator that has no backslash before it; the backslashes go. */
+static const char *next_piece(struct lethe_arena *arena, struct lethe_span *rest, char separator)
+{
+    size_t i = 0, n = 0;
+    char *text = lethe_arena_text(arena, rest->n ? rest->at : "", rest->n);
+    if (!text)
+        return NULL;
+    for (; i < rest->n && rest->at[i] != separator; i++) {
+        if (rest->at[i] == '\\' && i + 1 < rest->n &&
+            (rest->at[i + 1] == separator || rest->at[i + 1] == '\\'))
+            i++;
+        text[n++] = rest->at[i];
+    }
+    text[n] = '\0';
+    *rest = i < rest->n ? (struct lethe_span){rest->at + i + 1, rest->n - i - 1}
+                        : (struct lethe_span){NULL, 0};
+    return text;
+}
+
+static void add_fuse_overlay(struct branches *b, struct lethe_span options)
+{
+    while (options.at && !b->full) {
+        struct lethe_span option = lethe_cut(&options, ',');
+        struct lethe_span lower = starts(option, "lowerdir=") ? behind(option, "lowerdir=")
+                                                              : (struct lethe_span){NULL, 0};
+        while (lower.at && !b->full)
+            add_path(b, next_piece(b->arena, &lower, ':'), false);
+        struct lethe_span upper = starts(option, "upperdir=")  ? behind(option, "upperdir=")
+                                  : starts(option, "workdir=") ? behind(option, "workdir=")
+                                                               : (struct lethe_span){NULL, 0};
+        if (upper.at)
+            add_path(b, next_piece(b->arena, &upper, '\0'), true);
+    }
+}
+
+/* "path=RW:path=RO:path=NC,4G"; without a mode unionfs-fuse only reads, mergerfs also writes. */
+static void add_modes(struct branches *b, struct lethe_span list, bool writable)
+{
+    while (list.at && !b->full) {
+        struct lethe_span branch = lethe_cut(&list, ':');
+        size_t n = branch.n;
+        while (n && branch.at[n - 1] != '=')
+            n--;
+        struct lethe_span mode = {branch.at + n, branch.n - n};
+        bool writes = n ? !starts(mode, "RO") && !starts(mode, "ro") : writable;
+        branch.n = n ? n - 1 : branch.n;
+        add_path(b, lethe_arena_text(b->arena, branch.n ? branch.at : "", branch.n), writes);
+    }
+}
+
+static void find_fuse(struct branches *b, const struct lethe_mount *m,
+                      const struct lethe_reader *reader)
+{
+    bool overlay = !strcmp(m->fstype, "fuse.fuse-overlayfs"),
+         mergerfs = !strcmp(m->fstype, "fuse.mergerfs"), option = false;
+    struct lethe_span words =
+        reader->daemon ? reader->daemon(reader->context, m) : (struct lethe_span){NULL, 0};
+    if (!words.n && mergerfs && m->source[0] == '/')
+        add_modes(b, lethe_span(m->source), true);
+    if (words.n)
+        lethe_cut(&words, '\0'); /* the program's name */
+    while (words.n) {
+        struct lethe_span word = lethe_cut(&words, '\0');
+        bool attached = starts(word, "-o") && word.n > 2;
+        if (overlay && (option || attached))
+            add_fuse_overlay(b, attached ? behind(word, "-o") : word);
+        if (!overlay && !option && !starts(word, "-")) {
+            add_modes(b, word, mergerfs);
+            return; /* what follows is the mount point */
+        }
+        option = lethe_span_is(word, "-o");
+    }
+}
+
+/* By its name, and by the mount point among its words, which may be given relatively. */
+bool lethe_union_is_served_by(const struct lethe_mount *mount, struct lethe_span command)
+{
+    static const char *const names[] = {"fuse-overlayfs", "unionfs",        "unionfs-fuse",
+                                        "mergerfs",       "mount.mergerfs", "mount.fuse-overlayfs"};
+    struct lethe_span program = command.n ? lethe_cut(&command, '\0') : command;
+    const size_t path = strlen(mount->path);
+    bool known = false;
+    for (size_t i = program.n; i--;)
+        if (program.at[i] == '/') {
+            program = (struct lethe_span){program.at + i + 1, program.n - i - 1};
+            break;
+        }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        known = known || lethe_span_is(program, names[i]);
+    while (known && command.n) {
+        struct lethe_span word = lethe_cut(&command, '\0');
+        if (word.n && word.n <= path && !memcmp(mount->path + path - word.n, word.at, word.n) &&
+            (word.at[0] == '/' ? word.n == path : mount->path[path - word.n - 1] == '/'))
+            return true;
+    }
+    return false;
 }
 
 /* The mount that shows the branch. Its path stands as mount(8) was given it, while mount points
@@ -174,7 +314,8 @@ int lethe_unions_find(struct lethe_snapshot *snapshot, const struct lethe_tree *
     size_t n = 0;
     for (size_t i = 0; i < snapshot->n_mounts; i++)
         n += !strcmp(snapshot->mounts[i].fstype, "overlay") ||
-             !strcmp(snapshot->mounts[i].fstype, "aufs");
+             !strcmp(snapshot->mounts[i].fstype, "aufs") ||
+             lethe_union_is_fuse(&snapshot->mounts[i]);
     snapshot->unions = lethe_arena_alloc(arena, n, sizeof *snapshot->unions);
     snapshot->n_unions = 0;
     if (!snapshot->unions)
@@ -186,6 +327,8 @@ int lethe_unions_find(struct lethe_snapshot *snapshot, const struct lethe_tree *
             find_overlay(&b, m->super_options);
         else if (!strcmp(m->fstype, "aufs"))
             find_aufs(&b, m->super_options, sysfs);
+        else if (lethe_union_is_fuse(m))
+            find_fuse(&b, m, sysfs);
         else
             continue;
         for (size_t j = 0; tree && j < b.n; j++)

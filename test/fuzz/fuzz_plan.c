@@ -96,6 +96,26 @@ static void check_steps(struct scene *scene)
     }
 }
 
+/* Each edge between two steps is kept, unless what comes too early is lazy. */
+static void check_edges(const struct scene *scene)
+{
+    const struct lethe_snapshot *s = &scene->snapshot;
+    const struct lethe_plan *p = &scene->plan;
+    static size_t place[6 * MOUNTS_MAX + BLOCKS_MAX + 1];
+    size_t n = 1 + 5 * s->n_mounts + s->n_swaps + s->n_blocks;
+    memset(place, 0xff, sizeof place);
+    for (size_t i = 0; i < p->n_steps; i++) {
+        size_t node = lethe_plan_step_node(s, &p->steps[i]);
+        MUST(node < n && place[node] == LETHE_NONE);
+        place[node] = i;
+    }
+    for (size_t i = 0; i < p->n_edges; i++) {
+        MUST(p->edges[i].before < n && p->edges[i].after < n);
+        size_t before = place[p->edges[i].before], after = place[p->edges[i].after];
+        MUST(before == LETHE_NONE || after == LETHE_NONE || before < after || p->steps[after].lazy);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct scene scene;
@@ -116,6 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         scene_plan(&scene, own_root);
         MUST(!scene.r);
         check_steps(&scene);
+        check_edges(&scene);
         const char *broken = invariants_broken(&scene, own_root);
         if (broken)
             fprintf(stderr, "%s\n", broken);

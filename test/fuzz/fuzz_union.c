@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The super options of an overlay (first byte even) or of aufs, whose sysfs files hold the same
- * text. */
+/* By the first byte: the super options of an overlay, those of aufs, whose sysfs files hold the
+ * same text, or the command line of a FUSE union's daemon. */
 #include "fuzz.h"
 
 #include <errno.h>
@@ -17,6 +17,15 @@ static struct lethe_span read_text(void *context, const char *path)
     return lethe_span(context);
 }
 
+static struct lethe_span text_of_daemon;
+
+static struct lethe_span read_daemon(void *context, const struct lethe_mount *mount)
+{
+    (void)context;
+    lethe_union_is_served_by(mount, text_of_daemon);
+    return text_of_daemon;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct lethe_tree tree;
@@ -26,13 +35,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *options = malloc(size);
     memcpy(options, data + 1, size - 1);
     options[size - 1] = '\0';
+    static const char *const types[] = {"overlay", "aufs", "fuse.fuse-overlayfs", "fuse.unionfs",
+                                        "fuse.mergerfs"};
+    text_of_daemon = (struct lethe_span){options, size - 1};
     struct lethe_mount mounts[] = {
         {1, 0, {8, 1}, "/", "/", "rw", "ext4", "x", "rw", LETHE_NONE},
         {2, 1, {0, 2}, "/", "/a", "rw", "tmpfs", "x", "rw", LETHE_NONE},
-        {3, 1, {0, 3}, "/", "/u", "rw", data[0] % 2 ? "aufs" : "overlay", "x", options, LETHE_NONE},
+        {3, 1, {0, 3}, "/", "/u", "rw", types[data[0] % 5], options, options, LETHE_NONE},
     };
     struct lethe_snapshot snapshot = {.mounts = mounts, .n_mounts = 3};
-    const struct lethe_reader reader = {read_text, options};
+    const struct lethe_reader reader = {read_text, read_daemon, options};
     int r = lethe_tree_build(&tree, &snapshot, &arena);
     if (!r)
         r = lethe_unions_find(&snapshot, &tree, &arena, &reader);

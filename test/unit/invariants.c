@@ -112,10 +112,13 @@ static bool shows_branch(const struct lethe_snapshot *s, size_t mount, size_t of
     return false;
 }
 
-/* True for a union with a branch that no mount shows, or only Lethe's own: it may lie on anything.
- */
+/* True for a union with a branch that no mount shows, or only Lethe's own, and for what keeps a
+ * mount namespace: any device may be below. */
 static bool may_hold_anything(const struct check *c, size_t mount)
 {
+    if (!strcmp(c->s->mounts[mount].fstype, "nsfs") &&
+        !strncmp(c->s->mounts[mount].root, "mnt:[", 5))
+        return true;
     for (size_t i = 0; i < c->s->n_unions; i++)
         for (size_t j = 0; c->s->unions[i].mount == mount && j < c->s->unions[i].n_branches; j++) {
             size_t shown = c->s->unions[i].branches[j].mount;
@@ -131,7 +134,7 @@ static bool holds(const struct lethe_snapshot *s, const struct lethe_step *step,
         return s->mounts[step->index].device == device;
     if (step->kind == LETHE_STEP_SWAPOFF)
         return s->swaps[step->index].device == device;
-    if (step->kind != LETHE_STEP_STOP)
+    if (step->kind != LETHE_STEP_STOP && step->kind != LETHE_STEP_ERASE_DEVICE)
         return false;
     const struct lethe_block *b = &s->blocks[step->index];
     for (size_t i = 0; i < b->n_slaves; i++)
@@ -147,7 +150,7 @@ static bool precedes(const struct check *c, const struct lethe_step *first,
     const struct lethe_snapshot *s = c->s;
     if (first->kind == then->kind && first->index == then->index)
         return false;
-    if (then->kind == LETHE_STEP_STOP)
+    if (then->kind == LETHE_STEP_STOP || then->kind == LETHE_STEP_ERASE_DEVICE)
         return holds(s, first, then->index) ||
                (first->kind == LETHE_STEP_UNMOUNT && may_hold_anything(c, first->index));
     if (then->kind == LETHE_STEP_SWAPOFF)
@@ -177,13 +180,27 @@ static size_t count(const struct lethe_plan *plan, enum lethe_step_kind kind, si
     return n;
 }
 
-/* How often the file system that the mount shows is erased, by whichever mount. */
+static bool ends_in_deleted(const char *root)
+{
+    const char *last = strrchr(root, '/');
+    return last > root && last[-1] == '/' && !strcmp(last, "/deleted");
+}
+
+/* How many erasures reach all that the mount shows: those through a mount of the same file system
+ * that shows at least as much. */
 static size_t count_erased(const struct check *c, size_t mount)
 {
     size_t n = 0;
-    for (size_t i = 0; i < c->plan->n_steps; i++)
-        n += c->plan->steps[i].kind == LETHE_STEP_ERASE &&
-             same_file_system(c->s, c->plan->steps[i].index, mount);
+    const char *root = c->s->mounts[mount].root;
+    for (size_t i = 0; i < c->plan->n_steps; i++) {
+        size_t by = c->plan->steps[i].index;
+        if (c->plan->steps[i].kind != LETHE_STEP_ERASE || !same_file_system(c->s, by, mount))
+            continue;
+        if (ends_in_deleted(root) || ends_in_deleted(c->s->mounts[by].root))
+            n += !strcmp(root, c->s->mounts[by].root);
+        else
+            n += lethe_path_below(root, c->s->mounts[by].root);
+    }
     return n;
 }
 
@@ -214,7 +231,10 @@ static const char *find_missing(const struct check *c)
     for (size_t i = 0; i < c->s->n_blocks; i++) {
         if (count(c->plan, LETHE_STEP_STOP, i) != can_be_stopped(&c->s->blocks[i]))
             return "a device is not stopped once, or can't be";
-        expected += can_be_stopped(&c->s->blocks[i]);
+        bool ram = c->s->blocks[i].kind == LETHE_BLOCK_BRD;
+        if (count(c->plan, LETHE_STEP_ERASE_DEVICE, i) != ram)
+            return "a ramdisk is not erased once, or a device that is none is";
+        expected += can_be_stopped(&c->s->blocks[i]) + ram;
     }
     return expected == c->plan->n_steps ? NULL : "the plan has a step for nothing";
 }
@@ -238,7 +258,7 @@ static const char *find_disorder(const struct check *c)
 static bool all_nodes_are_steps(const struct check *c)
 {
     for (size_t i = 0; i < c->s->n_blocks; i++)
-        if (!can_be_stopped(&c->s->blocks[i]))
+        if (!can_be_stopped(&c->s->blocks[i]) && c->s->blocks[i].kind != LETHE_BLOCK_BRD)
             return false;
     return true;
 }

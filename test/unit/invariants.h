@@ -4,7 +4,8 @@
  *
  * Written from the rules in lethe/plan.h and without the plan's own graph, slow and simple:
  *   - every mount but Lethe's own, every swap and every device that can be stopped appears once,
- * and every RAM-backed file system but Lethe's own is erased once; nothing else appears;
+ * every ramdisk is erased once, and so is all that is shown of each RAM-backed file system but
+ * Lethe's own; nothing else appears;
  *   - what a step depends on comes before it, unless the step is marked lazy;
  *   - a step is lazy only when there is a cycle.
  */

@@ -62,6 +62,16 @@ static struct lethe_span read_file(void *context, const char *path)
     return (struct lethe_span){NULL, 0};
 }
 
+/* The file "daemon" has a command line with '|' at each word's end. */
+static struct lethe_span read_daemon(void *context, const struct lethe_mount *mount)
+{
+    struct lethe_span text = read_file(context, "daemon");
+    for (size_t i = 0; i < text.n; i++)
+        if (text.at[i] == '|')
+            ((char *)text.at)[i] = '\0';
+    return text.n && lethe_union_is_served_by(mount, text) ? text : (struct lethe_span){NULL, 0};
+}
+
 static void tie_swap_files(struct scene *scene)
 {
     struct lethe_snapshot *s = &scene->snapshot;
@@ -77,7 +87,7 @@ static int fill(struct scene *scene, const struct scene_input *input)
 {
     struct lethe_snapshot *s = &scene->snapshot;
     const struct lethe_complaint complaint = scene_complaint(scene);
-    const struct lethe_reader sysfs = {read_file, (void *)input->files};
+    const struct lethe_reader sysfs = {read_file, read_daemon, (void *)input->files};
     int r = lethe_mountinfo_parse(s, input->mountinfo, &scene->arena, &complaint);
     if (!r)
         r = lethe_swaps_parse(s, input->swaps, &scene->arena, &complaint);

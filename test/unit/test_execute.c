@@ -15,7 +15,7 @@
 #include "mock_sys.h"
 #include "scene.h"
 
-enum { ROOT, HOME, RUN };
+enum { ROOT, HOME, RUN, FUSE, NFS };
 
 static const struct lethe_block luks = {.devno = {254, 0},
                                         .name = "dm-0",
@@ -41,7 +41,9 @@ static int set_up(void **unused)
     scene_init(&scene, &(struct scene_input){
                            .mountinfo = lethe_span("1 0 0:1 / / rw - proc a rw\n"
                                                    "2 1 254:0 / /home rw - ext4 /dev/dm-0 rw\n"
-                                                   "3 1 0:3 / /run rw - tmpfs run rw\n"),
+                                                   "3 1 0:3 / /run rw - tmpfs run rw\n"
+                                                   "4 1 0:4 / /fuse rw - fuse.sshfs x rw\n"
+                                                   "5 1 0:5 / /nfs rw - nfs4 x:/ rw\n"),
                            .swaps = lethe_span("/dev/dm-0 partition 1 0 0\n"),
                            .blocks = &luks,
                            .n_blocks = 1,
@@ -60,7 +62,7 @@ static int tear_down(void **unused)
 
 static unsigned execute(const struct lethe_policy *p, struct lethe_step step)
 {
-    const struct lethe_plan plan = {&step, 1};
+    const struct lethe_plan plan = {.steps = &step, .n_steps = 1};
     return lethe_execute(&plan, &scene.snapshot, p, progress, false);
 }
 
@@ -119,6 +121,22 @@ static void holds_what_is_stuck_while_it_detaches_it(void **unused)
     mock_finish();
 }
 
+/* Nobody answers a FUSE mount any more; NFS gets its time to write first. */
+static void aborts_what_no_one_answers(void **unused)
+{
+    (void)unused;
+    const struct lethe_step fuse = {LETHE_STEP_UNMOUNT, FUSE, false, ""},
+                            nfs = {LETHE_STEP_UNMOUNT, NFS, false, ""};
+    MOCK_EXPECT({MOCK_UMOUNT, .path = "/fuse", .number = UMOUNT_NOFOLLOW | MNT_FORCE},
+                {MOCK_UMOUNT, .path = "/nfs", .number = UMOUNT_NOFOLLOW},
+                {MOCK_UMOUNT, .path = "/nfs", .number = UMOUNT_NOFOLLOW | MNT_FORCE | MNT_DETACH});
+    assert_int_equal(execute(&policy, fuse), 1);
+    assert_int_equal(execute(&policy, nfs), 1);
+    progress->stuck[progress->n_stuck++] = lethe_key('u', 5);
+    assert_int_equal(execute(&policy, nfs), 1);
+    mock_finish();
+}
+
 static void counts_what_failed_and_goes_on(void **unused)
 {
     (void)unused;
@@ -126,9 +144,9 @@ static void counts_what_failed_and_goes_on(void **unused)
                                  {LETHE_STEP_SWAPOFF, 0, false, ""},
                                  {LETHE_STEP_UNMOUNT, RUN, false, ""},
                                  {LETHE_STEP_STOP, 0, false, ""}};
-    const struct lethe_plan plan = {steps, 4};
+    const struct lethe_plan plan = {.steps = steps, .n_steps = 4};
     MOCK_EXPECT(
-        {MOCK_OPEN, .path = "/run", .number = O_PATH | O_DIRECTORY | O_NOFOLLOW, .answer = -ESTALE},
+        {MOCK_OPEN, .path = "/run", .number = O_PATH | O_NOFOLLOW, .answer = -ESTALE},
         {MOCK_SWAPOFF, .path = "/dev/dm-0", .answer = -ENOMEM},
         {MOCK_UMOUNT, .path = "/run", .number = UMOUNT_NOFOLLOW, .answer = -EINVAL},
         {MOCK_OPEN, .path = "/dev/mapper/control", .number = O_RDWR},
@@ -176,7 +194,8 @@ static void reports_what_is_left(void **unused)
     struct lethe_step steps[] = {{LETHE_STEP_ERASE, RUN, false, ""},
                                  {LETHE_STEP_UNMOUNT, RUN, false, ""},
                                  {LETHE_STEP_STOP, 0, false, ""}};
-    const struct lethe_plan plan = {steps, 3}, none = {steps, 0};
+    const struct lethe_plan plan = {.steps = steps, .n_steps = 3},
+                            none = {.steps = steps, .n_steps = 0};
     assert_int_equal(lethe_execute_report(&plan, &scene.snapshot), 2);
     assert_int_equal(lethe_execute_report(&none, &scene.snapshot), 0);
 }
@@ -191,6 +210,7 @@ int main(void)
         TEST(does_not_write_back_where_nothing_is_stored),
         TEST(does_not_write_back_against_its_policy),
         TEST(holds_what_is_stuck_while_it_detaches_it),
+        TEST(aborts_what_no_one_answers),
         TEST(counts_what_failed_and_goes_on),
         TEST(does_a_finished_thing_once),
         TEST(switches_swap_off),

@@ -364,6 +364,108 @@ static void what_waits_for_a_cycle_is_not_lazy(void **unused)
     scene_finish(&scene);
 }
 
+/* Only binds of two directories and of a file that is gone are left of the tmpfs. */
+static void each_part_that_is_shown_is_erased(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - proc a rw\n"
+              "2 1 0:2 /d /d1 rw - tmpfs t rw\n"
+              "3 1 0:2 /d /d2 rw - tmpfs t rw\n"
+              "4 1 0:2 /d/in /in rw - tmpfs t rw\n"
+              "5 1 0:2 /d-2 /other rw - tmpfs t rw\n"
+              "6 1 0:2 /d/file//deleted /file rw - tmpfs t rw\n",
+              "", NULL, 0, false);
+    assert_plan(&scene, "erase /file\nerase /other\nerase /d2\nunmount /file\nunmount "
+                        "/other\nunmount /in\nunmount /d2\nunmount /d1\nunmount /\n");
+    assert_non_null(strstr(scene.plan.steps[0].reason, "no mount shows more"));
+    scene_finish(&scene);
+}
+
+static void a_ramdisk_is_erased_when_nothing_is_on_it(void **unused)
+{
+    (void)unused;
+    static const size_t below[] = {0};
+    const struct lethe_block blocks[] = {
+        BLOCK(1, 0, "ram0", LETHE_BLOCK_BRD),
+        BLOCK(254, 0, "dm-0", LETHE_BLOCK_DM, .slaves = below, .n_slaves = 1),
+    };
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - proc a rw\n"
+              "2 1 254:0 / /b rw - ext4 /dev/dm-0 rw\n"
+              "3 1 0:2 / /u rw - overlay o rw,lowerdir=/l,upperdir=/b/u,workdir=/b/w\n",
+              "", blocks, 2, false);
+    size_t n = scene.plan.n_steps;
+    assert_int_equal(scene_step(&scene, LETHE_STEP_ERASE_DEVICE, 0), n - 1);
+    assert_int_equal(scene_step(&scene, LETHE_STEP_STOP, 1), n - 2);
+    assert_non_null(
+        strstr(scene.plan.steps[scene_step(&scene, LETHE_STEP_UNMOUNT, 1)].reason, "is RAM"));
+    scene_finish(&scene);
+}
+
+static void a_branch_on_a_disk_is_never_zeroed(void **unused)
+{
+    (void)unused;
+    const struct lethe_block blocks[] = {BLOCK(8, 1, "sda1", LETHE_BLOCK_PLAIN)};
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - proc a rw\n"
+              "2 1 0:3 / /u rw - overlay o rw,lowerdir=/l,upperdir=/b/u,workdir=/b/w\n"
+              "3 1 8:1 / /b rw - ext4 /dev/sda1 rw\n",
+              "", blocks, 1, false);
+    assert_plan(&scene, "unmount /u\nunmount /b\nunmount /\n");
+    assert_non_null(strstr(scene.plan.steps[1].reason, "never zeroed"));
+    scene_finish(&scene);
+}
+
+static void a_kept_namespace_goes_before_every_device(void **unused)
+{
+    (void)unused;
+    const struct lethe_block blocks[] = {BLOCK(254, 0, "dm-0", LETHE_BLOCK_CRYPT)};
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - proc a rw\n"
+              "2 1 0:4 mnt:[4026532200] /run/ns/x rw - nsfs nsfs rw\n"
+              "3 1 0:4 net:[4026532300] /run/netns/y rw - nsfs nsfs rw\n",
+              "", blocks, 1, false);
+    assert_non_null(strstr(scene.plan.steps[1].reason, "keeps a mount namespace"));
+    bool found = false;
+    for (size_t i = 0; i < scene.plan.n_edges; i++) {
+        const struct lethe_edge *e = &scene.plan.edges[i];
+        struct lethe_node after = lethe_plan_node(&scene.snapshot, e->after);
+        found = found || (e->before == 1 && after.kind == LETHE_NODE_SEEN);
+        assert_true(e->before != 2 || after.kind != LETHE_NODE_SEEN);
+    }
+    assert_true(found);
+    scene_finish(&scene);
+}
+
+/* Each edge of the graph is kept by the steps, unless what comes too early is lazy. */
+static void edges_say_what_the_order_is(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n"
+              "2 1 0:2 / /u rw - overlay o rw,lowerdir=/l1/x,upperdir=/b/rw,workdir=/b/work\n"
+              "3 1 0:3 / /l1 rw - squashfs l1 ro\n"
+              "4 1 0:5 / /b rw - tmpfs b rw\n",
+              "/b/swap file 1 0 0\n", NULL, 0, false);
+    size_t place[64], n = scene.plan.n_steps;
+    memset(place, 0xff, sizeof place);
+    for (size_t i = 0; i < n; i++)
+        place[lethe_plan_step_node(&scene.snapshot, &scene.plan.steps[i])] = i;
+    assert_true(scene.plan.n_edges > 8);
+    for (size_t i = 0; i < scene.plan.n_edges; i++) {
+        size_t before = place[scene.plan.edges[i].before], after = place[scene.plan.edges[i].after];
+        assert_true(before == LETHE_NONE || after == LETHE_NONE || before < after);
+        assert_non_null(lethe_why_text(scene.plan.edges[i].why));
+    }
+    scene_finish(&scene);
+}
+
 static void no_root_is_no_reason_to_give_up(void **unused)
 {
     (void)unused;
@@ -453,8 +555,9 @@ static void a_step_is_printed_for_people(void **unused)
         assert_string_equal(
             lethe_step_print(text, sizeof text, &scene.plan.steps[i], &scene.snapshot),
             expected[i]);
-    assert_string_equal(lethe_step_print(text, 8, &scene.plan.steps[0], &scene.snapshot),
-                        "erase /");
+    assert_string_equal(lethe_step_print(text, 21, &scene.plan.steps[0], &scene.snapshot),
+                        "erase /a (tmpfs)");
+    assert_string_equal(lethe_step_print(text, 4, &scene.plan.steps[0], &scene.snapshot), "era");
     scene_finish(&scene);
 }
 
@@ -480,6 +583,11 @@ int main(void)
         cmocka_unit_test(a_branch_inside_its_union_is_a_cycle),
         cmocka_unit_test(ram_in_a_cycle_is_erased_before_it_is_detached),
         cmocka_unit_test(what_waits_for_a_cycle_is_not_lazy),
+        cmocka_unit_test(each_part_that_is_shown_is_erased),
+        cmocka_unit_test(a_ramdisk_is_erased_when_nothing_is_on_it),
+        cmocka_unit_test(a_branch_on_a_disk_is_never_zeroed),
+        cmocka_unit_test(a_kept_namespace_goes_before_every_device),
+        cmocka_unit_test(edges_say_what_the_order_is),
         cmocka_unit_test(no_root_is_no_reason_to_give_up),
         cmocka_unit_test(nothing_gives_an_empty_plan),
         cmocka_unit_test(the_same_snapshot_gives_the_same_plan),

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "lethe/ram_fs.h"
+#include "lethe/sys.h"
 
 enum { PAGE = 4096, MIB = 1 << 20 };
 
@@ -248,6 +249,55 @@ static int erases_what_is_read_only(void)
     return PASSED;
 }
 
+/* All that is left of a tmpfs are binds of a directory and of a file that is gone. */
+static int erases_parts(void)
+{
+    struct stat st;
+    struct lethe_erased erased;
+    CHECK(!mkdir("/tmp/on", 0700) && !mount("x", "/tmp/on", "tmpfs", 0, NULL));
+    CHECK(!mkdir("/tmp/dir", 0700) && put("/tmp/file", 1) && !mkdir("/tmp/on/part", 0700));
+    CHECK(put("/tmp/on/part/one", PAGE) && put("/tmp/on/two", PAGE) && put("/tmp/on/three", PAGE));
+    CHECK(!stat("/tmp/on", &st));
+    CHECK(!mount("/tmp/on/part", "/tmp/dir", NULL, MS_BIND, NULL));
+    CHECK(!mount("/tmp/on/two", "/tmp/file", NULL, MS_BIND, NULL) && !unlink("/tmp/on/two"));
+    int held = open("/tmp/on/three", O_RDONLY | O_CLOEXEC);
+    CHECK(held >= 0 && !umount2("/tmp/on", MNT_DETACH));
+    CHECK(!lethe_ram_fs_erase("/tmp/dir", st.st_dev, false, &erased));
+    CHECK(!erased.failed && erased.files == 1 && erased.bytes == PAGE);
+    CHECK(!lethe_ram_fs_erase("/tmp/file", st.st_dev, false, &erased));
+    CHECK(!erased.failed && erased.files == 1 && erased.bytes == PAGE);
+    CHECK(!stat("/tmp/file", &st) && !st.st_size);
+    CHECK(!mkfifo("/tmp/node", 0600) && !stat("/tmp/node", &st));
+    CHECK(!lethe_ram_fs_erase("/tmp/node", st.st_dev, false, &erased) && !erased.files);
+    return PASSED;
+}
+
+/* A mount whose path the kernel would not take. */
+static int erases_beyond_path_max(void)
+{
+    enum { LEVELS = 30, LENGTH = 200 };
+    static char path[LEVELS * (LENGTH + 1) + 8] = "/tmp";
+    char name[LENGTH + 2] = "/", *end = path + 4;
+    struct stat st;
+    struct lethe_erased erased;
+    memset(name + 1, 'd', LENGTH);
+    CHECK(!chdir("/tmp"));
+    for (int i = 0; i < LEVELS; i++) {
+        CHECK(!mkdir(name + 1, 0700));
+        CHECK(i == LEVELS - 1 || !chdir(name + 1));
+        end = stpcpy(end, name);
+    }
+    CHECK(!mount("x", name + 1, "tmpfs", 0, NULL) && !stat(name + 1, &st) && !chdir(name + 1));
+    CHECK(put("secret", PAGE) && !chdir("/"));
+    CHECK(access(path, F_OK) && errno == ENAMETOOLONG);
+    CHECK(!lethe_ram_fs_erase(path, st.st_dev, false, &erased));
+    CHECK(!erased.failed && erased.files == 1 && erased.bytes == PAGE);
+    CHECK(lethe_sys->umount("/tmp", 0) == -EBUSY);
+    CHECK(!lethe_sys->umount(path, 0) && lethe_sys->umount(path, 0) == -EINVAL);
+    CHECK(!lethe_sys->umount("/tmp", 0));
+    return PASSED;
+}
+
 static int keeps_names(void)
 {
     struct stat st;
@@ -329,6 +379,8 @@ static int erases_ramfs(void)
 
 IN_NAMESPACE(erases_a_tree)
 IN_NAMESPACE(erases_what_is_read_only)
+IN_NAMESPACE(erases_parts)
+IN_NAMESPACE(erases_beyond_path_max)
 IN_NAMESPACE(keeps_names)
 IN_NAMESPACE(erases_what_is_deep_and_wide)
 IN_NAMESPACE(leaves_another_file_system_alone)
@@ -346,6 +398,8 @@ int main(void)
         cmocka_unit_test(what_can_not_be_written_is_told),
         cmocka_unit_test(test_erases_a_tree),
         cmocka_unit_test(test_erases_what_is_read_only),
+        cmocka_unit_test(test_erases_parts),
+        cmocka_unit_test(test_erases_beyond_path_max),
         cmocka_unit_test(test_keeps_names),
         cmocka_unit_test(test_erases_what_is_deep_and_wide),
         cmocka_unit_test(test_leaves_another_file_system_alone),

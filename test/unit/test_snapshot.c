@@ -242,12 +242,55 @@ static void a_file_that_does_not_fit_is_told(void **unused)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_tree, remove_tree)
 
+/* What a running system would be asked, a captured tree has in files: see lethe-plan(5). */
+static void a_tree_answers_for_the_system(void **unused)
+{
+    (void)unused;
+    put("proc/self/mountinfo", "1 0 0:1 / / rw - proc a rw\n"
+                               "2 1 0:30 / /a rw - tmpfs a rw\n"
+                               "3 1 0:31 / /b rw - btrfs /dev/disk/by-uuid/x rw\n"
+                               "4 1 0:32 / /c rw - btrfs /dev/../proc/self/mountinfo rw\n");
+    put("sys/devices/loop0/dev", "7:0\n");
+    put("sys/devices/loop0/loop/backing_file", "/gone\n");
+    put("sys/devices/loop0/loop/backing_dev", "0:30\n");
+    put_link("sys/class/block/loop0", "../../devices/loop0");
+    put("sys/devices/sda/dev", "8:0\n");
+    put_link("sys/class/block/sda", "../../devices/sda");
+    put("dev/disk/by-uuid/x", "8:0\n");
+    assert_int_equal(take(), 0);
+    assert_int_equal(scene.snapshot.blocks[find("loop0")].file_devno.minor, 30);
+    assert_int_equal(scene.snapshot.mounts[2].device, find("sda"));
+    assert_int_equal(scene.snapshot.mounts[3].device, LETHE_NONE);
+}
+
+static void finds_the_daemon_of_a_union(void **unused)
+{
+    (void)unused;
+    put("proc/self/mountinfo", "1 0 0:1 / / rw - proc a rw\n"
+                               "2 1 0:2 / /rw rw - tmpfs a rw\n"
+                               "3 1 0:3 / /u rw - fuse.unionfs unionfs rw\n");
+    put("proc/1/cmdline", "unionfs /rw=RW /u"); /* one word */
+    put("proc/nothing/cmdline", "");
+    make_parents("proc/20/x");
+    int fd = openat(root, "proc/20/cmdline", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    static const char words[] = "unionfs\0/rw=RW:/ro=RO\0/u";
+    assert_int_equal(write(fd, words, sizeof words), sizeof words);
+    close(fd);
+    assert_int_equal(take(), 0);
+    assert_int_equal(scene.snapshot.n_unions, 1);
+    assert_int_equal(scene.snapshot.unions[0].n_branches, 2);
+    assert_int_equal(scene.snapshot.unions[0].branches[0].mount, 1);
+    assert_true(scene.snapshot.unions[0].branches[0].writable);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(without_mountinfo_there_is_none),
         TEST(what_else_is_missing_is_left_out),
         TEST(reads_devices),
+        TEST(a_tree_answers_for_the_system),
+        TEST(finds_the_daemon_of_a_union),
         TEST(a_name_that_is_only_a_directory_is_no_device),
         TEST(reads_aufs_branches),
         TEST(links_do_not_lead_out_of_the_tree),

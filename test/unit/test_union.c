@@ -209,6 +209,64 @@ static void aufs_without_sysfs_tells_them_in_its_options(void **unused)
     scene_finish(&scene);
 }
 
+static void aufs_holds_its_xino_file(void **unused)
+{
+    (void)unused;
+    static const struct scene_file files[] = {
+        {"sys/fs/aufs/si_1a/br0", "/rw1=rw\n"},
+        {"sys/fs/aufs/si_1a/br1", "/rw2=rw+nolwh\n"},
+        {"sys/fs/aufs/si_1a/xi_path", "/x/.aufs.xino\n"},
+        {NULL, NULL},
+    };
+    struct scene scene;
+    scene_init(&scene, &(struct scene_input){
+                           .mountinfo = lethe_span("1 0 0:1 / / rw - proc a rw\n"
+                                                   "2 1 0:2 / /x rw - tmpfs x rw\n"
+                                                   "3 1 0:3 / /u rw - aufs none rw,si=1a\n"),
+                           .files = files});
+    assert_int_equal(scene.snapshot.unions[0].n_branches, 3);
+    assert_true(scene.snapshot.unions[0].branches[1].writable);
+    assert_int_equal(scene.snapshot.unions[0].branches[2].mount, 1);
+    scene_finish(&scene);
+}
+
+/* Which branches a FUSE union has by this command line (its words end with '|'). */
+static void assert_fuse(const char *type, const char *words, const char *expected)
+{
+    char mounts[400], text[1000] = "", command[400];
+    snprintf(mounts, sizeof mounts, "1 0 0:1 / / rw - proc a rw\n2 1 0:2 / /m rw - %s /s1:/s2 rw\n",
+             type);
+    snprintf(command, sizeof command, "%s", words);
+    const struct scene_file files[] = {{"daemon", command}, {NULL, NULL}};
+    struct scene scene;
+    scene_init(&scene, &(struct scene_input){.mountinfo = lethe_span(mounts), .files = files});
+    assert_int_equal(scene.r, 0);
+    assert_int_equal(scene.snapshot.n_unions, 1);
+    for (size_t i = 0; i < scene.snapshot.unions[0].n_branches; i++) {
+        const struct lethe_branch *b = &scene.snapshot.unions[0].branches[i];
+        size_t n = strlen(text);
+        snprintf(text + n, sizeof text - n, "%s=%s ", b->path, b->writable ? "rw" : "ro");
+    }
+    assert_string_equal(text, expected);
+    scene_finish(&scene);
+}
+
+static void fuse_unions_tell_their_branches_on_the_command_line(void **unused)
+{
+    (void)unused;
+    assert_fuse("fuse.fuse-overlayfs",
+                "fuse-overlayfs|-o|lowerdir=/a\\:b:/c,upperdir=/u|-oworkdir=/w,xattr|/m|",
+                "/a:b=ro /c=ro /u=rw /w=rw ");
+    assert_fuse("fuse.unionfs", "/usr/bin/unionfs|-o|cow,x=/y|/rw=RW:/ro=RO:/none|/m|",
+                "/rw=rw /ro=ro /none=ro ");
+    assert_fuse("fuse.mergerfs", "mergerfs|/d1:/d2=NC,4G:/d3=RO|/m|-o|rw|",
+                "/d1=rw /d2=rw /d3=ro ");
+    assert_fuse("fuse.mergerfs", "mergerfs|/d1:/d2|m|", "/d1=rw /d2=rw ");
+    assert_fuse("fuse.mergerfs", "mergerfs|/d1:/d2|/other|", "/s1=rw /s2=rw "); /* its source */
+    assert_fuse("fuse.unionfs", "cat|/d1:/d2|/m|", "");
+    assert_fuse("fuse.unionfs", "|", "");
+}
+
 static void an_odd_si_is_no_path(void **unused)
 {
     (void)unused;
@@ -233,7 +291,7 @@ static void a_full_arena_is_told(void **unused)
     (void)unused;
     struct scene scene;
     scene_init_text(&scene, OVERLAY("rw,lowerdir=/a:/b:/c:/d:/e:/f:/g:/h:/i,upperdir=/rw/u"));
-    const struct lethe_reader none = {NULL, NULL};
+    const struct lethe_reader none = {NULL, NULL, NULL};
     int r = -ENOMEM;
     for (size_t size = 16; r; size += 16) {
         struct lethe_arena arena = heap_arena(size);
@@ -259,6 +317,8 @@ int main(void)
         cmocka_unit_test(five_hundred_layers_are_kept),
         cmocka_unit_test(aufs_tells_its_branches_in_sysfs),
         cmocka_unit_test(aufs_without_sysfs_tells_them_in_its_options),
+        cmocka_unit_test(aufs_holds_its_xino_file),
+        cmocka_unit_test(fuse_unions_tell_their_branches_on_the_command_line),
         cmocka_unit_test(an_odd_si_is_no_path),
         cmocka_unit_test(a_full_arena_is_told),
     };

@@ -23,6 +23,12 @@ BOOT_MODULES = ["virtio_pci", "virtio_blk", "loop", "squashfs", "overlay"]
 MORE_MODULES = ["dm_mod", "dm_crypt", "xts", "aesni_intel", "af_alg", "algif_skcipher", "algif_hash", "zram", "brd", "softdog",
                 "qemu_fw_cfg", "lzo_rle"]
 PROGRAMS = ["/usr/sbin/cryptsetup", "/usr/sbin/dmsetup", "/usr/sbin/mke2fs", "/usr/bin/chattr"]
+# What the stacks (stacks.py) are set up with.
+TOOL_MODULES = ["dm_snapshot", "dm_verity", "dm_integrity", "raid1", "fuse", "btrfs", "xfs", "isofs", "nbd", "autofs4", "authenc", "hmac",
+                "sha256_generic", "vfat", "nls_cp437", "nls_ascii", "sr_mod", "virtio_scsi"]
+TOOLS = ["/usr/sbin/lvm", "/usr/sbin/mdadm", "/usr/sbin/veritysetup", "/usr/sbin/integritysetup", "/usr/bin/fuse-overlayfs", "/usr/bin/unionfs",
+         "/usr/bin/mergerfs", "/usr/sbin/mkfs.btrfs", "/usr/bin/btrfs", "/usr/sbin/mkfs.xfs", "/usr/sbin/xfs_repair", "/usr/sbin/e2fsck",
+         "/usr/sbin/sfdisk", "/usr/sbin/mkfs.fat"]
 
 INIT = """#!/bin/busybox sh
 export PATH=/bin
@@ -120,26 +126,28 @@ def modules(root, names):
     sh("depmod", "-b", root, version)
 
 
-def medium(lethe):
-    """The boot medium's image with this build of Lethe's, cached."""
-    plant, one_pass = lab.compiled("plant", static=True), lab.compiled("pass", static=True)
+def medium(lethe, tools=False):
+    """The boot medium's image with this build of Lethe's, cached; with `tools` for all kinds of stacks."""
+    helpers = {name: lab.compiled(name, static=True) for name in ("plant", "pass", "remote", "mounts")}
+    kind = "tools" if tools else "medium"
+    programs = PROGRAMS + TOOLS if tools else PROGRAMS
 
     def build(path):
-        for old in sorted(path.parent.glob("medium-*[0-9a-f]"), key=lambda p: p.stat().st_mtime)[:-3]:
+        for old in sorted(path.parent.glob(f"{kind}-*[0-9a-f]"), key=lambda p: p.stat().st_mtime)[:-3]:
             old.unlink()
         with tempfile.TemporaryDirectory() as tmp:
             root, files = Path(tmp) / "root", Path(tmp) / "medium"
             files.mkdir()
             for place in ("bin", "sbin", "dev", "proc", "sys", "run", "tmp", "mnt", "root", "etc", "var/tmp", "home"):
                 (root / place).mkdir(parents=True)
-            tree = {"/sbin/lethe": lethe, "/bin/plant": plant, "/bin/pass": one_pass, "/bin/busybox": Path("/bin/busybox")}
-            for program in PROGRAMS:
+            tree = {"/sbin/lethe": lethe, "/bin/busybox": Path("/bin/busybox")} | {f"/bin/{n}": path for n, path in helpers.items()}
+            for program in programs:
                 tree |= with_libraries(program)
             for name, source in tree.items():
                 target = root / name.lstrip("/")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, target)
-            for program in PROGRAMS:
+            for program in programs:
                 (root / "bin" / Path(program).name.replace("mke2fs", "mkfs.ext4")).symlink_to(program)  # not an applet
             for applet in sh("busybox", "--list", capture_output=True, text=True).stdout.split():
                 if not (root / "bin" / applet).exists() and not (root / "bin" / applet).is_symlink():
@@ -148,14 +156,43 @@ def medium(lethe):
             for name, text in {"sbin/init": SHELL, "sbin/handover": HANDOVER}.items():
                 (root / name).write_text(text)
                 (root / name).chmod(0o755)
-            modules(root, MORE_MODULES)
+            modules(root, MORE_MODULES + TOOL_MODULES if tools else MORE_MODULES)
             sh("mksquashfs", root, files / "filesystem.squashfs", "-all-root", "-noI", "-noD", "-noF", "-noX", "-quiet",
                "-no-progress", stdout=subprocess.DEVNULL)
-            sh("truncate", "-s", "64M", path)
+            sh("truncate", "-s", "128M" if tools else "64M", path)
             sh("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", files, path)
 
-    recipe = [INIT, SHELL, HANDOVER, BOOT_MODULES, MORE_MODULES, PROGRAMS, Path(__file__), plant.name, one_pass.name, lethe]
-    return lab.cached(f"small/medium-{lab.digest(*recipe)}", build)
+    recipe = [INIT, SHELL, HANDOVER, BOOT_MODULES, MORE_MODULES, programs, Path(__file__), *(p.name for p in helpers.values()), lethe]
+    return lab.cached(f"small/{kind}-{lab.digest(*recipe)}", build)
+
+
+def blank_disk():
+    return lab.cached("small/blank-400M", lambda path: sh("truncate", "-s", "400M", path))
+
+
+def iso():
+    """An ISO image with a squashfs in it."""
+    def build(path):
+        with tempfile.TemporaryDirectory() as tmp:
+            tree, files = Path(tmp) / "tree", Path(tmp) / "files"
+            tree.mkdir()
+            files.mkdir()
+            (tree / "motd").write_text("from the image\n")
+            sh("mksquashfs", tree, files / "filesystem.squashfs", "-all-root", "-quiet", "-no-progress", stdout=subprocess.DEVNULL)
+            sh("xorriso", "-as", "mkisofs", "-quiet", "-R", "-o", path, files, stderr=subprocess.DEVNULL)
+
+    return lab.cached("small/live.iso", build)
+
+
+def iso_disk():
+    """An ext4 with live.iso on it, as a stick for many systems has it."""
+    def build(path):
+        with tempfile.TemporaryDirectory() as tmp:
+            shutil.copy(iso(), Path(tmp) / "live.iso")
+            sh("truncate", "-s", "64M", path)
+            sh("mke2fs", "-q", "-t", "ext4", "-d", tmp, path)
+
+    return lab.cached("small/iso-64M", build)
 
 
 def initrd(kernel, more):
@@ -218,14 +255,20 @@ class Small(lab.Guest):
 
 
 @contextmanager
-def booted(lethe, arguments="", *, memory="init_on_free=1", ram="512M", disk=False, kernel=KERNEL, load=(), **options):
+def booted(lethe, arguments="", *, memory="init_on_free=1", ram="512M", disk=False, kernel=KERNEL, load=(), tools=False, disks=(),
+           **options):
     """A small system, ready for commands; with `disk` the encrypted disk is its /dev/vdb and `guest.disk`.
+
+    `disks` are images for its /dev/vdb and on, kept in `guest.disks`; the passphrase and the key of LUKS are handed in all the same.
 
     `memory` is what the kernel is told about clearing memory. `kernel` is a folder with another kernel than the small one and
     its lib/modules; of these the initramfs loads `load` too.
     """
-    devices = [lab.Stick(medium(lethe), "medium", "virtio-blk-pci")]
+    devices = [lab.Stick(medium(lethe, tools), "medium", "virtio-blk-pci")]
+    devices += [lab.Stick(image, f"disk{i}", "virtio-blk-pci") for i, image in enumerate(disks)]
     fw_cfg = {}
+    if tools:
+        fw_cfg = {f"opt/lethe.{name}": encrypted_disk() / name for name in ("passphrase", "key")}
     if disk:
         devices.append(lab.Stick(encrypted_disk() / "image", "disk", "virtio-blk-pci"))
         fw_cfg["opt/lethe.passphrase"] = encrypted_disk() / "passphrase"
@@ -233,6 +276,7 @@ def booted(lethe, arguments="", *, memory="init_on_free=1", ram="512M", disk=Fal
     with Small(image, initrd(kernel, load), f"console=ttyS0 loglevel=6 cryptomgr.notests printk.devkmsg=on {memory} {arguments}",
                ram=ram, sticks=devices, fw_cfg=fw_cfg, **options) as guest:
         guest.disk = devices[-1] if disk else None
+        guest.disks = devices[1:]
         guest.wait_ready(120)
         guest.send("exec >/dev/ttyS1 2>&1")
         yield guest

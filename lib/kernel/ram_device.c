@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/ram_device.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lethe/sys.h"
+
+enum { PAGE = 4096, CHUNK = 1 << 18 };
+
+static _Alignas(PAGE) char held[CHUNK];
+static const _Alignas(PAGE) char zeroes[PAGE];
+
+static int zero_page(int fd, const char *page, size_t n, off_t at, uint64_t *bytes)
+{
+    if (!memcmp(page, zeroes, n))
+        return 0;
+    ssize_t w = pwrite(fd, zeroes, n, at);
+    if (w != (ssize_t)n)
+        return w < 0 ? -errno : -EIO;
+    *bytes += n;
+    return 0;
+}
+
+static int zero_blocks(int fd, uint64_t *bytes)
+{
+    off_t at = 0;
+    ssize_t n;
+    int first = 0;
+    while ((n = pread(fd, held, sizeof held, at)) > 0) {
+        for (ssize_t i = 0; i < n; i += PAGE) {
+            size_t rest = (size_t)(n - i);
+            int r = zero_page(fd, held + i, rest < PAGE ? rest : PAGE, at + i, bytes);
+            first = first ? first : r;
+        }
+        at += n;
+    }
+    return n < 0 ? -errno : first;
+}
+
+int lethe_ram_device_erase(const struct lethe_block *block, uint64_t *bytes)
+{
+    char path[300];
+    snprintf(path, sizeof path, "/dev/%.255s", block->name);
+    int fd = lethe_sys->open(path, O_RDWR | O_DIRECT);
+    if (fd < 0)
+        return fd;
+    int r = zero_blocks(fd, bytes);
+    explicit_bzero(held, sizeof held);
+    lethe_sys->close(fd);
+    return r;
+}

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The stacks that live systems are built from, each as the shell lines that set it up in the small system (small.py).
+
+Both capture.py, which makes test/data of them, and test_stacks.py, which takes them apart, set them up from here. What a stack is for
+its user is mounted at /mnt; `plants` are what is planted there before the end, `check` are lines for a second guest with the same disks,
+which print nothing where the file systems on them are clean.
+"""
+
+from dataclasses import dataclass
+
+import small
+
+HELPERS = """export DM_DISABLE_UDEV=1
+fw=/sys/firmware/qemu_fw_cfg/by_name
+modprobe -a qemu_fw_cfg dm_mod dm_crypt xts algif_skcipher aesni_intel loop
+lvm() { /usr/sbin/lvm "$@" --config 'global{locking_dir="/run/lvm"} activation{udev_sync=0 udev_rules=0} backup{backup=0 archive=0}' >/dev/null 2>&1; }
+luks_format() { type=$1; shift; cryptsetup luksFormat -q --type $type --pbkdf-force-iterations 1000 --volume-key-file $fw/opt/lethe.key/raw \\
+    --key-size 512 --key-file $fw/opt/lethe.passphrase/raw "$@"; }
+luks_open() { cryptsetup open --key-file $fw/opt/lethe.passphrase/raw "$@"; }
+raid() { modprobe raid1; mdadm --quiet "$@"; }
+union() { mkdir -p $1/up $1/work $2; mount -t overlay -o lowerdir=/run/live/rootfs,upperdir=$1/up,workdir=$1/work union $2; }
+check_ext4() { e2fsck -fn $1 >/tmp/e2fsck 2>&1 && ! grep -i journal /tmp/e2fsck || cat /tmp/e2fsck; }
+mkdir -p /run/lvm /mnt
+"""
+
+
+@dataclass
+class Stack:
+    name: str
+    about: str
+    setup: str
+    disks: int = 0
+    plants: tuple = ()
+    check: str = ""
+    key: bool = False  # a LUKS device with the key that is handed in
+    iso: bool = False  # /dev/vdb is small.iso_disk()
+    optical: bool = False  # /dev/sr0 is small.iso()
+
+    def images(self):
+        return [small.iso_disk()] if self.iso else [small.blank_disk()] * self.disks
+
+    def boot(self, lethe, **options):
+        drive = ["-device", "virtio-scsi-pci", "-drive", f"if=none,id=disc,media=cdrom,readonly=on,format=raw,file={small.iso()}",
+                 "-device", "scsi-cd,drive=disc"] if self.optical else []
+        return small.booted(lethe, tools=True, disks=self.images(), ram="768M", args=drive, **options)
+
+
+STACKS = [
+    Stack("brd-branch", "the union's writable branch is an ext4 on a ramdisk (brd)", """
+modprobe brd rd_nr=1 rd_size=32768
+mkfs.ext4 -q /dev/ram0; mkdir /run/branch; mount /dev/ram0 /run/branch; union /run/branch /mnt""", plants=("file+brd:4M:/mnt",)),
+
+    Stack("zram-branch", "the union's writable branch is an ext4 on zram", """
+modprobe zram num_devices=1; echo 32M >/sys/block/zram0/disksize
+mkfs.ext4 -q /dev/zram0; mkdir /run/branch; mount /dev/zram0 /run/branch; union /run/branch /mnt""", plants=("file+zram:4M:/mnt",)),
+
+    Stack("snapshot-branch", "a dm-snapshot of the medium whose COW file lies on a tmpfs", """
+modprobe dm_snapshot; mkfs.ext4 -q /dev/vdb
+mkdir /run/cow; mount -t tmpfs cow /run/cow; truncate -s 32M /run/cow/file; losetup /dev/loop6 /run/cow/file
+echo "0 $(cat /sys/block/vdb/size) snapshot /dev/vdb /dev/loop6 N 8" | dmsetup create --noudevsync live
+mount /dev/mapper/live /mnt""", disks=1, plants=("file+cow:4M:/mnt",)),
+
+    Stack("ramfs-branch", "the union's writable branch is a ramfs", """
+mkdir /run/branch; mount -t ramfs branch /run/branch; union /run/branch /mnt""", plants=("file+ramfs:4M:/mnt",)),
+
+    Stack("disk-branch", "the union's writable branch is a plain partition of a disk", """
+mkfs.ext4 -q /dev/vdb; mkdir /run/branch; mount /dev/vdb /run/branch; union /run/branch /mnt""",
+          disks=1, plants=("cache+disk:4M:/mnt",), check="check_ext4 /dev/vdb"),
+
+    Stack("toram-copy", "a copy of the live system in RAM: a squashfs in a file of a tmpfs", """
+mkdir -p /run/toram /run/copy /run/branch; mount -t tmpfs toram /run/toram; cp /run/live/medium/filesystem.squashfs /run/toram
+mount -r -t squashfs -o loop /run/toram/filesystem.squashfs /run/copy
+mount -t tmpfs branch /run/branch; mkdir /run/branch/up /run/branch/work
+mount -t overlay -o lowerdir=/run/copy,upperdir=/run/branch/up,workdir=/run/branch/work live /mnt""",
+          plants=("file+toram:4M:/mnt", "file+beside:1M:/run/toram")),
+
+    Stack("iso-loop", "an ISO image that lies as a file on another file system, and a squashfs in that", """
+modprobe isofs; mkdir -p /run/stick /run/iso /run/squash /run/branch; mount -r -t ext4 /dev/vdb /run/stick
+losetup -r /dev/loop5 /run/stick/live.iso; mount -r -t iso9660 /dev/loop5 /run/iso
+losetup -r /dev/loop6 /run/iso/filesystem.squashfs; mount -r -t squashfs /dev/loop6 /run/squash
+mount -t tmpfs branch /run/branch; mkdir /run/branch/up /run/branch/work
+mount -t overlay -o lowerdir=/run/squash,upperdir=/run/branch/up,workdir=/run/branch/work live /mnt; grep -q image /mnt/motd""",
+          iso=True, plants=("file+iso:4M:/mnt",), check="check_ext4 /dev/vdb"),
+
+    Stack("partition", "the medium is a partition, the persistence another one of the same disk", """
+modprobe -a vfat nls_cp437 nls_ascii; printf 'size=32M\\nsize=64M\\n' | sfdisk -q /dev/vdb 2>/dev/null; sleep 1; mkdir /run/stick
+mkfs.fat /dev/vdb1 >/dev/null 2>&1; mount -r -t vfat /dev/vdb1 /run/stick; mkfs.ext4 -q /dev/vdb2; mount /dev/vdb2 /mnt; mkdir -p /mnt/user /home/user
+mount --bind /mnt/user /home/user; ln -s /mnt/user /home/link""", disks=1, plants=("cache+part:4M:/mnt",), check="check_ext4 /dev/vdb2"),
+
+    Stack("optical", "a medium on an optical drive, a squashfs in it", """
+modprobe -a virtio_scsi sr_mod isofs; i=0; until [ -e /dev/sr0 ] || [ $((i += 1)) = 20 ]; do sleep 0.2; done
+mkdir -p /run/disc /run/squash; mount -r -t iso9660 /dev/sr0 /run/disc; losetup -r /dev/loop6 /run/disc/filesystem.squashfs
+mount -r -t squashfs /dev/loop6 /run/squash; mount -t tmpfs branch /mnt; mkdir /mnt/up /mnt/work /run/root
+mount -t overlay -o lowerdir=/run/squash,upperdir=/mnt/up,workdir=/mnt/work live /run/root""", optical=True, plants=("file+disc:2M:/run/root",)),
+
+    Stack("verity", "a medium that dm-verity checks", """
+modprobe dm_verity; truncate -s 8M /tmp/data /tmp/hash; mkfs.ext4 -q -b 4096 /tmp/data
+losetup /dev/loop5 /tmp/data; losetup /dev/loop6 /tmp/hash
+root=$(veritysetup format /dev/loop5 /dev/loop6 | sed -n 's/^Root hash:[[:space:]]*//p')
+veritysetup open /dev/loop5 medium /dev/loop6 $root; mount -r -t ext4 /dev/mapper/medium /mnt"""),
+
+    Stack("nbd", "a medium on the network (nbd)", """
+modprobe nbd nbds_max=1; truncate -s 16M /tmp/served; mkfs.ext4 -q -b 4096 /tmp/served; remote nbd /dev/nbd0 /tmp/served
+i=0; until [ "$(cat /sys/block/nbd0/size)" != 0 ] || [ $((i += 1)) = 20 ]; do sleep 0.2; done; mount -r -t ext4 /dev/nbd0 /mnt"""),
+
+    Stack("nested", "two overlays on one overlay (the kernel takes no third storey), all branches on one tmpfs", """
+mkdir /run/branches /run/one /run/two; mount -t tmpfs branches /run/branches; cd /run/branches; mkdir a b c; union /run/branches/a /run/one
+mkdir b/up b/work c/up c/work 'c/with blank, comma:colon'
+mount -t overlay -o lowerdir=/run/one:/run/live/rootfs,upperdir=b/up,workdir=b/work,metacopy=on,volatile two /run/two
+mount -t overlay -o 'lowerdir=/run/branches/c/with blank\\, comma\\:colon:/run/one,upperdir=/run/branches/./c//up,workdir=/run/branches/c/work' three /mnt
+cd /""", plants=("file+one:2M:/run/one", "file+two:2M:/run/two", "file+three:2M:/mnt")),
+
+    Stack("fuse-overlayfs", "fuse-overlayfs with its branch on a tmpfs", """
+modprobe fuse; mkdir -p /run/branch; mount -t tmpfs branch /run/branch; mkdir /run/branch/up /run/branch/work
+fuse-overlayfs -o lowerdir=/run/live/rootfs,upperdir=/run/branch/up,workdir=/run/branch/work /mnt""", plants=("file+fuse:2M:/mnt",)),
+
+    Stack("unionfs-fuse", "unionfs-fuse with its branch on a tmpfs", """
+modprobe fuse; mkdir -p /run/branch; mount -t tmpfs branch /run/branch; unionfs -o cow /run/branch=RW:/run/live/rootfs=RO /mnt""",
+          plants=("file+fuse:2M:/mnt",)),
+
+    Stack("mergerfs", "mergerfs over two tmpfs and the squashfs", """
+modprobe fuse; mkdir -p /run/one /run/two; mount -t tmpfs one /run/one; mount -t tmpfs two /run/two
+mergerfs -o minfreespace=0 /run/one=RW:/run/two=RW:/run/live/rootfs=RO /mnt; mkdir /run/one/one /run/two/two""", plants=("file+fuse:2M:/mnt/two",)),
+
+    Stack("luks-lvm-md", "LUKS2 on LVM on MD RAID1, swap on plain dm-crypt beside it", """
+raid --create /dev/md0 --level=1 --raid-devices=2 --metadata=1.2 --run --assume-clean /dev/vdb /dev/vdc
+lvm pvcreate /dev/md0; lvm vgcreate vg0 /dev/md0; lvm lvcreate -L 64M -n home vg0; lvm lvcreate -L 32M -n swap vg0
+luks_format luks2 --pbkdf pbkdf2 /dev/mapper/vg0-home; luks_open /dev/mapper/vg0-home home; mkfs.ext4 -q /dev/mapper/home; mount /dev/mapper/home /mnt
+cryptsetup open --type plain -c aes-xts-plain64 -s 256 --key-file /dev/urandom /dev/mapper/vg0-swap swap; mkswap /dev/mapper/swap; swapon /dev/mapper/swap""",
+          disks=2, plants=("cache+luks:4M:/mnt",), key=True, check="""
+raid --assemble --run /dev/md0 /dev/vdb /dev/vdc; lvm vgchange -ay vg0; luks_open -r /dev/mapper/vg0-home home; check_ext4 /dev/mapper/home
+grep -q active /proc/mdstat || cat /proc/mdstat; mdadm --detail /dev/md0 | grep -i 'State : .*\\(dirty\\|resync\\)' || true"""),
+
+    Stack("lvm-luks2", "LVM on LUKS2: a home and a swap on it", """
+luks_format luks2 --pbkdf pbkdf2 /dev/vdb; luks_open /dev/vdb pv; lvm pvcreate /dev/mapper/pv; lvm vgcreate vg1 /dev/mapper/pv
+lvm lvcreate -L 64M -n home vg1; lvm lvcreate -L 32M -n swap vg1; mkfs.ext4 -q /dev/mapper/vg1-home; mount /dev/mapper/vg1-home /mnt
+mkswap /dev/mapper/vg1-swap; swapon /dev/mapper/vg1-swap""",
+          disks=1, plants=("cache+lvm:4M:/mnt",), key=True,
+          check="luks_open /dev/vdb pv; lvm vgchange -ay vg1; check_ext4 /dev/mapper/vg1-home"),
+
+    Stack("luks1-file", "LUKS1 in a file on a disk, and a swap file beside it", """
+mkfs.ext4 -q /dev/vdb; mkdir /run/disk; mount /dev/vdb /run/disk; truncate -s 64M /run/disk/container; losetup /dev/loop5 /run/disk/container
+luks_format luks1 /dev/loop5; luks_open /dev/loop5 home; mkfs.ext4 -q /dev/mapper/home; mount /dev/mapper/home /mnt
+dd if=/dev/zero of=/run/disk/swap bs=1M count=16; mkswap /run/disk/swap; swapon /run/disk/swap""",
+          disks=1, plants=("cache+luks:4M:/mnt",), key=True,
+          check="check_ext4 /dev/vdb; mount -r -t ext4 /dev/vdb /mnt; losetup -r /dev/loop5 /mnt/container; luks_open -r /dev/loop5 home; check_ext4 /dev/mapper/home"),
+
+    Stack("luks2-integrity", "LUKS2 with integrity: dm-integrity below dm-crypt", """
+modprobe -a dm_integrity authenc hmac sha256_generic
+cryptsetup luksFormat -q --type luks2 --integrity hmac-sha256 --integrity-no-wipe --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --sector-size 4096 \\
+    --key-file $fw/opt/lethe.passphrase/raw /dev/vdb
+luks_open /dev/vdb home; dd if=/dev/zero of=/dev/mapper/home bs=1M count=64 oflag=direct; mkfs.ext4 -q /dev/mapper/home 60M; mount /dev/mapper/home /mnt""",
+          disks=1, plants=("cache+luks:4M:/mnt",),
+          check="modprobe -a dm_integrity authenc hmac sha256_generic; luks_open /dev/vdb home; check_ext4 /dev/mapper/home"),
+
+    Stack("btrfs", "a btrfs with subvolumes, mounted each for itself, and a bind of a directory", """
+modprobe btrfs; mkfs.btrfs -q /dev/vdb; mkdir -p /run/top /home/user; mount -t btrfs /dev/vdb /run/top; btrfs -q subvolume create /run/top/home
+btrfs -q subvolume create /run/top/data; mount -t btrfs -o subvol=home /dev/vdb /home; mount -t btrfs -o subvol=data /dev/vdb /mnt
+mkdir /home/anna /home/documents; mount --bind /home/anna /home/documents""", disks=1, plants=("cache+btrfs:4M:/mnt",),
+          check="modprobe btrfs; btrfs check --readonly /dev/vdb >/tmp/check 2>&1 || cat /tmp/check"),
+
+    Stack("xfs", "an xfs", "modprobe xfs; mkfs.xfs -q /dev/vdb; mount -t xfs /dev/vdb /mnt", disks=1, plants=("cache+xfs:4M:/mnt",),
+          check="xfs_repair -n /dev/vdb >/tmp/check 2>&1 && ! grep -i 'log.*dirty' /tmp/check || cat /tmp/check"),
+
+    Stack("swaps", "swap on zram, in a file on a disk, on a loop over a tmpfs, on a disk", """
+modprobe zram num_devices=1; echo 16M >/sys/block/zram0/disksize; mkfs.ext4 -q /dev/vdb; mount /dev/vdb /mnt; dd if=/dev/zero of='/mnt/swap file' bs=1M count=12
+truncate -s 8M /run/s; losetup /dev/loop7 /run/s; for s in /dev/zram0 '/mnt/swap file' /dev/loop7 /dev/vdc; do mkswap "$s"; swapon "$s"; done""",
+          disks=2, plants=("shm:8M",), check="check_ext4 /dev/vdb"),
+
+    Stack("containers", "two containers, each with a mount namespace of its own that holds a tmpfs and the persistence, and one kept by a file", """
+mkfs.ext4 -q /dev/vdb; mount /dev/vdb /mnt; mount --make-rshared /; mkdir -p /run/ns /srv; mount --bind /run/ns /run/ns; mount --make-private /run/ns
+cat >/tmp/container <<'END'
+mount --make-rprivate /; mount -t tmpfs $1 /srv; plant file+$1:2M:/srv; mount --bind /mnt /home; : >/home/$1; exec -a @/busybox /bin/busybox sleep 10000
+END
+for c in one two; do
+    (exec -a @/busybox /bin/busybox unshare -m sh /tmp/container $c) >/dev/null 2>&1 &
+done
+touch /run/ns/kept; unshare --mount=/run/ns/kept sh -c 'mount -t tmpfs kept /srv; plant file+kept:1M:/srv; mount --bind /mnt /home'
+i=0; until [ -e /mnt/one ] && [ -e /mnt/two ]; do sleep 0.5; [ $((i += 1)) -lt 20 ]; done""",
+          disks=1, plants=("cache+ns:2M:/mnt",), check="check_ext4 /dev/vdb"),
+
+    Stack("stacked", "mounts on mounts, a bind of a part of a RAM file system and of one deleted file, moved mounts, autofs, a mount over the way", """
+mkdir -p /run/a/b/c /run/shutdown/mounts/0123456789abcdef /run/auto; mount -t tmpfs low /run/a/b/c; mount -t tmpfs mid /run/a/b; mount -t tmpfs top /run/a
+mount -t tmpfs again /run/a; mount -t tmpfs moved /mnt; mount --move /mnt /run/shutdown/mounts/0123456789abcdef
+mkdir /run/part /run/part.of; mount -t tmpfs part /run/part.of; mkdir -p /run/part.of/shown/in; mount --bind /run/part.of/shown /run/part
+plant file+part:1M:/run/part; plant file+alone:1M:/run/part.of; touch /run/alone; mount --bind /run/part.of/lethe-file+alone /run/alone
+rm /run/part.of/lethe-file+alone; umount -l /run/part.of
+modprobe autofs4; mkfifo /run/pipe; (exec 3<>/run/pipe; mount -t autofs -o fd=3,pgrp=$$,minproto=5,maxproto=5,direct auto /run/auto) || true"""),
+]
+
+
+def named(name):
+    return next(stack for stack in STACKS if stack.name == name)

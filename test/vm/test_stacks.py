@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes stacks apart: test_stacks.py [--lethe FILE] [--list] [CASE...]
+
+A case for each stack of stacks.py that has something to lose: it is set up in the small system, secrets are planted in it, the system is
+ended through Lethe, which must say its one line. Then nothing of them may be left in RAM, and a second guest must find the file systems
+on its disks clean. The last case is a server that no longer answers. CASE may be a part of a name.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import lab
+import small
+import stacks
+import test_small as t
+
+
+def planted_in(setup):
+    """The kinds that the lines of a stack plant themselves."""
+    kinds = re.findall(r"\bplant ([a-z+]+):", setup)
+    return kinds + ["file+one", "file+two"] * ("/tmp/container" in setup)
+
+
+def check_disks(lethe, stack, guest):
+    """A second guest finds the file systems on the disks clean."""
+    with tempfile.TemporaryDirectory(dir=lab.CACHE) as tmp:
+        images = [Path(tmp) / f"disk{i}" for i in range(len(guest.disks))]
+        for disk, image in zip(guest.disks, images):
+            disk.export(image)
+        with small.booted(lethe, tools=True, disks=images, ram="768M") as second:
+            said = second.do(stacks.HELPERS.replace("modprobe -a", "modprobe -qa") + stack.check, timeout=120)
+    t.want(not said, f"not clean:\n{said}")
+
+
+def take_apart(lethe, stack, memory):
+    with stack.boot(lethe, memory=memory) as guest:
+        guest.do(stacks.HELPERS + stack.setup, timeout=120)
+        guest.arm()
+        kinds = planted_in(stack.setup) + t.kinds_of(stack.plants)
+        key = small.encrypted_disk() / "key" if stack.key else None
+        t.plant(guest, *stack.plants) if stack.plants else None
+        t.want_there(guest, kinds)
+        t.want(not key or guest.scan([], key=key)["key"], "the key is not in RAM before")
+        guest.hand_over("poweroff")
+        t.want_clean_end(guest, timeout=120)
+        t.want_gone(guest, kinds, key=key)
+        if stack.check:
+            check_disks(lethe, stack, guest)
+
+
+def dead_server(lethe, memory):
+    """a network mount whose server no longer answers, with files that nobody will ever write back"""
+    with small.booted(lethe, tools=True, disks=[small.blank_disk()], ram="768M", memory=memory) as guest:
+        guest.do(stacks.HELPERS + 'modprobe fuse; echo "0 40960 linear /dev/vdb 0" | dmsetup create --noudevsync dead\n'
+                 "remote fuse /mnt /dev/dm-0; dmsetup suspend --noflush --nolockfs dead")
+        guest.arm()
+        t.plant(guest, "rw:1M", "shm:1M")
+        guest.run("(exec plant cache+remote:4M:/mnt) >/dev/null 2>&1 & sleep 3; ls -d /proc/[0-9]*/ >/dev/null")
+        t.want_there(guest, ["cache+remote"])
+        started = time.monotonic()
+        guest.hand_over("poweroff")
+        t.want_end(guest, "poweroff", 200)
+        t.want(time.monotonic() - started < 150, "it took too long", guest)
+        t.want_gone(guest, ["rw", "shm", "cache+remote"])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lethe", type=Path, default=lab.HERE.parent.parent / "build/init/lethe", help="the program under test")
+    parser.add_argument("--memory", default="init_on_free=1", help="what the kernel is told about clearing memory (%(default)s)")
+    parser.add_argument("--list", action="store_true", help="print the cases and what they show")
+    parser.add_argument("--verbose", action="store_true", help="print what Lethe says at each end")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="run only cases with this in their names")
+    args = parser.parse_args()
+    t.verbose = args.verbose
+    lethe = args.lethe.resolve()
+    cases = [(s.name, s.about, lambda s=s: take_apart(lethe, s, args.memory)) for s in stacks.STACKS if s.plants or planted_in(s.setup)]
+    cases.append(("dead-server", dead_server.__doc__, lambda: dead_server(lethe, args.memory)))
+    passed = failed = 0
+    for name, about, run in cases:
+        if args.cases and not any(part in name for part in args.cases):
+            continue
+        if args.list:
+            print(f"{name:<18} {about}")
+            continue
+        started, word, more = time.monotonic(), "ok  ", ""
+        try:
+            run()
+            passed += 1
+        except (lab.Failure, subprocess.CalledProcessError) as failure:
+            word, more = "FAIL", f"\n{failure}"
+            failed += 1
+        print(f"stacks: {word} {time.monotonic() - started:5.1f} s  {name:<18} {about}{more}", flush=True)
+    if not args.list:
+        print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not (passed or args.list) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
