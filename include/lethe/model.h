@@ -109,6 +109,10 @@ size_t lethe_block_find(const struct lethe_snapshot *snapshot, struct lethe_devn
  * such a thing below it. */
 bool lethe_block_is_ram(const struct lethe_snapshot *snapshot, size_t block);
 
+/* An order of paths in which what is in a directory follows it at once: '/' is the least of bytes.
+ */
+int lethe_path_compare(const char *a, const char *b);
+
 /* An index over the mounts for path look-ups: by parent's id, then path, then age. */
 struct lethe_tree {
     const struct lethe_snapshot *snapshot;

@@ -22,7 +22,7 @@
 
 /* 1 MiB a write is where tmpfs is fastest (M: shared facts, section 4). Never written, so all of it
  * is the kernel's one zero page. */
-enum { BLOCK = 1 << 20, DEPTH_MAX = 200, ENTRIES = 4096, SEARCH_MS = 3000 };
+enum { BLOCK = 1 << 20, DEPTH_MAX = 200, ENTRIES = 4096, BUSY_MAX = 100, SEARCH_MS = 3000 };
 static char zeroes[BLOCK];
 
 struct walk {
@@ -31,6 +31,7 @@ struct walk {
     bool keep_names;
     struct lethe_erased *erased;
     unsigned moved; /* how many were: for their new names */
+    unsigned busy;  /* mount points met */
 };
 
 static void failed(struct walk *w, int error)
@@ -203,6 +204,10 @@ static void erase_subdir(struct walk *w, int dir, const char *name, int depth)
     close(fd);
 }
 
+/* A mount point can't be removed, and to find that out takes the kernel a look at each mount there
+ * is
+ * (__is_local_mountpoint(), fs/namespace.c). Where there are many, directories stay, and go with
+ * the file system. */
 static void erase_entry(struct walk *w, int dir, const char *name, int depth)
 {
     struct stat st;
@@ -215,11 +220,15 @@ static void erase_entry(struct walk *w, int dir, const char *name, int depth)
     if (w->keep_names)
         return;
     int flag = S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0;
-    if (unlinkat(dir, name, flag) && errno == EPERM) {
+    if (flag && w->busy == BUSY_MAX)
+        return;
+    int error = unlinkat(dir, name, flag) ? errno : 0;
+    if (error == EPERM) {
         clear_flags(dir, name);
         clear_flags(dir, ".");
         unlinkat(dir, name, flag);
     }
+    w->busy += flag && error == EBUSY;
 }
 
 struct entry { /* linux_dirent64: Documentation of getdents64(2) */

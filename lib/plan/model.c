@@ -2,6 +2,7 @@
 #include "lethe/model.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,12 +87,33 @@ struct sort_key {
     size_t mount;
 };
 
+/* As lethe_path_compare(), the second path being the first n bytes of `b`. */
+static int compare_paths(const char *a, const char *b, size_t n)
+{
+    size_t i = 0;
+    while (i < n && a[i] && a[i] == b[i])
+        i++;
+    unsigned char left = (unsigned char)a[i], right = i < n ? (unsigned char)b[i] : 0;
+    if (left == right)
+        return 0;
+    if (!left || !right)
+        return left ? 1 : -1;
+    if (left == '/' || right == '/')
+        return left == '/' ? -1 : 1;
+    return left < right ? -1 : 1;
+}
+
+int lethe_path_compare(const char *a, const char *b)
+{
+    return compare_paths(a, b, SIZE_MAX);
+}
+
 static int compare_keys(const void *left, const void *right)
 {
     const struct sort_key *a = left, *b = right;
     if (a->parent != b->parent)
         return a->parent < b->parent ? -1 : 1;
-    int r = strcmp(a->path, b->path);
+    int r = compare_paths(a->path, b->path, SIZE_MAX);
     return r ? r : (a->mount > b->mount) - (a->mount < b->mount);
 }
 
@@ -103,8 +125,7 @@ static int compare_entry(const struct lethe_tree *tree, size_t i, unsigned paren
     const struct lethe_mount *m = &tree->snapshot->mounts[tree->order[i]];
     if (m->parent != parent)
         return m->parent < parent ? -1 : 1;
-    int r = strncmp(m->path, path, n);
-    return r ? r : m->path[n] != '\0';
+    return compare_paths(m->path, path, n);
 }
 
 size_t lethe_tree_child(const struct lethe_tree *tree, unsigned parent, const char *path, size_t n)

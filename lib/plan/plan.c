@@ -180,29 +180,12 @@ struct key {
     size_t mount;
 };
 
-/* Directories before what is in them: '/' is the least of all bytes. */
-static int compare_roots(const char *a, const char *b)
-{
-    while (*a && *a == *b) {
-        a++;
-        b++;
-    }
-    if (*a == *b)
-        return 0;
-    unsigned char left = (unsigned char)*a, right = (unsigned char)*b;
-    if (!left || !right)
-        return left ? 1 : -1;
-    if (left == '/' || right == '/')
-        return left == '/' ? -1 : 1;
-    return left < right ? -1 : 1;
-}
-
 static int compare_keys(const void *left, const void *right)
 {
     const struct key *a = left, *b = right;
     if (a->key != b->key)
         return a->key < b->key ? -1 : 1;
-    int r = compare_roots(a->root, b->root);
+    int r = lethe_path_compare(a->root, b->root);
     return r ? r : (a->mount > b->mount) - (a->mount < b->mount);
 }
 
@@ -298,21 +281,37 @@ static void choose_erasures(struct graph *g, const struct lethe_plan_options *op
  * the path. */
 static void add_way_edges(struct graph *g, size_t mount, size_t parent)
 {
-    const struct lethe_mount *m = &g->snapshot->mounts[mount];
     add_edge(g, way_node(g, mount), mount, LETHE_WHY_LEADS_TO);
     add_edge(g, way_node(g, mount), erase_node(g, mount), LETHE_WHY_LEADS_TO);
-    if (parent == mount) /* rootfs */
-        return;
-    if (parent != LETHE_NONE)
+    if (parent != mount && parent != LETHE_NONE) /* rootfs is its own */
         add_edge(g, way_node(g, parent), way_node(g, mount), LETHE_WHY_LEADS_TO);
-    for (size_t n = 1; m->path[n - 1]; n++) {
-        while (n > 1 && m->path[n] && m->path[n] != '/')
-            n++;
-        size_t cover = lethe_tree_child(g->tree, m->parent, m->path, n);
-        if (cover != LETHE_NONE && cover != mount && cover != parent)
-            add_edge(g, cover, way_node(g, mount), LETHE_WHY_HIDES);
-        if (!m->path[n])
-            break;
+}
+
+/* What hides a mount is the newest at the nearest place before it on its path, or the newest at its
+ * own place; what hides that hides it too, even where a cycle makes that go too early. Brothers
+ * come in an order in which each follows the directories that it is in, so those are a stack. */
+static void add_hiding_edges(struct graph *g, const struct key *by_id, size_t *stack)
+{
+    const struct lethe_snapshot *s = g->snapshot;
+    const size_t *order = g->tree->order;
+    for (size_t i = 0, end, depth = 0; i < s->n_mounts; i = end) {
+        const struct lethe_mount *m = &s->mounts[order[i]];
+        if (i && s->mounts[order[i - 1]].parent != m->parent)
+            depth = 0;
+        while (depth && !lethe_path_below(m->path, s->mounts[stack[depth - 1]].path))
+            depth--;
+        for (end = i + 1; end < s->n_mounts && s->mounts[order[end]].parent == m->parent &&
+                          !strcmp(s->mounts[order[end]].path, m->path);)
+            end++;
+        for (size_t j = i; j < end; j++) {
+            size_t cover = j < end - 1 ? order[end - 1] : depth ? stack[depth - 1] : LETHE_NONE;
+            size_t parent = find_parent(g, order[j], by_id);
+            if (cover == LETHE_NONE || cover == parent || parent == order[j])
+                continue;
+            add_edge(g, cover, way_node(g, order[j]), LETHE_WHY_HIDES);
+            add_edge(g, way_node(g, cover), way_node(g, order[j]), LETHE_WHY_LEADS_TO);
+        }
+        stack[depth++] = order[end - 1];
     }
 }
 
@@ -542,6 +541,7 @@ static int build(struct graph *g, const struct lethe_plan_options *options)
     choose_erasures(g, options, by_device);
     use_hosts(g, by_device);
     add_mount_edges(g, by_id);
+    add_hiding_edges(g, by_id, g->path); /* which is not in use yet */
     add_file_system_edges(g);
     add_device_edges(g, by_device);
     add_union_edges(g);
