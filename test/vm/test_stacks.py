@@ -48,7 +48,7 @@ def take_apart(lethe, stack, memory):
         t.want_there(guest, kinds)
         t.want(not key or guest.scan([], key=key)["key"], "the key is not in RAM before")
         guest.hand_over("poweroff")
-        t.want_clean_end(guest, timeout=120)
+        t.want_clean_end(guest, timeout=120, says="nothing is left" if "init_on_free=1" in memory else "nothing else is known to be left")
         t.want_gone(guest, kinds, key=key)
         if stack.check:
             check_disks(lethe, stack, guest)
