@@ -173,6 +173,8 @@ static bool erase_device(const struct pass *p, const struct lethe_block *block, 
         return false;
     int r = lethe_ram_device_erase(block, &p->progress->erased_bytes);
     lethe_end(p->progress);
+    if (r == -EBUSY) /* again in the next pass; what uses it is told as left */
+        return false;
     lethe_finished_add(p->progress, key);
     if (r) {
         p->progress->not_erased++;

@@ -45,11 +45,14 @@ int lethe_ram_device_erase(const struct lethe_block *block, uint64_t *bytes)
 {
     char path[300];
     snprintf(path, sizeof path, "/dev/%.255s", block->name);
-    int fd = lethe_sys->open(path, O_RDWR | O_DIRECT);
+    int fd = lethe_sys->open(path, O_RDWR | O_DIRECT | O_EXCL);
+    bool in_use = fd == -EBUSY;
+    if (in_use)
+        fd = lethe_sys->open(path, O_RDWR | O_DIRECT);
     if (fd < 0)
         return fd;
     int r = zero_blocks(fd, bytes);
     explicit_bzero(held, sizeof held);
     lethe_sys->close(fd);
-    return r;
+    return in_use && !r ? -EBUSY : r;
 }
