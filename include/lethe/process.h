@@ -5,15 +5,16 @@
 
 #include <stdint.h>
 
-/* For PID 1: SIGKILLs every process of its pid namespace again and again, those that systemd spares
- * ('@' in argv[0]) too, and reaps them until it has no child left or `ms` are over. The number of
- * processes that did not end (0: all did). All processes come to PID 1 when their parents end, so
- * no child left means none left (pid_namespaces(7)). */
+/* SIGKILLs every process of the pid namespace but PID 1 and the caller again and again, those that
+ * systemd spares ('@' in argv[0]) too, until none is left or `ms` are over. The number of processes
+ * that did not end (0: all did). One kill(2) of -1 reaches all there are, forks under way too. All
+ * processes come to PID 1 when their parents end, so for PID 1, which reaps them, no child left
+ * means none left (pid_namespaces(7)); any other caller looks into /proc. */
 unsigned lethe_process_stop_all(int64_t ms);
 
-/* Says of each process of user space that still lives, but for PID 1 and the caller, its pid, name
- * and state, at most `max` lines. How many there are. */
-unsigned lethe_process_report(unsigned max);
+/* Says of each process of user space that still lives, but for PID 1, the caller and those of
+ * Lethe's own that can end, its pid, name and state, up to ten of them. How many there are. */
+unsigned lethe_process_report(void);
 
 /* Locks what this process has and will have in memory (as it is touched), makes the OOM killer
  * spare it, lets no signal but SIGKILL and SIGSTOP end it, and leaves no limit on files in the way.

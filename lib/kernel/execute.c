@@ -59,6 +59,7 @@ static bool erase(const struct pass *p, const struct lethe_mount *m, const char 
     if (!r) {
         lethe_finished_add(p->progress, key);
         p->progress->erased_file_systems++;
+        p->progress->erased_ms = lethe_now_ms();
         p->progress->erased_bytes += erased.bytes;
         p->progress->erased_files += erased.files;
     }

@@ -16,7 +16,7 @@
 #include "lethe/log.h"
 #include "lethe/sys.h"
 
-enum { REBOOT_MS = 30000, FALLBACK_MS = 5000 };
+enum { FALLBACK_MS = 3000 };
 
 static int watchdog = -1;
 
@@ -29,6 +29,7 @@ void lethe_power_prepare(void)
         {"/proc/sys/vm/overcommit_memory",
          "1"}, /* a worker's fork() is not refused for its arena */
         {"/proc/sys/kernel/printk_devkmsg", "on"},
+        {"/proc/sys/kernel/pid_max", "4194304"}, /* a fork bomb may have used up all numbers */
     };
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         lethe_sys->write_file(settings[i][0], settings[i][1]);
@@ -51,6 +52,16 @@ void lethe_watchdog_open(void)
         fd = lethe_sys->open("/dev/watchdog", O_WRONLY);
     if (fd >= 0)
         watchdog = fd;
+}
+
+void lethe_watchdog_arm(int64_t end_ms)
+{
+    enum { MARGIN_MS = 10000 };
+    int seconds = (int)((end_ms - lethe_now_ms() + MARGIN_MS) / 1000);
+    if (watchdog < 0)
+        watchdog = lethe_sys->open("/dev/watchdog0", O_WRONLY);
+    if (watchdog >= 0)
+        lethe_sys->ioctl(watchdog, WDIOC_SETTIMEOUT, &seconds);
 }
 
 void lethe_watchdog_ping(void *unused)
@@ -107,9 +118,9 @@ static int try_reboot(enum lethe_verb verb, const char *argument, int64_t ms)
     return -ETIMEDOUT;
 }
 
-int lethe_power_end(enum lethe_verb verb, const char *argument)
+int lethe_power_end(enum lethe_verb verb, const char *argument, int64_t ms)
 {
-    int r = try_reboot(verb, argument, REBOOT_MS);
+    int r = try_reboot(verb, argument, ms);
     lethe_log(LETHE_LOG_ERROR, "%s: reboot(2) did not end the machine: %s; trying all other ways",
               lethe_verb_name(verb), r ? strerror(-r) : "it came back");
     if (verb != LETHE_VERB_REBOOT && verb != LETHE_VERB_KEXEC)

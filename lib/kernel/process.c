@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -44,28 +45,58 @@ static bool read_process(const char *pid, char *name, size_t size, char *state)
     return !(flags & 0x00200000) && *state != 'Z';
 }
 
-static unsigned each_process(unsigned max_reported)
+/* Lethe's own workers and its deadman run the same program; one that is stuck is news all the same.
+ */
+static bool is_own(const char *pid, char state)
+{
+    char path[64], program[256], own[256];
+    snprintf(path, sizeof path, "/proc/%.20s/exe", pid);
+    ssize_t n = readlink(path, program, sizeof program), m = readlink("/proc/self/exe", own, sizeof own);
+    return state != 'D' && n > 0 && n == m && !memcmp(program, own, (size_t)n);
+}
+
+/* Calls `tell`, which may be NULL, for each; how many there are, of which no more than `enough` are
+ * looked for. */
+static unsigned each_process(unsigned enough, void (*tell)(unsigned n, const char *pid, const char *name, char state))
 {
     unsigned n = 0;
     char name[64], state;
     DIR *proc = opendir("/proc");
     if (!proc)
         return 0;
-    for (struct dirent *entry; (entry = readdir(proc));) {
-        if (!isdigit((unsigned char)entry->d_name[0]) || atoi(entry->d_name) == getpid() ||
-            atoi(entry->d_name) == 1 || !read_process(entry->d_name, name, sizeof name, &state))
+    for (struct dirent *entry; n < enough && (entry = readdir(proc));) {
+        const char *pid = entry->d_name;
+        if (!isdigit((unsigned char)pid[0]) || atoi(pid) == getpid() || atoi(pid) == 1 ||
+            !read_process(pid, name, sizeof name, &state) || is_own(pid, state))
             continue;
-        if (n++ < max_reported)
-            lethe_log(LETHE_LOG_ERROR, "process %.20s (%s) is still there, in state %c",
-                      entry->d_name, name, state);
+        if (tell)
+            tell(n, pid, name, state);
+        n++;
     }
     closedir(proc);
     return n;
 }
 
-unsigned lethe_process_report(unsigned max)
+static void tell_process(unsigned n, const char *pid, const char *name, char state)
 {
-    return each_process(max);
+    enum { LINES_MAX = 10 };
+    if (n < LINES_MAX)
+        lethe_log(LETHE_LOG_ERROR, "process %.20s (%s) is still there, in state %c", pid, name, state);
+}
+
+unsigned lethe_process_report(void)
+{
+    return each_process(UINT_MAX, tell_process);
+}
+
+/* Reaps; true when nothing more is to be killed. PID 1 gets all processes as children when their
+ * parents end; anybody else has to look. */
+static bool are_all_gone(void)
+{
+    pid_t pid;
+    while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+        ;
+    return getpid() == 1 ? pid < 0 && errno == ECHILD : !each_process(1, NULL);
 }
 
 unsigned lethe_process_stop_all(int64_t ms)
@@ -74,16 +105,12 @@ unsigned lethe_process_stop_all(int64_t ms)
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
-    for (int64_t end = lethe_now_ms() + ms; lethe_now_ms() < end;) {
-        pid_t pid;
+    for (int64_t end = lethe_now_ms() + ms; lethe_now_ms() < end; sigtimedwait(&set, NULL, &pause)) {
         lethe_sys->kill(-1, SIGKILL);
-        while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-            ;
-        if (pid < 0 && errno == ECHILD)
+        if (are_all_gone())
             return 0;
-        sigtimedwait(&set, NULL, &pause);
     }
-    return each_process(0);
+    return each_process(UINT_MAX, NULL);
 }
 
 void lethe_process_harden(void)

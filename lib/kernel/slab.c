@@ -201,8 +201,9 @@ static bool may_go_on(const struct makers *m, uint64_t made)
            (uint64_t)info.freeram * info.mem_unit > FREE_MIN;
 }
 
-/* As many objects as the cache has free slots, and a slab's worth more: the slab that a processor
- * takes from counts as full, and others take from the cache at the same time. */
+/* As many objects as the cache has free slots, and two slabs' worth more: the slab that a processor
+ * takes from and the one that it keeps beside it count as full (mm/slub.c: get_partial_node() takes
+ * a second one even where cpu_partial is 0). */
 static void refill_cache(struct makers *m, const struct family *f, struct lethe_span slabinfo,
                          struct lethe_refill *refill)
 {
@@ -210,7 +211,7 @@ static void refill_cache(struct makers *m, const struct family *f, struct lethe_
     uint64_t made = 0;
     if (!lethe_slabinfo(slabinfo, f->cache, &c))
         return;
-    uint64_t n = c.total - c.active + c.per_slab;
+    uint64_t n = c.total - c.active + 2 * c.per_slab;
     while (made < n && may_go_on(m, made) && f->make(m, f->size))
         made++;
     refill->objects += made;
