@@ -22,6 +22,7 @@
 #include "lethe/deadman.h"
 #include "lethe/execute.h"
 #include "lethe/init.h"
+#include "lethe/ipc.h"
 #include "lethe/keys.h"
 #include "lethe/log.h"
 #include "lethe/pid1.h"
@@ -147,13 +148,14 @@ static int empty_pid1(struct lethe_progress *progress, void *context)
     return 0;
 }
 
-/* Way (b). A PID 1 that is no systemd, or one that has crashed, is not in a cgroup that can be
- * frozen, or needs no freezing: it starts nothing new. */
+/* Way (b). PID 1 reaps the dead before it is frozen; one that is no systemd is in no cgroup that can
+ * be frozen, but starts nothing new either. */
 static void go_without_init(struct emergency *e, struct lethe_progress *progress)
 {
-    bool frozen = lethe_pid1_freeze();
+    enum { REAP_MS = 500 };
     lethe_process_stop_all(e->end.policy->stop_ms);
-    if (frozen)
+    lethe_process_wait_for_reaper(REAP_MS);
+    if (lethe_pid1_freeze())
         supervise(progress, empty_pid1, e, 2 * e->end.policy->step_ms);
     lethe_end_leave_old_root(&e->end, progress);
     lethe_end_finish(&e->end, progress);
@@ -172,6 +174,7 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
         .kill = kill,
     };
     (void)setsid();
+    lethe_ipc_leave_session();
     lethe_pid1_leave_cgroup();
     join_mounts_of_init();
     lethe_end_prepare(&e.end);

@@ -12,6 +12,10 @@
  * means none left (pid_namespaces(7)); any other caller looks into /proc. */
 unsigned lethe_process_stop_all(int64_t ms);
 
+/* Waits for `ms` at most until PID 1 has reaped the dead: until then the kernel keeps their
+ * registers. */
+void lethe_process_wait_for_reaper(int64_t ms);
+
 /* Says of each process of user space that still lives, but for PID 1, the caller and those of
  * Lethe's own that can end, its pid, name and state, up to ten of them. How many there are. */
 unsigned lethe_process_report(void);

@@ -75,7 +75,7 @@ bool lethe_pid1_freeze(void)
 
 static void drain(int fd)
 {
-    static char sink[65536];
+    static char sink[4096];
     ssize_t n;
     do
         n = read(fd, sink, sizeof sink);
@@ -136,7 +136,7 @@ void lethe_pid1_empty_files(void)
 
 static void zero_range(int memory, unsigned long begin, unsigned long end)
 {
-    static const char zeroes[65536];
+    static const char zeroes[4096];
     while (begin < end) {
         size_t n = end - begin < sizeof zeroes ? end - begin : sizeof zeroes;
         if (pwrite(memory, zeroes, n, (off_t)begin) != (ssize_t)n)

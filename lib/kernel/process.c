@@ -26,7 +26,7 @@
 #define MCL_ONFAULT 4 /* linux/mman.h */
 #endif
 
-/* A process of user space, its state and name; kernel threads have no memory map and so an empty
+/* A process of user space, dead ones too, its state and name; kernel threads have no memory map and so an empty
  * cmdline, but so have zombies: the flags of /proc/PID/stat say PF_KTHREAD (0x00200000,
  * linux/sched.h). */
 static bool read_process(const char *pid, char *name, size_t size, char *state)
@@ -42,7 +42,7 @@ static bool read_process(const char *pid, char *name, size_t size, char *state)
         return false;
     *close = '\0';
     lethe_printable(name, size, open + 1);
-    return !(flags & 0x00200000) && *state != 'Z';
+    return !(flags & 0x00200000);
 }
 
 /* Lethe's own workers and its deadman run the same program; one that is stuck is news all the same.
@@ -55,9 +55,11 @@ static bool is_own(const char *pid, char state)
     return state != 'D' && n > 0 && n == m && !memcmp(program, own, (size_t)n);
 }
 
+enum which { LIVING, DEAD };
+
 /* Calls `tell`, which may be NULL, for each; how many there are, of which no more than `enough` are
  * looked for. */
-static unsigned each_process(unsigned enough, void (*tell)(unsigned n, const char *pid, const char *name, char state))
+static unsigned each_process(enum which which, unsigned enough, void (*tell)(unsigned n, const char *pid, const char *name, char state))
 {
     unsigned n = 0;
     char name[64], state;
@@ -67,7 +69,8 @@ static unsigned each_process(unsigned enough, void (*tell)(unsigned n, const cha
     for (struct dirent *entry; n < enough && (entry = readdir(proc));) {
         const char *pid = entry->d_name;
         if (!isdigit((unsigned char)pid[0]) || atoi(pid) == getpid() || atoi(pid) == 1 ||
-            !read_process(pid, name, sizeof name, &state) || is_own(pid, state))
+            !read_process(pid, name, sizeof name, &state) || (state == 'Z') != (which == DEAD) ||
+            is_own(pid, state))
             continue;
         if (tell)
             tell(n, pid, name, state);
@@ -86,7 +89,7 @@ static void tell_process(unsigned n, const char *pid, const char *name, char sta
 
 unsigned lethe_process_report(void)
 {
-    return each_process(UINT_MAX, tell_process);
+    return each_process(LIVING, UINT_MAX, tell_process);
 }
 
 /* Reaps; true when nothing more is to be killed. PID 1 gets all processes as children when their
@@ -96,7 +99,7 @@ static bool are_all_gone(void)
     pid_t pid;
     while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
         ;
-    return getpid() == 1 ? pid < 0 && errno == ECHILD : !each_process(1, NULL);
+    return getpid() == 1 ? pid < 0 && errno == ECHILD : !each_process(LIVING, 1, NULL);
 }
 
 unsigned lethe_process_stop_all(int64_t ms)
@@ -110,7 +113,15 @@ unsigned lethe_process_stop_all(int64_t ms)
         if (are_all_gone())
             return 0;
     }
-    return each_process(UINT_MAX, NULL);
+    return each_process(LIVING, UINT_MAX, NULL);
+}
+
+void lethe_process_wait_for_reaper(int64_t ms)
+{
+    const struct timespec pause = {0, 10 * 1000 * 1000};
+    for (int64_t end = lethe_now_ms() + ms; lethe_now_ms() < end; nanosleep(&pause, NULL))
+        if (!each_process(DEAD, 1, NULL))
+            return;
 }
 
 void lethe_process_harden(void)
