@@ -28,6 +28,8 @@
 #include "lethe/snapshot.h"
 #include "lethe/sys.h"
 
+#define SECOND_STAGE "lethe-end"
+
 enum { PASSES_MAX = 12, CMDLINE_MAX = 8192 };
 
 const struct lethe_policy lethe_policy_clean = {
@@ -147,10 +149,19 @@ static int enter_own_root(struct lethe_progress *progress, void *context)
     return -r & 127;
 }
 
+bool lethe_end_is_second_stage(char **argv)
+{
+    static const char program[] = LETHE_OWN_ROOT_PROGRAM;
+    char own[sizeof program];
+    ssize_t n = readlink("/proc/self/exe", own, sizeof own);
+    return !strcmp(argv[0], SECOND_STAGE) && n == (ssize_t)sizeof program - 1 &&
+           !memcmp(own, program, (size_t)n);
+}
+
 static void exec_second_stage(const struct lethe_end *end)
 {
     enum { ARGUMENTS_MAX = 16 };
-    char text[1024], *argv[ARGUMENTS_MAX] = {LETHE_SECOND_STAGE, (char *)lethe_verb_name(end->verb)};
+    char text[1024], *argv[ARGUMENTS_MAX] = {SECOND_STAGE, (char *)lethe_verb_name(end->verb)};
     lethe_end_print_arguments(end, text, sizeof text);
     int n = 2;
     for (char *at = text; *at && n < ARGUMENTS_MAX - 1; at += strlen(at) + 1)
@@ -240,7 +251,7 @@ static unsigned report(struct lethe_end *end, struct lethe_progress *progress)
                   (unsigned long long)held);
     if (take_and_plan(end, progress, &snapshot, &plan))
         return left + 1;
-    left += lethe_execute_report(&plan, &snapshot) + (held != 0);
+    left += lethe_execute_report(&plan, &snapshot, end->init_stays) + (held != 0);
     lethe_execute_wipe_keys(&snapshot, end->policy, progress);
     return left;
 }
@@ -382,8 +393,8 @@ static void print_emergency(char *out, size_t size, const struct lethe_end *end,
 {
     out[0] = '\0';
     if (end->policy == &lethe_policy_emergency)
-        snprintf(out, size, " (emergency: keys %lld ms, processes %lld ms, files %lld ms)",
-                 (long long)end->keys_ms, (long long)end->stopped_ms,
+        snprintf(out, size, " (emergency %s PID 1: keys %lld ms, processes %lld ms, files %lld ms)",
+                 end->init_stays ? "beside" : "as", (long long)end->keys_ms, (long long)end->stopped_ms,
                  (long long)(p->erased_ms ? p->erased_ms - end->started_ms : 0));
 }
 
@@ -432,7 +443,7 @@ static void take_stdio(void)
 /* What the first stage could not know of, or what PID 1 has started since. */
 static void stop_again(const struct lethe_end *end)
 {
-    if (end->policy == &lethe_policy_emergency && getpid() != 1)
+    if (end->init_stays)
         lethe_process_stop_all(end->policy->stop_ms);
 }
 
@@ -457,6 +468,7 @@ static bool work(struct lethe_end *end, struct lethe_progress *progress)
 
 void lethe_end_finish(struct lethe_end *end, struct lethe_progress *progress)
 {
+    end->init_stays = getpid() != 1;
     stop_again(end);
     take_stdio();
     if (end->dead_ms)

@@ -16,8 +16,9 @@
 #include "lethe/supervise.h"
 #include "lethe/verb.h"
 
-/* argv[0] of the second stage. */
-#define LETHE_SECOND_STAGE "lethe-end"
+/* True for the second stage: it has a name of its own and runs from a root of Lethe's own, where
+ * nothing but the first stage can have started it. */
+bool lethe_end_is_second_stage(char **argv);
 
 struct lethe_end {
     enum lethe_verb verb;
@@ -29,6 +30,7 @@ struct lethe_end {
     bool sync_hung;              /* already in the first stage */
     bool keys_left;              /* not all keys could be wiped at first */
     bool own_root;
+    bool init_stays; /* the second stage runs beside PID 1 */
     struct lethe_cmdline cmdline;
     struct lethe_arena arena;
 };

@@ -37,7 +37,7 @@ static void usage(FILE *out)
 
 int main(int argc, char **argv)
 {
-    if (getpid() == 1 || !strcmp(argv[0], LETHE_SECOND_STAGE))
+    if (getpid() == 1 || lethe_end_is_second_stage(argv))
         return lethe_shutdown_main(argc, argv);
     const char *word = argc > 1 ? argv[1] : "";
     if (!strcmp(word, "--version")) {

@@ -174,10 +174,9 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
         .kill = kill,
     };
     (void)setsid();
-    lethe_ipc_leave_session();
-    lethe_pid1_leave_cgroup();
     join_mounts_of_init();
-    lethe_end_prepare(&e.end);
+    lethe_process_harden();
+    lethe_log_to_kernel();
     struct lethe_progress *progress = lethe_progress_new();
     if (lethe_deadman_start(e.end.dead_ms, kill->verb) < 0) {
         lethe_process_stop_all(e.end.policy->stop_ms);
@@ -186,6 +185,9 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
     if (!progress)
         lethe_end_finish(&e.end, NULL);
     wipe_all_keys(&e, progress);
+    lethe_ipc_leave_session();
+    lethe_pid1_leave_cgroup();
+    lethe_end_prepare(&e.end);
     lethe_watchdog_arm(e.end.dead_ms);
     if (kill->reason)
         lethe_log(LETHE_LOG_ERROR, "kill switch: %s", kill->reason);

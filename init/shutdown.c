@@ -41,7 +41,7 @@ int lethe_shutdown_main(int argc, char **argv)
         return 2;
     }
     static struct lethe_end end = {.policy = &lethe_policy_clean, .own_root = true};
-    bool second = !strcmp(argv[0], LETHE_SECOND_STAGE);
+    bool second = lethe_end_is_second_stage(argv);
     read_arguments(&end, argc, argv);
     if (!second)
         read_emergency(&end);
