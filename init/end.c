@@ -132,6 +132,7 @@ void lethe_end_prepare(struct lethe_end *end)
 {
     lethe_process_harden();
     lethe_mount_api();
+    lethe_process_take_stdio();
     lethe_log_to_kernel();
     lethe_power_prepare();
     lethe_watchdog_open();
@@ -185,7 +186,9 @@ void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *prog
             progress, sync_early, end,
             &(struct lethe_supervisor){2 * policy->write_ms, lethe_watchdog_ping, NULL});
     end->sync_hung |= lethe_is_stuck(progress, lethe_execute_sync_key());
+    lethe_process_hurry(true);
     lethe_process_stop_all(policy->stop_ms);
+    lethe_process_hurry(false);
     end->stopped_ms = lethe_now_ms() - end->started_ms;
     int r = lethe_supervise(
         progress, enter_own_root, end,
@@ -431,15 +434,6 @@ static void pause_if_asked(const struct lethe_end *end)
         lethe_watchdog_ping(NULL);
 }
 
-static void take_stdio(void)
-{
-    int fd = lethe_sys->open("/dev/null", O_RDWR);
-    for (int i = 0; fd >= 0 && i < 3; i++)
-        dup2(fd, i);
-    if (fd > 2)
-        close(fd);
-}
-
 /* What the first stage could not know of, or what PID 1 has started since. */
 static void stop_again(const struct lethe_end *end)
 {
@@ -470,7 +464,6 @@ void lethe_end_finish(struct lethe_end *end, struct lethe_progress *progress)
 {
     end->init_stays = getpid() != 1;
     stop_again(end);
-    take_stdio();
     if (end->dead_ms)
         lethe_deadman_start(end->dead_ms, end->verb);
     end->arena = lethe_arena_map();

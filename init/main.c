@@ -13,6 +13,7 @@ static const struct program {
     const char *summary;
 } programs[] = {
     {"now", lethe_now_main, "end the machine at once: keys first, then everything in RAM"},
+    {"watch", lethe_watch_main, "do that when the boot medium is pulled out"},
     {"arm", lethe_arm_main, "get ready: stand where systemd-shutdown looks for the last program"},
     {"disarm", lethe_disarm_main, "undo arm"},
     {"status", lethe_status_main, "tell whether the machine is ready, and what would be erased"},

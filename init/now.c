@@ -173,9 +173,12 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
                 .own_root = true},
         .kill = kill,
     };
+    lethe_process_hurry(true);
     (void)setsid();
     join_mounts_of_init();
     lethe_process_harden();
+    lethe_process_load();
+    lethe_process_take_stdio();
     lethe_log_to_kernel();
     struct lethe_progress *progress = lethe_progress_new();
     if (lethe_deadman_start(e.end.dead_ms, kill->verb) < 0) {
@@ -196,17 +199,6 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
     abort();
 }
 
-static bool take_seconds(const char *argument, const char *option, unsigned *seconds)
-{
-    enum { DAY = 86400 };
-    uint64_t n;
-    size_t length = strlen(option);
-    if (strncmp(argument, option, length) || lethe_number(lethe_span(argument + length), DAY, &n))
-        return false;
-    *seconds = (unsigned)n;
-    return true;
-}
-
 static bool take_verb(const char *argument, enum lethe_verb *verb)
 {
     enum lethe_verb asked = lethe_verb_parse(argument);
@@ -214,6 +206,13 @@ static bool take_verb(const char *argument, enum lethe_verb *verb)
         return false;
     *verb = asked;
     return true;
+}
+
+bool lethe_kill_take_option(struct lethe_kill *kill, const char *argument)
+{
+    return (!strncmp(argument, "--verb=", 7) && take_verb(argument + 7, &kill->verb)) ||
+           lethe_command_take_seconds(argument, "--sync=", &kill->sync_seconds) ||
+           lethe_command_take_seconds(argument, "--deadline=", &kill->deadline_seconds);
 }
 
 /* The armed copy lies in RAM, wherever this one lies. */
@@ -233,8 +232,7 @@ int lethe_now_main(int argc, char **argv)
 {
     struct lethe_kill kill = {.verb = LETHE_VERB_POWEROFF, .triggered_ms = lethe_now_ms()};
     for (int i = 1; i < argc; i++)
-        if (!take_verb(argv[i], &kill.verb) && !take_seconds(argv[i], "--sync=", &kill.sync_seconds) &&
-            !take_seconds(argv[i], "--deadline=", &kill.deadline_seconds))
+        if (!take_verb(argv[i], &kill.verb) && !lethe_kill_take_option(&kill, argv[i]))
             return lethe_command_bad_option("now", argv[i]);
     if (geteuid())
         return lethe_command_refuse("now", "only root can do this");

@@ -17,4 +17,7 @@ struct lethe_kill {
  * the first pid namespace; it does not return. */
 _Noreturn void lethe_kill_now(const struct lethe_kill *kill);
 
+/* Takes --verb=, --sync= or --deadline=. False for any other argument. */
+bool lethe_kill_take_option(struct lethe_kill *kill, const char *argument);
+
 #endif

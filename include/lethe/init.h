@@ -9,6 +9,7 @@ int lethe_shutdown_main(
     int argc,
     char **argv); /* as PID 1 only; returns in a pid namespace only, having done nothing */
 int lethe_now_main(int argc, char **argv);
+int lethe_watch_main(int argc, char **argv);
 int lethe_arm_main(int argc, char **argv);
 int lethe_disarm_main(int argc, char **argv);
 int lethe_status_main(int argc, char **argv);

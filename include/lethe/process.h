@@ -3,6 +3,7 @@
 #ifndef LETHE_PROCESS_H
 #define LETHE_PROCESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* SIGKILLs every process of the pid namespace but PID 1 and the caller again and again, those that
@@ -20,9 +21,22 @@ void lethe_process_wait_for_reaper(int64_t ms);
  * Lethe's own that can end, its pid, name and state, up to ten of them. How many there are. */
 unsigned lethe_process_report(void);
 
-/* Locks what this process has and will have in memory (as it is touched), makes the OOM killer
- * spare it, lets no signal but SIGKILL and SIGSTOP end it, and leaves no limit on files in the way.
- * Failures are no reason to stop and are not told. */
+/* Locks what this process has and will have in memory (as it is touched), and makes the OOM killer
+ * spare it. Failures here and below are no reason to stop and are not told. */
+void lethe_process_lock(void);
+
+/* Reads the whole program in, so that it can go on without the device that it lies on. */
+void lethe_process_load(void);
+
+/* lethe_process_lock(), and no signal but SIGKILL and SIGSTOP ends this process any more, and no
+ * limit on files is in the way. */
 void lethe_process_harden(void);
+
+/* Before all ordinary processes from now on, or an ordinary one again (sched(7)): in a storm of
+ * forks it would get a thousandth of a processor. Children inherit it. */
+void lethe_process_hurry(bool on);
+
+/* /dev/null for the three of them: no terminal is held, and nothing else gets their numbers. */
+void lethe_process_take_stdio(void);
 
 #endif

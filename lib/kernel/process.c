@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -124,6 +126,21 @@ void lethe_process_wait_for_reaper(int64_t ms)
             return;
 }
 
+void lethe_process_lock(void)
+{
+    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
+        mlockall(MCL_CURRENT | MCL_FUTURE);
+    lethe_sys->write_file("/proc/self/oom_score_adj", "-1000");
+}
+
+/* ld's names for the beginning of the program and the end of its initialized data (end(3)). */
+extern const char __executable_start[], edata[];
+
+void lethe_process_load(void)
+{
+    (void)!mlock(__executable_start, (size_t)(edata - __executable_start));
+}
+
 void lethe_process_harden(void)
 {
     const struct rlimit endless = {RLIM_INFINITY, RLIM_INFINITY}, many = {65536, 65536};
@@ -136,7 +153,20 @@ void lethe_process_harden(void)
     setrlimit(RLIMIT_FSIZE, &endless);
     setrlimit(RLIMIT_NOFILE, &many);
     prctl(PR_SET_DUMPABLE, 0);
-    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
-        mlockall(MCL_CURRENT | MCL_FUTURE);
-    lethe_sys->write_file("/proc/self/oom_score_adj", "-1000");
+    lethe_process_lock();
+}
+
+void lethe_process_hurry(bool on)
+{
+    const struct sched_param priority = {.sched_priority = on ? 10 : 0};
+    syscall(SYS_sched_setscheduler, 0, on ? SCHED_RR : SCHED_OTHER, &priority);
+}
+
+void lethe_process_take_stdio(void)
+{
+    int fd = lethe_sys->open("/dev/null", O_RDWR);
+    for (int i = 0; fd >= 0 && i < 3; i++)
+        dup2(fd, i);
+    if (fd > 2)
+        close(fd);
 }

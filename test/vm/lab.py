@@ -314,7 +314,8 @@ class Guest:
     def hang(self, stick, hung=True):
         """Have a device neither answer nor fail any more, or work again."""
         limit = 1 if hung else 0  # bytes a second
-        self.qmp("block_set_io_throttle", id=stick.id, bps=limit, bps_rd=0, bps_wr=0, iops=0, iops_rd=0, iops_wr=0)
+        device = next(b["qdev"] for b in self.qmp("query-block") if b.get("inserted", {}).get("node-name") == f"node-{stick.id}")
+        self.qmp("block_set_io_throttle", id=device, bps=limit, bps_rd=0, bps_wr=0, iops=0, iops_rd=0, iops_wr=0)
 
     # -- the shell in the guest ---------------------------------------------------------------------------------------
 
