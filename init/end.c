@@ -62,7 +62,8 @@ static const struct field {
 } fields[] = {
     {"started", offsetof(struct lethe_end, started_ms)},
     {"dead", offsetof(struct lethe_end, dead_ms)},
-    {"keys", offsetof(struct lethe_end, keys_ms)},
+    {"keys", offsetof(struct lethe_end, keys)},
+    {"keys-ms", offsetof(struct lethe_end, keys_ms)},
     {"stopped", offsetof(struct lethe_end, stopped_ms)},
 };
 enum { N_FIELDS = sizeof fields / sizeof *fields };
@@ -186,9 +187,9 @@ void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *prog
             progress, sync_early, end,
             &(struct lethe_supervisor){2 * policy->write_ms, lethe_watchdog_ping, NULL});
     end->sync_hung |= lethe_is_stuck(progress, lethe_execute_sync_key());
-    lethe_process_hurry(true);
+    lethe_process_hurry(0, true);
     lethe_process_stop_all(policy->stop_ms);
-    lethe_process_hurry(false);
+    lethe_process_hurry(0, false);
     end->stopped_ms = lethe_now_ms() - end->started_ms;
     int r = lethe_supervise(
         progress, enter_own_root, end,
@@ -396,8 +397,8 @@ static void print_emergency(char *out, size_t size, const struct lethe_end *end,
 {
     out[0] = '\0';
     if (end->policy == &lethe_policy_emergency)
-        snprintf(out, size, " (emergency %s PID 1: keys %lld ms, processes %lld ms, files %lld ms)",
-                 end->init_stays ? "beside" : "as", (long long)end->keys_ms, (long long)end->stopped_ms,
+        snprintf(out, size, " (emergency %s PID 1: %lld keys %lld ms, processes %lld ms, files %lld ms)",
+                 end->init_stays ? "beside" : "as", (long long)end->keys, (long long)end->keys_ms, (long long)end->stopped_ms,
                  (long long)(p->erased_ms ? p->erased_ms - end->started_ms : 0));
 }
 

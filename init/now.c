@@ -31,7 +31,10 @@
 #include "lethe/sys.h"
 #include "lethe/takeover.h"
 
-enum { DEADLINE_SECONDS = 45, TAKEOVER_MS = 3000 };
+enum { DEADLINE_SECONDS = 45, TAKEOVER_MS = 3000, KEYS_MS = 1500 };
+
+/* For the first try at the keys. */
+static const struct lethe_policy policy_keys = {.name = "keys", .step_ms = 500};
 
 struct emergency {
     struct lethe_end end;
@@ -71,7 +74,8 @@ static int supervise(struct lethe_progress *progress, int (*work)(struct lethe_p
 static int wipe_keys(struct lethe_progress *progress, void *context)
 {
     const struct emergency *e = context;
-    return lethe_keys_wipe(e->keys, e->end.policy, progress) != 0;
+    const struct lethe_policy *policy = e->end.keys_left ? e->end.policy : &policy_keys;
+    return lethe_keys_wipe(e->keys, policy, progress) != 0;
 }
 
 static int write_back(struct lethe_progress *progress, void *context)
@@ -86,16 +90,28 @@ static int write_back(struct lethe_progress *progress, void *context)
 }
 
 /* Where what is still there may be written back, the keys of what is gone go before. */
-static void wipe_all_keys(struct emergency *e, struct lethe_progress *progress)
+static void wipe_or_write_back(struct emergency *e, struct lethe_progress *progress)
 {
-    int64_t ms = 4 * e->end.policy->step_ms;
     if (e->kill->sync_seconds) {
         e->keys = LETHE_KEYS_GONE;
-        supervise(progress, wipe_keys, e, ms);
+        supervise(progress, wipe_keys, e, KEYS_MS);
         supervise(progress, write_back, e, 1000 * (int64_t)e->kill->sync_seconds + 1000);
     }
     e->keys = LETHE_KEYS_IDLE;
-    e->end.keys_left = supervise(progress, wipe_keys, e, ms) != 0;
+    e->end.keys_left = supervise(progress, wipe_keys, e, KEYS_MS) != 0;
+}
+
+/* The kernel may not get to it in a storm of processes: these are stopped then, and the keys tried
+ * once more. */
+static void wipe_all_keys(struct emergency *e, struct lethe_progress *progress)
+{
+    wipe_or_write_back(e, progress);
+    if (e->end.keys_left) {
+        lethe_process_stop_all(e->end.policy->stop_ms);
+        progress->n_stuck = 0;
+        e->end.keys_left = supervise(progress, wipe_keys, e, 4 * e->end.policy->step_ms) != 0;
+    }
+    e->end.keys = progress->n_finished; /* nothing else has been finished yet */
     e->end.keys_ms = lethe_now_ms() - e->end.started_ms;
 }
 
@@ -128,7 +144,10 @@ static void take_over(struct emergency *e, struct lethe_progress *progress)
 {
     const struct timespec pause = {0, 20 * 1000 * 1000};
     if (supervise(progress, look_whether_possible, e, 2 * e->end.policy->step_ms) ||
-        !leave_word(&e->end) || lethe_takeover_signal(e->end.verb))
+        !leave_word(&e->end))
+        return;
+    lethe_process_hurry(1, true);
+    if (lethe_takeover_signal(e->end.verb))
         return;
     for (int64_t end = lethe_now_ms() + TAKEOVER_MS;
          lethe_now_ms() < end || lethe_takeover_has_begun();)
@@ -152,8 +171,9 @@ static int empty_pid1(struct lethe_progress *progress, void *context)
  * be frozen, but starts nothing new either. */
 static void go_without_init(struct emergency *e, struct lethe_progress *progress)
 {
-    enum { REAP_MS = 500 };
+    enum { REAP_MS = 1500 };
     lethe_process_stop_all(e->end.policy->stop_ms);
+    lethe_process_hurry(0, false);
     lethe_process_wait_for_reaper(REAP_MS);
     if (lethe_pid1_freeze())
         supervise(progress, empty_pid1, e, 2 * e->end.policy->step_ms);
@@ -173,7 +193,7 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
                 .own_root = true},
         .kill = kill,
     };
-    lethe_process_hurry(true);
+    lethe_process_hurry(0, true);
     (void)setsid();
     join_mounts_of_init();
     lethe_process_harden();

@@ -5,16 +5,17 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* SIGKILLs every process of the pid namespace but PID 1 and the caller again and again, those that
- * systemd spares ('@' in argv[0]) too, until none is left or `ms` are over. The number of processes
- * that did not end (0: all did). One kill(2) of -1 reaches all there are, forks under way too. All
+ * systemd spares ('@' in argv[0]) too, until none is left, or for `ms` none has ended, ten times that
+ * at most. The number of processes that did not end (0: all did). One kill(2) of -1 reaches all there are, forks under way too. All
  * processes come to PID 1 when their parents end, so for PID 1, which reaps them, no child left
  * means none left (pid_namespaces(7)); any other caller looks into /proc. */
 unsigned lethe_process_stop_all(int64_t ms);
 
-/* Waits for `ms` at most until PID 1 has reaped the dead: until then the kernel keeps their
- * registers. */
+/* Waits until PID 1 has reaped the dead, for `ms` at most in which it reaps none: until then the
+ * kernel keeps their registers. */
 void lethe_process_wait_for_reaper(int64_t ms);
 
 /* Says of each process of user space that still lives, but for PID 1, the caller and those of
@@ -32,9 +33,9 @@ void lethe_process_load(void);
  * limit on files is in the way. */
 void lethe_process_harden(void);
 
-/* Before all ordinary processes from now on, or an ordinary one again (sched(7)): in a storm of
- * forks it would get a thousandth of a processor. Children inherit it. */
-void lethe_process_hurry(bool on);
+/* Puts a process (0: the caller) before all ordinary ones, or makes it one again (sched(7)): in a
+ * storm of forks it would get a thousandth of a processor. Children inherit it. */
+void lethe_process_hurry(pid_t pid, bool on);
 
 /* /dev/null for the three of them: no terminal is held, and nothing else gets their numbers. */
 void lethe_process_take_stdio(void);

@@ -37,7 +37,7 @@ pid_t lethe_deadman_start(int64_t dead_ms, enum lethe_verb verb)
         return deadman < 0 ? -errno : deadman;
     lethe_process_harden();
     sleep_until(dead_ms);
-    lethe_process_hurry(true);
+    lethe_process_hurry(0, true);
     lethe_log(LETHE_LOG_ERROR, "the work has not ended in time: the deadman ends the machine");
     if (progress)
         lethe_supervise(progress, wipe_keys, NULL, &(struct lethe_supervisor){.total_ms = KEYS_MS});

@@ -66,7 +66,7 @@ static bool is_wanted(const char *name, enum lethe_keys which)
 
 static bool find_crypt(const char *name, struct lethe_block *block)
 {
-    char text[32];
+    char text[160]; /* DM_UUID_LEN is 129 */
     *block = (struct lethe_block){.name = name, .kind = LETHE_BLOCK_CRYPT};
     return !strncmp(name, "dm-", 3) && read_attribute(name, "dm/uuid", text, sizeof text) &&
            !strncmp(text, "CRYPT-", 6) && read_attribute(name, "dev", text, sizeof text) &&

@@ -94,36 +94,49 @@ unsigned lethe_process_report(void)
     return each_process(LIVING, UINT_MAX, tell_process);
 }
 
-/* Reaps; true when nothing more is to be killed. PID 1 gets all processes as children when their
- * parents end; anybody else has to look. */
-static bool are_all_gone(void)
+/* Reaps; how many are left to be killed. PID 1 gets all processes as children when their parents
+ * end, and knows whether there are any; anybody else has to look. */
+static unsigned reap_and_count(unsigned *reaped)
 {
     pid_t pid;
     while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-        ;
-    return getpid() == 1 ? pid < 0 && errno == ECHILD : !each_process(LIVING, 1, NULL);
+        ++*reaped;
+    if (getpid() == 1)
+        return pid < 0 && errno == ECHILD ? 0 : UINT_MAX - *reaped;
+    return each_process(LIVING, UINT_MAX, NULL);
 }
 
 unsigned lethe_process_stop_all(int64_t ms)
 {
+    enum { LONGEST = 10 };
     const struct timespec pause = {0, 10 * 1000 * 1000};
+    unsigned reaped = 0, before = UINT_MAX, left;
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
-    for (int64_t end = lethe_now_ms() + ms; lethe_now_ms() < end; sigtimedwait(&set, NULL, &pause)) {
+    int64_t end = lethe_now_ms() + ms, limit = end + (LONGEST - 1) * ms;
+    do {
         lethe_sys->kill(-1, SIGKILL);
-        if (are_all_gone())
-            return 0;
-    }
-    return each_process(LIVING, UINT_MAX, NULL);
+        left = reap_and_count(&reaped);
+        if (left && left < before && end < limit)
+            end = lethe_now_ms() + ms;
+        before = left;
+        if (left)
+            sigtimedwait(&set, NULL, &pause);
+    } while (left && lethe_now_ms() < end);
+    return left ? each_process(LIVING, UINT_MAX, NULL) : 0;
 }
 
 void lethe_process_wait_for_reaper(int64_t ms)
 {
     const struct timespec pause = {0, 10 * 1000 * 1000};
-    for (int64_t end = lethe_now_ms() + ms; lethe_now_ms() < end; nanosleep(&pause, NULL))
-        if (!each_process(DEAD, 1, NULL))
-            return;
+    unsigned before = UINT_MAX, now;
+    for (int64_t end = lethe_now_ms() + ms;
+         (now = each_process(DEAD, UINT_MAX, NULL)) && lethe_now_ms() < end; before = now) {
+        if (now < before)
+            end = lethe_now_ms() + ms;
+        nanosleep(&pause, NULL);
+    }
 }
 
 void lethe_process_lock(void)
@@ -156,10 +169,10 @@ void lethe_process_harden(void)
     lethe_process_lock();
 }
 
-void lethe_process_hurry(bool on)
+void lethe_process_hurry(pid_t pid, bool on)
 {
     const struct sched_param priority = {.sched_priority = on ? 10 : 0};
-    syscall(SYS_sched_setscheduler, 0, on ? SCHED_RR : SCHED_OTHER, &priority);
+    syscall(SYS_sched_setscheduler, pid, on ? SCHED_RR : SCHED_OTHER, &priority);
 }
 
 void lethe_process_take_stdio(void)

@@ -165,6 +165,8 @@ def problems_of(guest, end, took, way, wanted, may_stay, key):
         yield f"left in RAM: {left}"
     if not any(f"(emergency {'as' if way == 'a' else 'beside'} PID 1" in line for line in said):
         yield "it went another way"
+    if not any(" PID 1: 1 keys " in line for line in said):
+        yield "the key was not wiped at first"
     if any("deadman" in line for line in said):
         yield "the deadman had to end it"
 
