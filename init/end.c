@@ -191,9 +191,9 @@ void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *prog
     lethe_process_stop_all(policy->stop_ms);
     lethe_process_hurry(0, false);
     end->stopped_ms = lethe_now_ms() - end->started_ms;
-    int r = lethe_supervise(
-        progress, enter_own_root, end,
-        &(struct lethe_supervisor){4 * policy->step_ms, lethe_watchdog_ping, NULL});
+    int r =
+        lethe_supervise(progress, enter_own_root, end,
+                        &(struct lethe_supervisor){4 * policy->step_ms, lethe_watchdog_ping, NULL});
     if (!r)
         exec_second_stage(end);
     lethe_log(LETHE_LOG_ERROR, "no root of Lethe's own: %s; going on in the old one",
@@ -211,8 +211,8 @@ static int take_and_plan(struct lethe_end *end, struct lethe_progress *progress,
     /* A dead device may not answer what a live snapshot asks it: then /proc and /sys have to do. */
     bool live =
         lethe_begin(progress, lethe_key('p', 0), end->policy->step_ms, "look at the system");
-    if (!live && !lethe_begin(progress, lethe_key('p', 1), end->policy->step_ms,
-                              "look at /proc and /sys"))
+    if (!live &&
+        !lethe_begin(progress, lethe_key('p', 1), end->policy->step_ms, "look at /proc and /sys"))
         return -ETIMEDOUT;
     int r = lethe_snapshot_take(snapshot, AT_FDCWD, live, &end->arena, &lethe_complain_to_log);
     if (!r)
@@ -294,8 +294,7 @@ static int take_apart(struct lethe_progress *progress, void *context)
 static void refill_slabs(int64_t ms, const struct lethe_policy *policy, struct lethe_progress *p)
 {
     struct lethe_refill refill;
-    if (!lethe_begin(p, lethe_key('f', 0), ms + policy->step_ms,
-                     "overwrite freed kernel objects"))
+    if (!lethe_begin(p, lethe_key('f', 0), ms + policy->step_ms, "overwrite freed kernel objects"))
         return;
     lethe_slab_settle();
     int r = lethe_slab_refill(lethe_now_ms() + ms, &refill);
@@ -309,7 +308,8 @@ static void refill_slabs(int64_t ms, const struct lethe_policy *policy, struct l
                   (unsigned long long)refill.left, (unsigned long long)refill.objects);
 }
 
-static void fill_free_memory(int64_t ms, const struct lethe_policy *policy, struct lethe_progress *p)
+static void fill_free_memory(int64_t ms, const struct lethe_policy *policy,
+                             struct lethe_progress *p)
 {
     struct lethe_fill fill;
     if (!lethe_begin(p, lethe_key('z', 0), ms + policy->step_ms, "fill free memory"))
@@ -346,8 +346,7 @@ static void clear_screens(const struct lethe_policy *policy, struct lethe_progre
  * is usual. */
 static void ask_firmware(const struct lethe_policy *policy, struct lethe_progress *p)
 {
-    if (!lethe_begin(p, lethe_key('m', 0), policy->step_ms,
-                     "ask the firmware to clear RAM"))
+    if (!lethe_begin(p, lethe_key('m', 0), policy->step_ms, "ask the firmware to clear RAM"))
         return;
     int r = lethe_efi_request_clearing_mounted();
     lethe_end(p);
@@ -365,8 +364,8 @@ static int clear_memory(struct lethe_progress *p, void *context)
     const struct lethe_end *end = context;
     const struct lethe_cmdline *asked = &end->cmdline;
     const struct lethe_policy *policy = end->policy;
-    int64_t ms = asked->scrub_seconds ? 1000 * (int64_t)asked->scrub_seconds / ROUNDS
-                                      : policy->fill_ms;
+    int64_t ms =
+        asked->scrub_seconds ? 1000 * (int64_t)asked->scrub_seconds / ROUNDS : policy->fill_ms;
     lethe_process_harden();
     clear_screens(policy, p);
     lethe_execute_drop_caches(policy, p);
@@ -397,8 +396,10 @@ static void print_emergency(char *out, size_t size, const struct lethe_end *end,
 {
     out[0] = '\0';
     if (end->policy == &lethe_policy_emergency)
-        snprintf(out, size, " (emergency %s PID 1: %lld keys %lld ms, processes %lld ms, files %lld ms)",
-                 end->init_stays ? "beside" : "as", (long long)end->keys, (long long)end->keys_ms, (long long)end->stopped_ms,
+        snprintf(out, size,
+                 " (emergency %s PID 1: %lld keys %lld ms, processes %lld ms, files %lld ms)",
+                 end->init_stays ? "beside" : "as", (long long)end->keys, (long long)end->keys_ms,
+                 (long long)end->stopped_ms,
                  (long long)(p->erased_ms ? p->erased_ms - end->started_ms : 0));
 }
 

@@ -24,8 +24,8 @@ struct lethe_end {
     enum lethe_verb verb;
     char argument[256]; /* reboot's */
     const struct lethe_policy *policy;
-    int64_t started_ms; /* when it was asked for; this and the next are lethe_now_ms() */
-    int64_t dead_ms;    /* when a deadman ends the machine in any case; 0: there is none */
+    int64_t started_ms;          /* when it was asked for; this and the next are lethe_now_ms() */
+    int64_t dead_ms;             /* when a deadman ends the machine in any case; 0: there is none */
     int64_t keys;                /* how many were wiped at first … */
     int64_t keys_ms, stopped_ms; /* … how long they and the processes have lasted; 0: not known */
     bool sync_hung;              /* already in the first stage */

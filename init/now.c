@@ -153,7 +153,8 @@ static void take_over(struct emergency *e, struct lethe_progress *progress)
          lethe_now_ms() < end || lethe_takeover_has_begun();)
         nanosleep(&pause, NULL);
     unlink(LETHE_ARMED_EMERGENCY);
-    lethe_log(LETHE_LOG_ERROR, "PID 1 did not become Lethe in %d ms; going on without it", TAKEOVER_MS);
+    lethe_log(LETHE_LOG_ERROR, "PID 1 did not become Lethe in %d ms; going on without it",
+              TAKEOVER_MS);
 }
 
 static int empty_pid1(struct lethe_progress *progress, void *context)
@@ -167,8 +168,8 @@ static int empty_pid1(struct lethe_progress *progress, void *context)
     return 0;
 }
 
-/* Way (b). PID 1 reaps the dead before it is frozen; one that is no systemd is in no cgroup that can
- * be frozen, but starts nothing new either. */
+/* Way (b). PID 1 reaps the dead before it is frozen; one that is no systemd is in no cgroup that
+ * can be frozen, but starts nothing new either. */
 static void go_without_init(struct emergency *e, struct lethe_progress *progress)
 {
     enum { REAP_MS = 1500 };

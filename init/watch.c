@@ -30,9 +30,9 @@
 
 enum {
     WATCHED_MAX = 16,
-    RESUME_MS = 15000, /* so long after a suspend a device may be missing … */
-    RETURN_SECONDS = 10, /* … and so long it may take until it is back: a hub that has lost its power
-                            has the sticks enumerated anew, one after the other */
+    RESUME_MS = 15000,   /* so long after a suspend a device may be missing … */
+    RETURN_SECONDS = 10, /* … and so long it may take until it is back: a hub that has lost its
+                            power has the sticks enumerated anew, one after the other */
 };
 
 struct watch {
@@ -42,9 +42,9 @@ struct watch {
     size_t n;
     const char *cords[WATCHED_MAX];
     size_t n_cords;
-    int events, resumes;    /* the kernel's messages; a timer that ends with a suspend */
-    int64_t asleep_ms;      /* in suspends until now */
-    int64_t resumed_ms;     /* lethe_now_ms() when the last one was noticed; 0: there was none */
+    int events, resumes; /* the kernel's messages; a timer that ends with a suspend */
+    int64_t asleep_ms;   /* in suspends until now */
+    int64_t resumed_ms;  /* lethe_now_ms() when the last one was noticed; 0: there was none */
     bool list;
 };
 
@@ -129,7 +129,8 @@ static bool comes_back(struct watch *watch, struct lethe_watched *watched, unsig
     const struct timespec second = {1, 0};
     for (; seconds; seconds--) {
         if (lethe_watched_find(watched)) {
-            lethe_log(LETHE_LOG_ERROR, "the %s is back: %s", kind_of(watch, watched), watched->name);
+            lethe_log(LETHE_LOG_ERROR, "the %s is back: %s", kind_of(watch, watched),
+                      watched->name);
             return true;
         }
         lethe_log(LETHE_LOG_ERROR,
@@ -319,9 +320,11 @@ int lethe_watch_main(int argc, char **argv)
     if (watch.list)
         return list(&watch);
     if (add_cords(&watch))
-        return lethe_command_refuse("watch", "a cord is named usb:VVVV:PPPP[:SERIAL], see lethe watch --list");
+        return lethe_command_refuse(
+            "watch", "a cord is named usb:VVVV:PPPP[:SERIAL], see lethe watch --list");
     if (!watch.n) {
-        puts("lethe watch: the system does not run from a medium that could be pulled out: nothing to watch");
+        puts("lethe watch: the system does not run from a medium that could be pulled out: nothing "
+             "to watch");
         return 0;
     }
     for (size_t i = 0; i < watch.n; i++)

@@ -17,8 +17,8 @@ void lethe_power_prepare(void);
 int lethe_power_call(enum lethe_verb verb, const char *argument);
 
 /* Ends the machine: lethe_power_call() in a child, since it may hang in a driver. When that fails,
- * comes back or takes more than `ms`: poweroff (not after kexec or reboot), reboot, sysrq o, sysrq b.
- * Returns only when all of it failed: -errno of the first. */
+ * comes back or takes more than `ms`: poweroff (not after kexec or reboot), reboot, sysrq o, sysrq
+ * b. Returns only when all of it failed: -errno of the first. */
 int lethe_power_end(enum lethe_verb verb, const char *argument, int64_t ms);
 
 /* Has pstore keep the end of the kernel's log, where there is a pstore, for the next start to find:
@@ -30,7 +30,8 @@ void lethe_power_keep_log(void);
  * or the state in sysfs). */
 void lethe_watchdog_open(void);
 /* Arms one that nobody uses, with a time-out that ends after `end_ms` (lethe_now_ms()) even if it
- * is never told anything again, as far as it can count (Documentation/watchdog/watchdog-api.rst). */
+ * is never told anything again, as far as it can count (Documentation/watchdog/watchdog-api.rst).
+ */
 void lethe_watchdog_arm(int64_t end_ms);
 /* Tells it that we are alive; does nothing without one. The argument is not used. */
 void lethe_watchdog_ping(void *unused);

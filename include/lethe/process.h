@@ -8,10 +8,11 @@
 #include <sys/types.h>
 
 /* SIGKILLs every process of the pid namespace but PID 1 and the caller again and again, those that
- * systemd spares ('@' in argv[0]) too, until none is left, or for `ms` none has ended, ten times that
- * at most. The number of processes that did not end (0: all did). One kill(2) of -1 reaches all there are, forks under way too. All
- * processes come to PID 1 when their parents end, so for PID 1, which reaps them, no child left
- * means none left (pid_namespaces(7)); any other caller looks into /proc. */
+ * systemd spares ('@' in argv[0]) too, until none is left, or for `ms` none has ended, ten times
+ * that at most. The number of processes that did not end (0: all did). One kill(2) of -1 reaches
+ * all there are, forks under way too. All processes come to PID 1 when their parents end, so for
+ * PID 1, which reaps them, no child left means none left (pid_namespaces(7)); any other caller
+ * looks into /proc. */
 unsigned lethe_process_stop_all(int64_t ms);
 
 /* Waits until PID 1 has reaped the dead, for `ms` at most in which it reaps none: until then the

@@ -2,9 +2,9 @@
 /*
  * uevent: what the kernel says when a device comes, goes or changes.
  *
- * A message is "ACTION@DEVPATH" and then KEY=VALUE pairs, each with its NUL (R: lib/kobject_uevent.c,
- * Documentation/ABI/testing/sysfs-uevent for those that somebody has asked for, which carry
- * SYNTH_UUID). udev sends its own to another multicast group.
+ * A message is "ACTION@DEVPATH" and then KEY=VALUE pairs, each with its NUL (R:
+ * lib/kobject_uevent.c, Documentation/ABI/testing/sysfs-uevent for those that somebody has asked
+ * for, which carry SYNTH_UUID). udev sends its own to another multicast group.
  */
 #ifndef LETHE_UEVENT_H
 #define LETHE_UEVENT_H
@@ -14,7 +14,12 @@
 
 #include "lethe/text.h"
 
-enum lethe_action { LETHE_ACTION_OTHER, LETHE_ACTION_ADD, LETHE_ACTION_REMOVE, LETHE_ACTION_CHANGE };
+enum lethe_action {
+    LETHE_ACTION_OTHER,
+    LETHE_ACTION_ADD,
+    LETHE_ACTION_REMOVE,
+    LETHE_ACTION_CHANGE
+};
 
 struct lethe_uevent {
     enum lethe_action action;

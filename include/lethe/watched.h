@@ -4,8 +4,9 @@
  * identity when it comes back.
  *
  * Everything is read from sysfs, which answers for devices that are gone or hang as well as for
- * others. A link in /sys/dev goes before the kernel sends the uevent of the removal (R: device_del(),
- * drivers/base/core.c), so sysfs tells the truth at any time and events need only say when to look.
+ * others. A link in /sys/dev goes before the kernel sends the uevent of the removal (R:
+ * device_del(), drivers/base/core.c), so sysfs tells the truth at any time and events need only say
+ * when to look.
  */
 #ifndef LETHE_WATCHED_H
 #define LETHE_WATCHED_H
@@ -21,8 +22,8 @@ struct lethe_watched {
     bool is_optical;          /* a drive, whose disc matters */
     bool is_there;            /* as it was when somebody looked last */
     struct lethe_devno devno; /* 0:0 for one that has never been there */
-    uint64_t sequence;        /* a disk's number that is never used again (diskseq, Linux 5.15), or 0 */
-    char name[64];            /* the kernel's: "sda", "2-1" */
+    uint64_t sequence; /* a disk's number that is never used again (diskseq, Linux 5.15), or 0 */
+    char name[64];     /* the kernel's: "sda", "2-1" */
     /* "usb:VVVV:PPPP[:SERIAL]", for a disk on the USB with its size behind it after a blank; for
      * other disks what they say of themselves */
     char identity[256];

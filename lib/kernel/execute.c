@@ -318,7 +318,8 @@ unsigned lethe_execute_report(const struct lethe_plan *plan, const struct lethe_
         const struct lethe_step *step = &plan->steps[i];
         if (step->kind == LETHE_STEP_ERASE || step->kind == LETHE_STEP_ERASE_DEVICE)
             continue;
-        if (init_stays && step->kind == LETHE_STEP_STOP && is_medium(&snapshot->blocks[step->index]))
+        if (init_stays && step->kind == LETHE_STEP_STOP &&
+            is_medium(&snapshot->blocks[step->index]))
             continue;
         snprintf(text, sizeof text, "left: could not %s",
                  lethe_step_print(what, sizeof what, step, snapshot));

@@ -28,8 +28,8 @@
 #define MCL_ONFAULT 4 /* linux/mman.h */
 #endif
 
-/* A process of user space, dead ones too, its state and name; kernel threads have no memory map and so an empty
- * cmdline, but so have zombies: the flags of /proc/PID/stat say PF_KTHREAD (0x00200000,
+/* A process of user space, dead ones too, its state and name; kernel threads have no memory map and
+ * so an empty cmdline, but so have zombies: the flags of /proc/PID/stat say PF_KTHREAD (0x00200000,
  * linux/sched.h). */
 static bool read_process(const char *pid, char *name, size_t size, char *state)
 {
@@ -53,7 +53,8 @@ static bool is_own(const char *pid, char state)
 {
     char path[64], program[256], own[256];
     snprintf(path, sizeof path, "/proc/%.20s/exe", pid);
-    ssize_t n = readlink(path, program, sizeof program), m = readlink("/proc/self/exe", own, sizeof own);
+    ssize_t n = readlink(path, program, sizeof program),
+            m = readlink("/proc/self/exe", own, sizeof own);
     return state != 'D' && n > 0 && n == m && !memcmp(program, own, (size_t)n);
 }
 
@@ -61,7 +62,9 @@ enum which { LIVING, DEAD };
 
 /* Calls `tell`, which may be NULL, for each; how many there are, of which no more than `enough` are
  * looked for. */
-static unsigned each_process(enum which which, unsigned enough, void (*tell)(unsigned n, const char *pid, const char *name, char state))
+static unsigned each_process(enum which which, unsigned enough,
+                             void (*tell)(unsigned n, const char *pid, const char *name,
+                                          char state))
 {
     unsigned n = 0;
     char name[64], state;
@@ -86,7 +89,8 @@ static void tell_process(unsigned n, const char *pid, const char *name, char sta
 {
     enum { LINES_MAX = 10 };
     if (n < LINES_MAX)
-        lethe_log(LETHE_LOG_ERROR, "process %.20s (%s) is still there, in state %c", pid, name, state);
+        lethe_log(LETHE_LOG_ERROR, "process %.20s (%s) is still there, in state %c", pid, name,
+                  state);
 }
 
 unsigned lethe_process_report(void)

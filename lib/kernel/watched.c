@@ -150,9 +150,8 @@ bool lethe_watched_look(struct lethe_watched *watched)
     struct lethe_devno devno;
     snprintf(folder, sizeof folder, "/sys/dev/%s/%u:%u", watched->is_block ? "block" : "char",
              watched->devno.major, watched->devno.minor);
-    watched->is_there =
-        read_devno(folder, &devno) &&
-        (!watched->sequence || read_number(folder, "diskseq") == watched->sequence);
+    watched->is_there = read_devno(folder, &devno) &&
+                        (!watched->sequence || read_number(folder, "diskseq") == watched->sequence);
     return watched->is_there;
 }
 

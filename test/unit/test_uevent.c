@@ -25,9 +25,10 @@ static void reads_a_removed_disk(void **unused)
 {
     (void)unused;
     struct lethe_uevent event;
-    assert_true(PARSE(&event, "remove@/devices/pci0000:00/0000:00:01.0/usb2/2-1/block/sda\0"
-                              "ACTION=remove\0DEVPATH=/devices/x/block/sda\0SUBSYSTEM=block\0"
-                              "MAJOR=8\0MINOR=16\0DEVNAME=sda\0DEVTYPE=disk\0DISKSEQ=9\0SEQNUM=1234\0"));
+    assert_true(PARSE(&event,
+                      "remove@/devices/pci0000:00/0000:00:01.0/usb2/2-1/block/sda\0"
+                      "ACTION=remove\0DEVPATH=/devices/x/block/sda\0SUBSYSTEM=block\0"
+                      "MAJOR=8\0MINOR=16\0DEVNAME=sda\0DEVTYPE=disk\0DISKSEQ=9\0SEQNUM=1234\0"));
     assert_int_equal(event.action, LETHE_ACTION_REMOVE);
     assert_true(event.is_block && !event.media);
     assert_int_equal(event.devno.major, 8);
@@ -48,7 +49,8 @@ static void reads_a_device_of_the_usb(void **unused)
 {
     (void)unused;
     struct lethe_uevent event;
-    assert_true(PARSE(&event, "add@/devices/x/usb1/1-2\0ACTION=add\0SUBSYSTEM=usb\0MAJOR=189\0MINOR=3"));
+    assert_true(
+        PARSE(&event, "add@/devices/x/usb1/1-2\0ACTION=add\0SUBSYSTEM=usb\0MAJOR=189\0MINOR=3"));
     assert_int_equal(event.action, LETHE_ACTION_ADD);
     assert_false(event.is_block);
     assert_int_equal(event.devno.minor, 3);
@@ -58,7 +60,8 @@ static void passes_over_what_it_does_not_know(void **unused)
 {
     (void)unused;
     struct lethe_uevent event;
-    assert_true(PARSE(&event, "bind@/x\0ACTION=bind\0SUBSYSTEM=blockade\0MAJOR=-1\0MINOR=99999999999\0=\0\0"));
+    assert_true(PARSE(
+        &event, "bind@/x\0ACTION=bind\0SUBSYSTEM=blockade\0MAJOR=-1\0MINOR=99999999999\0=\0\0"));
     assert_int_equal(event.action, LETHE_ACTION_OTHER);
     assert_false(event.is_block);
     assert_int_equal(event.devno.major, 0);

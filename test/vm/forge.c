@@ -19,8 +19,8 @@ int main(int argc, char **argv)
     if (argc < 2 || sscanf(argv[1], "%u:%u", &major, &minor) != 2)
         errx(1, "usage: forge MAJOR:MINOR [PORT]");
     int n = snprintf(text, sizeof text,
-                     "remove@/devices/x%cACTION=remove%cSUBSYSTEM=block%cMAJOR=%u%cMINOR=%u%c", 0, 0,
-                     0, major, 0, minor, 0);
+                     "remove@/devices/x%cACTION=remove%cSUBSYSTEM=block%cMAJOR=%u%cMINOR=%u%c", 0,
+                     0, 0, major, 0, minor, 0);
     struct sockaddr_nl to = {.nl_family = AF_NETLINK, .nl_groups = argc > 2 ? 0 : 1};
     to.nl_pid = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
     int fd = socket(AF_NETLINK, SOCK_DGRAM, NETLINK_KOBJECT_UEVENT);
