@@ -152,7 +152,6 @@ static void take_over(struct emergency *e, struct lethe_progress *progress)
     for (int64_t end = lethe_now_ms() + TAKEOVER_MS;
          lethe_now_ms() < end || lethe_takeover_has_begun();)
         nanosleep(&pause, NULL);
-    unlink(LETHE_ARMED_EMERGENCY);
     lethe_log(LETHE_LOG_ERROR, "PID 1 did not become Lethe in %d ms; going on without it",
               TAKEOVER_MS);
 }

@@ -5,6 +5,7 @@
  * disc changed, or the machine has come back from a suspend; then it looks.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include "end.h"
 #include "lethe/init.h"
 #include "lethe/log.h"
+#include "lethe/mountinfo.h"
 #include "lethe/process.h"
 #include "lethe/roles.h"
 #include "lethe/snapshot.h"
@@ -45,6 +47,7 @@ struct watch {
     int events, resumes; /* the kernel's messages; a timer that ends with a suspend */
     int64_t asleep_ms;   /* in suspends until now */
     int64_t resumed_ms;  /* lethe_now_ms() when the last one was noticed; 0: there was none */
+    bool is_late;        /* the medium had gone before this began */
     bool list;
 };
 
@@ -53,6 +56,37 @@ struct watch {
 static bool is_whole_disk(const struct lethe_block *block)
 {
     return block->kind == LETHE_BLOCK_PLAIN && block->disk == LETHE_NONE;
+}
+
+/* A line "medium NAME MAJOR:MINOR …" of the record that arm has made. */
+static bool was_medium(struct lethe_devno devno)
+{
+    static const char role[] = "medium ";
+    char text[4096];
+    struct lethe_span record, line;
+    ssize_t n = lethe_read_file(AT_FDCWD, LETHE_ARMED_RECORD, text, sizeof text);
+    record = (struct lethe_span){text, n > 0 ? (size_t)n : 0};
+    while (lethe_next_line(&record, &line)) {
+        struct lethe_devno found;
+        if (line.n < sizeof role || memcmp(line.at, role, sizeof role - 1) != 0)
+            continue;
+        lethe_cut(&line, ' ');
+        lethe_cut(&line, ' ');
+        if (!lethe_devno(lethe_cut(&line, ' '), &found) && lethe_devno_is(found, devno))
+            return true;
+    }
+    return false;
+}
+
+/* A mount whose device is no more, and was the medium's: it has gone before anybody watched. */
+static bool has_gone_before(const struct lethe_snapshot *snapshot)
+{
+    for (size_t i = 0; i < snapshot->n_mounts; i++) {
+        const struct lethe_mount *m = &snapshot->mounts[i];
+        if (m->devno.major && m->device == LETHE_NONE && was_medium(m->devno))
+            return true;
+    }
+    return false;
 }
 
 static int find_medium(struct watch *watch)
@@ -68,6 +102,7 @@ static int find_medium(struct watch *watch)
     for (size_t i = 0; roles && i < snapshot.n_blocks && watch->n < WATCHED_MAX; i++)
         if (roles[i] == LETHE_ROLE_MEDIUM && is_whole_disk(&snapshot.blocks[i]))
             watch->n += !lethe_watched_disk(&watch->watched[watch->n], snapshot.blocks[i].name);
+    watch->is_late = has_gone_before(&snapshot);
     munmap(arena.base, arena.size);
     return roles ? 0 : -ENOMEM;
 }
@@ -86,14 +121,12 @@ static int add_cords(struct watch *watch)
     return 0;
 }
 
-/* The kernel polls a drive only when it is told to (Documentation/ABI/stable/sysfs-block). */
+/* A drive is polled for its disc only when it is told to (Documentation/ABI/stable/sysfs-block). */
 static void poll_drive(const struct lethe_watched *drive)
 {
     char path[128], text[16];
     snprintf(path, sizeof path, "/sys/block/%s/events_poll_msecs", drive->name);
-    lethe_read_line(AT_FDCWD, "/sys/module/block/parameters/events_dfl_poll_msecs", text,
-                    sizeof text);
-    if (!strcmp(text, "0"))
+    if (lethe_read_line(AT_FDCWD, path, text, sizeof text) && !strcmp(text, "-1"))
         lethe_sys->write_file(path, "2000");
 }
 
@@ -322,6 +355,11 @@ int lethe_watch_main(int argc, char **argv)
     if (add_cords(&watch))
         return lethe_command_refuse(
             "watch", "a cord is named usb:VVVV:PPPP[:SERIAL], see lethe watch --list");
+    if (watch.is_late) {
+        watch.kill.triggered_ms = lethe_now_ms();
+        watch.kill.reason = "the medium is gone, since before it was watched";
+        lethe_kill_now(&watch.kill);
+    }
     if (!watch.n) {
         puts("lethe watch: the system does not run from a medium that could be pulled out: nothing "
              "to watch");

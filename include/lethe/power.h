@@ -16,9 +16,9 @@ void lethe_power_prepare(void);
  * came back from it, or -errno. */
 int lethe_power_call(enum lethe_verb verb, const char *argument);
 
-/* Ends the machine: lethe_power_call() in a child, since it may hang in a driver. When that fails,
- * comes back or takes more than `ms`: poweroff (not after kexec or reboot), reboot, sysrq o, sysrq
- * b. Returns only when all of it failed: -errno of the first. */
+/* Ends the machine: lethe_power_call() in a child, since it may hang in a driver. When it fails:
+ * poweroff (not after kexec or reboot), reboot; when it hangs for `ms` or fails, sysrq o; at last,
+ * or when it came back, sysrq b. Returns only when all of it failed: -errno of the first. */
 int lethe_power_end(enum lethe_verb verb, const char *argument, int64_t ms);
 
 /* Has pstore keep the end of the kernel's log, where there is a pstore, for the next start to find:

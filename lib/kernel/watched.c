@@ -182,7 +182,7 @@ static bool ask_drive(const struct lethe_watched *watched)
     char path[96];
     snprintf(path, sizeof path, "/dev/%s", watched->name);
     int fd = lethe_sys->open(path, O_RDONLY | O_NONBLOCK);
-    int status = fd < 0 ? CDS_NO_INFO : ioctl(fd, CDROM_DRIVE_STATUS, 0);
+    int status = fd < 0 ? CDS_NO_INFO : ioctl(fd, CDROM_DRIVE_STATUS, CDSL_CURRENT);
     return status != CDS_NO_DISC && status != CDS_TRAY_OPEN;
 }
 

@@ -350,7 +350,7 @@ class Guest:
 
     def save(self):
         """Keep the machine as it is now, RAM and disks; restore() returns to this moment as often as wanted."""
-        self._monitor("savevm kept")
+        self._snapshot("snapshot-save")
 
     def restore(self):
         for stick in self._sticks:
@@ -360,15 +360,22 @@ class Guest:
         self.qmp("system_reset")
         time.sleep(1)
         self.qmp("set-action", reboot="shutdown")
-        self._monitor("loadvm kept")
+        self._snapshot("snapshot-load")
         self._events.clear()
         self._console_from = self.console_file.stat().st_size
         self.qmp("cont")
 
-    def _monitor(self, command):
-        said = self.qmp("human-monitor-command", timeout=120, **{"command-line": command})
-        if said:
-            raise Failure(f"{command}: {said}")
+    def _snapshot(self, command, timeout=120):
+        nodes = [f"node-{stick.id}" for stick in self._sticks]
+        self.qmp(command, **{"job-id": "snapshot", "tag": "kept", "vmstate": nodes[0], "devices": nodes})
+        deadline = time.monotonic() + timeout
+        while (job := self.qmp("query-jobs")[0])["status"] != "concluded":
+            if time.monotonic() > deadline:
+                raise Failure(f"{command}: not done")
+            time.sleep(0.05)
+        self.qmp("job-dismiss", id="snapshot")
+        if "error" in job:
+            raise Failure(f"{command}: {job['error']}")
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

