@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -150,12 +151,16 @@ void lethe_process_lock(void)
     lethe_sys->write_file("/proc/self/oom_score_adj", "-1000");
 }
 
-/* ld's names for the beginning of the program and the end of its initialized data (end(3)). */
-extern const char __executable_start[], edata[];
+/* The end of the initialized data (end(3)); the program's headers are in its first page. */
+extern const char edata[];
 
 void lethe_process_load(void)
 {
-    (void)!mlock(__executable_start, (size_t)(edata - __executable_start));
+    enum { PAGE = 4096 };
+    uintptr_t begin = getauxval(AT_PHDR) & ~(uintptr_t)(PAGE - 1);
+    size_t n = (uintptr_t)edata - begin;
+    if (begin)
+        (void)!mlock(edata - n, n);
 }
 
 void lethe_process_harden(void)

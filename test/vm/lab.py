@@ -314,7 +314,9 @@ class Guest:
     def hang(self, stick, hung=True):
         """Have a device neither answer nor fail any more, or work again."""
         limit = 1 if hung else 0  # bytes a second
-        device = next(b["qdev"] for b in self.qmp("query-block") if b.get("inserted", {}).get("node-name") == f"node-{stick.id}")
+        device = next((b["qdev"] for b in self.qmp("query-block") if b.get("inserted", {}).get("node-name") == f"node-{stick.id}"), None)
+        if not device:
+            return
         self.qmp("block_set_io_throttle", id=device, bps=limit, bps_rd=0, bps_wr=0, iops=0, iops_rd=0, iops_wr=0)
 
     # -- the shell in the guest ---------------------------------------------------------------------------------------
@@ -354,6 +356,7 @@ class Guest:
 
     def restore(self):
         for stick in self._sticks:
+            self.hang(stick, False)
             if any(e["event"] == "DEVICE_DELETED" and e["data"].get("device") == stick.id for e in self._events):
                 self.plug(stick)
         self.qmp("set-action", reboot="reset")  # a machine that was switched off starts again by a reset only
