@@ -19,6 +19,7 @@
 #include "lethe/probe.h"
 #include "lethe/roles.h"
 #include "lethe/sys.h"
+#include "lethe/takeover.h"
 
 static int failed(const char *what, int r)
 {
@@ -174,6 +175,9 @@ int lethe_arm_main(int argc, char **argv)
         return failed(LETHE_ARMED_PROGRAM, r);
     int status = anchor_branches(&snapshot);
     lethe_efi_request_clearing_mounted(); /* a reset may come before the end */
+    r = lethe_takeover_arm(LETHE_ARMED_COPY);
+    if (r && r != -ENOENT) /* the kill switch has another way */
+        status = failed("systemd-shutdown", r);
     r = write_record(&snapshot);
     return r ? failed(LETHE_ARMED_RECORD, r) : status;
 }
@@ -190,6 +194,7 @@ int lethe_disarm_main(int argc, char **argv)
         return 2;
     if (lethe_command_armed_mount(&snapshot) == LETHE_NONE)
         return 0;
+    lethe_takeover_disarm();
     int r = lethe_sys->umount(LETHE_ARMED_DIR, MNT_DETACH);
     if (!r)
         return 0;

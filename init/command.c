@@ -48,6 +48,17 @@ size_t lethe_command_armed_mount(const struct lethe_snapshot *snapshot)
     return LETHE_NONE;
 }
 
+bool lethe_command_take_seconds(const char *argument, const char *option, unsigned *seconds)
+{
+    enum { DAY = 86400 };
+    uint64_t n;
+    size_t length = strlen(option);
+    if (strncmp(argument, option, length) || lethe_number(lethe_span(argument + length), DAY, &n))
+        return false;
+    *seconds = (unsigned)n;
+    return true;
+}
+
 void lethe_command_print_json(const char *text)
 {
     putchar('"');

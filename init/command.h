@@ -20,6 +20,10 @@ int lethe_command_snapshot(const char *command, const char *tree, struct lethe_s
  */
 size_t lethe_command_armed_mount(const struct lethe_snapshot *snapshot);
 
+/* Takes the value of an option such as "--sync=", whole seconds of a day at most. False for any
+ * other argument. */
+bool lethe_command_take_seconds(const char *argument, const char *option, unsigned *seconds);
+
 /* A text as JSON has it, quoted, to stdout. */
 void lethe_command_print_json(const char *text);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "end.h"
 #include "lethe/init.h"
 
 static const struct program {
@@ -11,6 +12,8 @@ static const struct program {
     int (*main)(int argc, char **argv);
     const char *summary;
 } programs[] = {
+    {"now", lethe_now_main, "end the machine at once: keys first, then everything in RAM"},
+    {"watch", lethe_watch_main, "do that when the boot medium is pulled out"},
     {"arm", lethe_arm_main, "get ready: stand where systemd-shutdown looks for the last program"},
     {"disarm", lethe_disarm_main, "undo arm"},
     {"status", lethe_status_main, "tell whether the machine is ready, and what would be erased"},
@@ -35,7 +38,7 @@ static void usage(FILE *out)
 
 int main(int argc, char **argv)
 {
-    if (getpid() == 1)
+    if (getpid() == 1 || lethe_end_is_second_stage(argv))
         return lethe_shutdown_main(argc, argv);
     const char *word = argc > 1 ? argv[1] : "";
     if (!strcmp(word, "--version")) {

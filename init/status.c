@@ -16,6 +16,7 @@
 #include "lethe/init.h"
 #include "lethe/roles.h"
 #include "lethe/sys.h"
+#include "lethe/takeover.h"
 #include "lethe/verb.h"
 
 /* Texts are gathered first, so that people and programs are told the same. */
@@ -153,27 +154,49 @@ static void check_swap(const struct lethe_snapshot *snapshot, struct findings *w
              "the armed program can be swapped out (this kernel knows no tmpfs noswap)");
 }
 
-struct ram_fs {
-    const struct lethe_mount *mount;
+/* What lies in RAM and would be erased. */
+struct erasure {
+    const char *path, *type;
+    struct lethe_devno devno;
     unsigned long long bytes;
 };
 
-/* Each RAM-backed file system once, by its first mount. */
-static size_t list_ram(const struct lethe_snapshot *snapshot, struct ram_fs *list)
+/* Each RAM-backed file system once, by its first mount; Lethe's own is none. */
+static size_t list_file_systems(const struct lethe_snapshot *snapshot, struct erasure *list)
 {
     size_t n = 0, armed = lethe_command_armed_mount(snapshot);
     for (size_t i = 0; i < snapshot->n_mounts; i++) {
         const struct lethe_mount *m = &snapshot->mounts[i];
         struct statvfs fs;
-        bool known = !lethe_mount_is_ram(m) || i == armed;
+        bool known =
+            !lethe_mount_is_ram(m) ||
+            (armed != LETHE_NONE && lethe_devno_is(snapshot->mounts[armed].devno, m->devno));
         for (size_t j = 0; !known && j < n; j++)
-            known = lethe_devno_is(list[j].mount->devno, m->devno);
+            known = lethe_devno_is(list[j].devno, m->devno);
         if (known)
             continue;
-        list[n] = (struct ram_fs){m, 0};
+        list[n] = (struct erasure){m->path, m->fstype, m->devno, 0};
         if (!statvfs(m->path, &fs))
             list[n].bytes = (unsigned long long)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
         n++;
+    }
+    return n;
+}
+
+/* Each ramdisk that something is on. */
+static size_t list_ramdisks(const struct lethe_snapshot *snapshot, const enum lethe_role *roles,
+                            struct erasure *list)
+{
+    size_t n = 0;
+    char path[300], sectors[32];
+    for (size_t i = 0; i < snapshot->n_blocks; i++) {
+        const struct lethe_block *b = &snapshot->blocks[i];
+        if (b->kind != LETHE_BLOCK_BRD || roles[i] == LETHE_ROLE_NONE)
+            continue;
+        snprintf(path, sizeof path, "/sys/class/block/%.255s/size", b->name);
+        lethe_read_line(AT_FDCWD, path, sectors, sizeof sectors);
+        list[n++] =
+            (struct erasure){b->name, "ramdisk", b->devno, strtoull(sectors, NULL, 10) * 512};
     }
     return n;
 }
@@ -190,10 +213,11 @@ static void print_json_list(const char *name, const struct findings *f)
 
 static void print_json(const struct lethe_snapshot *snapshot, const char *clearing,
                        const struct findings *problems, const struct findings *weaknesses,
-                       const struct ram_fs *ram, size_t n_ram, const enum lethe_role *roles)
+                       const struct erasure *ram, size_t n_ram, const enum lethe_role *roles)
 {
-    printf("{\n  \"format\": 1,\n  \"version\": \"%s\",\n  \"ready\": %s,\n", LETHE_VERSION,
-           problems->n ? "false" : "true");
+    printf("{\n  \"format\": 1,\n  \"version\": \"%s\",\n  \"ready\": %s,\n  \"takeover\": %s,\n",
+           LETHE_VERSION, problems->n ? "false" : "true",
+           lethe_takeover_is_armed(LETHE_ARMED_COPY) ? "true" : "false");
     if (clearing)
         printf("  \"memory_clearing\": \"%s\",\n", clearing);
     print_json_list("problems", problems);
@@ -201,8 +225,8 @@ static void print_json(const struct lethe_snapshot *snapshot, const char *cleari
     fputs("  \"erases\": [", stdout);
     for (size_t i = 0; i < n_ram; i++) {
         fputs(i ? ",\n    {\"path\": " : "\n    {\"path\": ", stdout);
-        lethe_command_print_json(ram[i].mount->path);
-        printf(", \"type\": \"%s\", \"bytes\": %llu}", ram[i].mount->fstype, ram[i].bytes);
+        lethe_command_print_json(ram[i].path);
+        printf(", \"type\": \"%s\", \"bytes\": %llu}", ram[i].type, ram[i].bytes);
     }
     fputs("],\n  \"devices\": [", stdout);
     for (size_t i = 0, n = 0; i < snapshot->n_blocks; i++) {
@@ -223,19 +247,20 @@ static void print_lines(const char *title, const struct findings *f)
 
 static void print_plain(const struct lethe_snapshot *snapshot, const char *clearing,
                         const struct findings *problems, const struct findings *weaknesses,
-                        const struct ram_fs *ram, size_t n_ram, const enum lethe_role *roles)
+                        const struct erasure *ram, size_t n_ram, const enum lethe_role *roles)
 {
     char shown[300];
     puts(problems->n ? "NOT ready"
                      : "ready: the next poweroff, reboot, halt or kexec ends in Lethe");
     if (clearing)
         printf("memory clearing, as seen: %s\n", clearing);
+    if (lethe_takeover_is_armed(LETHE_ARMED_COPY))
+        puts("kill switch: PID 1 can be made to become Lethe");
     print_lines("problem", problems);
     print_lines("weakness", weaknesses);
     for (size_t i = 0; i < n_ram; i++)
         printf("would be erased: %s (%s), %llu KiB\n",
-               lethe_printable(shown, sizeof shown, ram[i].mount->path), ram[i].mount->fstype,
-               ram[i].bytes >> 10);
+               lethe_printable(shown, sizeof shown, ram[i].path), ram[i].type, ram[i].bytes >> 10);
     for (size_t i = 0; i < snapshot->n_blocks; i++)
         if (roles[i] != LETHE_ROLE_NONE)
             printf("%s: %s%s%s\n", lethe_role_name(roles[i]), snapshot->blocks[i].name,
@@ -261,7 +286,8 @@ int lethe_status_main(int argc, char **argv)
     if (lethe_command_snapshot("status", NULL, &snapshot, &arena))
         return 2;
     enum lethe_role *roles = lethe_arena_alloc(&arena, snapshot.n_blocks + 1, sizeof *roles);
-    struct ram_fs *ram = lethe_arena_alloc(&arena, snapshot.n_mounts, sizeof *ram);
+    struct erasure *ram =
+        lethe_arena_alloc(&arena, snapshot.n_mounts + snapshot.n_blocks, sizeof *ram);
     if (!roles || !ram)
         return lethe_command_refuse("status", strerror(ENOMEM));
     check_ready(&snapshot, &problems);
@@ -275,7 +301,9 @@ int lethe_status_main(int argc, char **argv)
     }
     check_swap(&snapshot, &weaknesses);
     lethe_roles_find(&snapshot, roles);
-    (json ? print_json : print_plain)(&snapshot, clearing, &problems, &weaknesses, ram,
-                                      list_ram(&snapshot, ram), roles);
+    size_t n_ram = list_file_systems(&snapshot, ram);
+    n_ram += list_ramdisks(&snapshot, roles, ram + n_ram);
+    (json ? print_json : print_plain)(&snapshot, clearing, &problems, &weaknesses, ram, n_ram,
+                                      roles);
     return problems.n ? 1 : 0;
 }

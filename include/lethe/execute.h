@@ -33,7 +33,8 @@ void lethe_execute_sync(const struct lethe_policy *policy, struct lethe_progress
 void lethe_execute_drop_caches(const struct lethe_policy *policy, struct lethe_progress *progress);
 
 /* Logs what the steps of a last plan show to be left, and who holds it; how many things that are.
- */
-unsigned lethe_execute_report(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot);
+ * Where PID 1 stays what it was, it holds the medium: that is not told. */
+unsigned lethe_execute_report(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
+                              bool init_stays);
 
 #endif

@@ -8,6 +8,8 @@
 int lethe_shutdown_main(
     int argc,
     char **argv); /* as PID 1 only; returns in a pid namespace only, having done nothing */
+int lethe_now_main(int argc, char **argv);
+int lethe_watch_main(int argc, char **argv);
 int lethe_arm_main(int argc, char **argv);
 int lethe_disarm_main(int argc, char **argv);
 int lethe_status_main(int argc, char **argv);
@@ -21,5 +23,7 @@ int lethe_capture_main(int argc, char **argv);
 #define LETHE_ARMED_COPY LETHE_ARMED_DIR "/lethe"
 #define LETHE_ARMED_BRANCHES LETHE_ARMED_DIR "/branches"
 #define LETHE_ARMED_RECORD LETHE_ARMED_DIR "/record"
+/* What the kill switch tells PID 1 (end.h). */
+#define LETHE_ARMED_EMERGENCY LETHE_ARMED_DIR "/emergency"
 
 #endif

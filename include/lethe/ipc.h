@@ -19,4 +19,8 @@ void lethe_ipc_erase(struct lethe_erased *erased);
  * users' keys, so a child becomes each user of /proc/key-users. */
 void lethe_ipc_revoke_keys(void);
 
+/* Leaves the session keyring that the caller was started with (session-keyring(7)), whose keys
+ * would live on with it. */
+void lethe_ipc_leave_session(void);
+
 #endif

@@ -3,6 +3,8 @@
 #ifndef LETHE_POWER_H
 #define LETHE_POWER_H
 
+#include <stdint.h>
+
 #include "lethe/verb.h"
 
 /* Keeps the machine from staying on whatever happens: a panic reboots after 10 s, neither a warning
@@ -14,10 +16,10 @@ void lethe_power_prepare(void);
  * came back from it, or -errno. */
 int lethe_power_call(enum lethe_verb verb, const char *argument);
 
-/* Ends the machine: lethe_power_call() in a child, since it may hang in a driver. When that fails,
- * comes back or takes too long: poweroff (not after kexec or reboot), reboot, sysrq o, sysrq b.
- * Returns only when all of it failed: -errno of the first. */
-int lethe_power_end(enum lethe_verb verb, const char *argument);
+/* Ends the machine: lethe_power_call() in a child, since it may hang in a driver. When it fails:
+ * poweroff (not after kexec or reboot), reboot; when it hangs for `ms` or fails, sysrq o; at last,
+ * or when it came back, sysrq b. Returns only when all of it failed: -errno of the first. */
+int lethe_power_end(enum lethe_verb verb, const char *argument, int64_t ms);
 
 /* Has pstore keep the end of the kernel's log, where there is a pstore, for the next start to find:
  * for an end that has left something (Documentation/admin-guide/kernel-parameters.txt,
@@ -27,6 +29,10 @@ void lethe_power_keep_log(void);
 /* Opens the watchdog that systemd left armed (WATCHDOG_USEC and WATCHDOG_DEVICE in the environment,
  * or the state in sysfs). */
 void lethe_watchdog_open(void);
+/* Arms one that nobody uses, with a time-out that ends after `end_ms` (lethe_now_ms()) even if it
+ * is never told anything again, as far as it can count (Documentation/watchdog/watchdog-api.rst).
+ */
+void lethe_watchdog_arm(int64_t end_ms);
 /* Tells it that we are alive; does nothing without one. The argument is not used. */
 void lethe_watchdog_ping(void *unused);
 

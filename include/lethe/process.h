@@ -3,21 +3,42 @@
 #ifndef LETHE_PROCESS_H
 #define LETHE_PROCESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
-/* For PID 1: SIGKILLs every process of its pid namespace again and again, those that systemd spares
- * ('@' in argv[0]) too, and reaps them until it has no child left or `ms` are over. The number of
- * processes that did not end (0: all did). All processes come to PID 1 when their parents end, so
- * no child left means none left (pid_namespaces(7)). */
+/* SIGKILLs every process of the pid namespace but PID 1 and the caller again and again, those that
+ * systemd spares ('@' in argv[0]) too, until none is left, or for `ms` none has ended, ten times
+ * that at most. The number of processes that did not end (0: all did). One kill(2) of -1 reaches
+ * all there are, forks under way too. All processes come to PID 1 when their parents end, so for
+ * PID 1, which reaps them, no child left means none left (pid_namespaces(7)); any other caller
+ * looks into /proc. */
 unsigned lethe_process_stop_all(int64_t ms);
 
-/* Says of each process of user space that still lives, but for PID 1 and the caller, its pid, name
- * and state, at most `max` lines. How many there are. */
-unsigned lethe_process_report(unsigned max);
+/* Waits until PID 1 has reaped the dead, for `ms` at most in which it reaps none: until then the
+ * kernel keeps their registers. */
+void lethe_process_wait_for_reaper(int64_t ms);
 
-/* Locks what this process has and will have in memory (as it is touched), makes the OOM killer
- * spare it, lets no signal but SIGKILL and SIGSTOP end it, and leaves no limit on files in the way.
- * Failures are no reason to stop and are not told. */
+/* Says of each process of user space that still lives, but for PID 1, the caller and those of
+ * Lethe's own that can end, its pid, name and state, up to ten of them. How many there are. */
+unsigned lethe_process_report(void);
+
+/* Locks what this process has and will have in memory (as it is touched), and makes the OOM killer
+ * spare it. Failures here and below are no reason to stop and are not told. */
+void lethe_process_lock(void);
+
+/* Reads the whole program in, so that it can go on without the device that it lies on. */
+void lethe_process_load(void);
+
+/* lethe_process_lock(), and no signal but SIGKILL and SIGSTOP ends this process any more, and no
+ * limit on files is in the way. */
 void lethe_process_harden(void);
+
+/* Puts a process (0: the caller) before all ordinary ones, or makes it one again (sched(7)): in a
+ * storm of forks it would get a thousandth of a processor. Children inherit it. */
+void lethe_process_hurry(pid_t pid, bool on);
+
+/* /dev/null for the three of them: no terminal is held, and nothing else gets their numbers. */
+void lethe_process_take_stdio(void);
 
 #endif

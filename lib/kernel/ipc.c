@@ -127,10 +127,25 @@ static void revoke_visible_keys(void)
     }
 }
 
+/* A session of a service of systemd's does not lead to its user's keyrings. */
+static void reach_keyrings(uid_t uid)
+{
+    lethe_ipc_leave_session();
+    syscall(SYS_keyctl, KEYCTL_LINK, KEY_SPEC_USER_KEYRING, KEY_SPEC_SESSION_KEYRING);
+    syscall(SYS_keyctl, KEYCTL_LINK, KEY_SPEC_USER_SESSION_KEYRING, KEY_SPEC_SESSION_KEYRING);
+    syscall(SYS_keyctl, KEYCTL_GET_PERSISTENT, uid, KEY_SPEC_SESSION_KEYRING);
+}
+
+void lethe_ipc_leave_session(void)
+{
+    syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+}
+
 static void revoke_keys_of(uid_t uid)
 {
     pid_t child = fork();
     if (!child) {
+        reach_keyrings(uid);
         if (!setresuid(uid, uid, uid))
             revoke_visible_keys();
         _exit(0);

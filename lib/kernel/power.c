@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/reboot.h>
 #include <linux/watchdog.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #include "lethe/log.h"
 #include "lethe/sys.h"
 
-enum { REBOOT_MS = 30000, FALLBACK_MS = 5000 };
+enum { FALLBACK_MS = 3000 };
 
 static int watchdog = -1;
 
@@ -29,6 +30,7 @@ void lethe_power_prepare(void)
         {"/proc/sys/vm/overcommit_memory",
          "1"}, /* a worker's fork() is not refused for its arena */
         {"/proc/sys/kernel/printk_devkmsg", "on"},
+        {"/proc/sys/kernel/pid_max", "4194304"}, /* a fork bomb may have used up all numbers */
     };
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         lethe_sys->write_file(settings[i][0], settings[i][1]);
@@ -51,6 +53,16 @@ void lethe_watchdog_open(void)
         fd = lethe_sys->open("/dev/watchdog", O_WRONLY);
     if (fd >= 0)
         watchdog = fd;
+}
+
+void lethe_watchdog_arm(int64_t end_ms)
+{
+    enum { MARGIN_MS = 10000 };
+    int seconds = (int)((end_ms - lethe_now_ms() + MARGIN_MS) / 1000);
+    if (watchdog < 0)
+        watchdog = lethe_sys->open("/dev/watchdog0", O_WRONLY);
+    if (watchdog >= 0)
+        lethe_sys->ioctl(watchdog, WDIOC_SETTIMEOUT, &seconds);
 }
 
 void lethe_watchdog_ping(void *unused)
@@ -89,35 +101,62 @@ int lethe_power_call(enum lethe_verb verb, const char *argument)
     return lethe_sys->reboot(LINUX_REBOOT_CMD_POWER_OFF, NULL);
 }
 
-/* Gives a child `ms` for the call; its failure is known at once. */
+/* Gives a child `ms` for the call; its failure is known at once, and without a timer: see below. */
 static int try_reboot(enum lethe_verb verb, const char *argument, int64_t ms)
 {
-    const struct timespec pause = {0, 20 * 1000 * 1000};
+    const struct timespec tick = {0, 200 * 1000 * 1000};
     int status;
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
     pid_t child = fork();
     if (!child)
         _exit(-lethe_power_call(verb, argument) & 127);
     if (child < 0)
         return lethe_power_call(verb, argument);
-    for (int64_t end = lethe_now_ms() + ms; lethe_now_ms() < end; nanosleep(&pause, NULL)) {
+    for (int64_t end = lethe_now_ms() + ms; lethe_now_ms() < end;) {
         lethe_watchdog_ping(NULL);
         if (waitpid(child, &status, WNOHANG) == child)
             return WIFEXITED(status) ? -WEXITSTATUS(status) : -EINTR;
+        sigtimedwait(&set, NULL, &tick);
     }
     return -ETIMEDOUT;
 }
 
-int lethe_power_end(enum lethe_verb verb, const char *argument)
+/* A power-off that comes back has stopped all processors but the first, and the timers with them
+ * (native_machine_shutdown(); seen after a suspend in QEMU): who is to try the next way has to be
+ * on the first, and be woken by the end of the one who tried. */
+static void stay_on_first_processor(void)
 {
-    int r = try_reboot(verb, argument, REBOOT_MS);
+    cpu_set_t first;
+    CPU_ZERO(&first);
+    CPU_SET(0, &first);
+    sched_setaffinity(0, sizeof first, &first);
+}
+
+static void wait_without_timer(int64_t ms)
+{
+    for (int64_t end = lethe_now_ms() + ms; lethe_now_ms() < end;)
+        sched_yield();
+}
+
+int lethe_power_end(enum lethe_verb verb, const char *argument, int64_t ms)
+{
+    stay_on_first_processor();
+    int r = try_reboot(verb, argument, ms);
     lethe_log(LETHE_LOG_ERROR, "%s: reboot(2) did not end the machine: %s; trying all other ways",
               lethe_verb_name(verb), r ? strerror(-r) : "it came back");
-    if (verb != LETHE_VERB_REBOOT && verb != LETHE_VERB_KEXEC)
+    /* One that hangs, or came back with the machine half stopped, keeps the call locked. */
+    bool refused = r && r != -ETIMEDOUT;
+    if (refused && verb != LETHE_VERB_REBOOT && verb != LETHE_VERB_KEXEC)
         try_reboot(LETHE_VERB_POWEROFF, NULL, FALLBACK_MS);
-    try_reboot(LETHE_VERB_REBOOT, NULL, FALLBACK_MS);
-    lethe_sys->write_file("/proc/sysrq-trigger", "o");
-    const struct timespec wait = {FALLBACK_MS / 1000, 0};
-    nanosleep(&wait, NULL);
+    if (refused)
+        try_reboot(LETHE_VERB_REBOOT, NULL, FALLBACK_MS);
+    if (r) {
+        lethe_sys->write_file("/proc/sysrq-trigger", "o");
+        wait_without_timer(FALLBACK_MS);
+    }
     lethe_sys->write_file("/proc/sysrq-trigger", "b");
     return r;
 }

@@ -5,14 +5,18 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,8 +29,8 @@
 #define MCL_ONFAULT 4 /* linux/mman.h */
 #endif
 
-/* A process of user space, its state and name; kernel threads have no memory map and so an empty
- * cmdline, but so have zombies: the flags of /proc/PID/stat say PF_KTHREAD (0x00200000,
+/* A process of user space, dead ones too, its state and name; kernel threads have no memory map and
+ * so an empty cmdline, but so have zombies: the flags of /proc/PID/stat say PF_KTHREAD (0x00200000,
  * linux/sched.h). */
 static bool read_process(const char *pid, char *name, size_t size, char *state)
 {
@@ -41,49 +45,122 @@ static bool read_process(const char *pid, char *name, size_t size, char *state)
         return false;
     *close = '\0';
     lethe_printable(name, size, open + 1);
-    return !(flags & 0x00200000) && *state != 'Z';
+    return !(flags & 0x00200000);
 }
 
-static unsigned each_process(unsigned max_reported)
+/* Lethe's own workers and its deadman run the same program; one that is stuck is news all the same.
+ */
+static bool is_own(const char *pid, char state)
+{
+    char path[64], program[256], own[256];
+    snprintf(path, sizeof path, "/proc/%.20s/exe", pid);
+    ssize_t n = readlink(path, program, sizeof program),
+            m = readlink("/proc/self/exe", own, sizeof own);
+    return state != 'D' && n > 0 && n == m && !memcmp(program, own, (size_t)n);
+}
+
+enum which { LIVING, DEAD };
+
+/* Calls `tell`, which may be NULL, for each; how many there are, of which no more than `enough` are
+ * looked for. */
+static unsigned each_process(enum which which, unsigned enough,
+                             void (*tell)(unsigned n, const char *pid, const char *name,
+                                          char state))
 {
     unsigned n = 0;
     char name[64], state;
     DIR *proc = opendir("/proc");
     if (!proc)
         return 0;
-    for (struct dirent *entry; (entry = readdir(proc));) {
-        if (!isdigit((unsigned char)entry->d_name[0]) || atoi(entry->d_name) == getpid() ||
-            atoi(entry->d_name) == 1 || !read_process(entry->d_name, name, sizeof name, &state))
+    for (struct dirent *entry; n < enough && (entry = readdir(proc));) {
+        const char *pid = entry->d_name;
+        if (!isdigit((unsigned char)pid[0]) || atoi(pid) == getpid() || atoi(pid) == 1 ||
+            !read_process(pid, name, sizeof name, &state) || (state == 'Z') != (which == DEAD) ||
+            is_own(pid, state))
             continue;
-        if (n++ < max_reported)
-            lethe_log(LETHE_LOG_ERROR, "process %.20s (%s) is still there, in state %c",
-                      entry->d_name, name, state);
+        if (tell)
+            tell(n, pid, name, state);
+        n++;
     }
     closedir(proc);
     return n;
 }
 
-unsigned lethe_process_report(unsigned max)
+static void tell_process(unsigned n, const char *pid, const char *name, char state)
 {
-    return each_process(max);
+    enum { LINES_MAX = 10 };
+    if (n < LINES_MAX)
+        lethe_log(LETHE_LOG_ERROR, "process %.20s (%s) is still there, in state %c", pid, name,
+                  state);
+}
+
+unsigned lethe_process_report(void)
+{
+    return each_process(LIVING, UINT_MAX, tell_process);
+}
+
+/* Reaps; how many are left to be killed. PID 1 gets all processes as children when their parents
+ * end, and knows whether there are any; anybody else has to look. */
+static unsigned reap_and_count(unsigned *reaped)
+{
+    pid_t pid;
+    while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+        ++*reaped;
+    if (getpid() == 1)
+        return pid < 0 && errno == ECHILD ? 0 : UINT_MAX - *reaped;
+    return each_process(LIVING, UINT_MAX, NULL);
 }
 
 unsigned lethe_process_stop_all(int64_t ms)
 {
+    enum { LONGEST = 10 };
     const struct timespec pause = {0, 10 * 1000 * 1000};
+    unsigned reaped = 0, before = UINT_MAX, left;
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
-    for (int64_t end = lethe_now_ms() + ms; lethe_now_ms() < end;) {
-        pid_t pid;
+    int64_t end = lethe_now_ms() + ms, limit = end + (LONGEST - 1) * ms;
+    do {
         lethe_sys->kill(-1, SIGKILL);
-        while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-            ;
-        if (pid < 0 && errno == ECHILD)
-            return 0;
-        sigtimedwait(&set, NULL, &pause);
+        left = reap_and_count(&reaped);
+        if (left && left < before && end < limit)
+            end = lethe_now_ms() + ms;
+        before = left;
+        if (left)
+            sigtimedwait(&set, NULL, &pause);
+    } while (left && lethe_now_ms() < end);
+    return left ? each_process(LIVING, UINT_MAX, NULL) : 0;
+}
+
+void lethe_process_wait_for_reaper(int64_t ms)
+{
+    const struct timespec pause = {0, 10 * 1000 * 1000};
+    unsigned before = UINT_MAX, now;
+    for (int64_t end = lethe_now_ms() + ms;
+         (now = each_process(DEAD, UINT_MAX, NULL)) && lethe_now_ms() < end; before = now) {
+        if (now < before)
+            end = lethe_now_ms() + ms;
+        nanosleep(&pause, NULL);
     }
-    return each_process(0);
+}
+
+void lethe_process_lock(void)
+{
+    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
+        mlockall(MCL_CURRENT | MCL_FUTURE);
+    lethe_sys->write_file("/proc/self/oom_score_adj", "-1000");
+}
+
+/* The end of the initialized data (end(3)); the program's headers are in its first page. */
+extern const char edata[];
+
+void lethe_process_load(void)
+{
+    enum { PAGE = 4096 };
+    uintptr_t begin = getauxval(AT_PHDR) & ~(uintptr_t)(PAGE - 1);
+    size_t n = (uintptr_t)edata - begin;
+    if (begin)
+        (void)!mlock(edata - n, n);
 }
 
 void lethe_process_harden(void)
@@ -98,7 +175,20 @@ void lethe_process_harden(void)
     setrlimit(RLIMIT_FSIZE, &endless);
     setrlimit(RLIMIT_NOFILE, &many);
     prctl(PR_SET_DUMPABLE, 0);
-    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
-        mlockall(MCL_CURRENT | MCL_FUTURE);
-    lethe_sys->write_file("/proc/self/oom_score_adj", "-1000");
+    lethe_process_lock();
+}
+
+void lethe_process_hurry(pid_t pid, bool on)
+{
+    const struct sched_param priority = {.sched_priority = on ? 10 : 0};
+    syscall(SYS_sched_setscheduler, pid, on ? SCHED_RR : SCHED_OTHER, &priority);
+}
+
+void lethe_process_take_stdio(void)
+{
+    int fd = lethe_sys->open("/dev/null", O_RDWR);
+    for (int i = 0; fd >= 0 && i < 3; i++)
+        dup2(fd, i);
+    if (fd > 2)
+        close(fd);
 }

@@ -196,8 +196,8 @@ static void reports_what_is_left(void **unused)
                                  {LETHE_STEP_STOP, 0, false, ""}};
     const struct lethe_plan plan = {.steps = steps, .n_steps = 3},
                             none = {.steps = steps, .n_steps = 0};
-    assert_int_equal(lethe_execute_report(&plan, &scene.snapshot), 2);
-    assert_int_equal(lethe_execute_report(&none, &scene.snapshot), 0);
+    assert_int_equal(lethe_execute_report(&plan, &scene.snapshot, false), 2);
+    assert_int_equal(lethe_execute_report(&none, &scene.snapshot, false), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -55,7 +55,7 @@ static void all_other_ways_are_tried(void **unused)
                 {MOCK_REBOOT, .number = LINUX_REBOOT_CMD_RESTART, .answer = -EPERM},
                 {MOCK_WRITE_FILE, .path = "/proc/sysrq-trigger", .text = "o"},
                 {MOCK_WRITE_FILE, .path = "/proc/sysrq-trigger", .text = "b"});
-    assert_int_equal(lethe_power_end(LETHE_VERB_HALT, NULL), -EPERM);
+    assert_int_equal(lethe_power_end(LETHE_VERB_HALT, NULL, 30000), -EPERM);
     mock_finish();
 }
 

@@ -164,13 +164,22 @@ class Stick:
 
     def __init__(self, image, id="stick", device="usb-storage,bus=xhci.0,removable=on"):
         self.image, self.id, self.device = image, id, device
-        self.overlay = None
+        self.overlay = self.port = None  # the port of the USB
 
     def args(self, folder):
         self.overlay = folder / f"{self.id}.qcow2"
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", self.image, "-F", "raw", self.overlay], check=True)
-        return ["-drive", f"if=none,id=drive-{self.id},file={self.overlay},format=qcow2,cache=unsafe",
-                "-device", f"{self.device},drive=drive-{self.id},id={self.id}"]
+        return ["-blockdev", f"qcow2,node-name=node-{self.id},cache.direct=off,cache.no-flush=on,"
+                f"file.driver=file,file.filename={self.overlay},file.cache.no-flush=on",
+                "-device", f"{self.device},drive=node-{self.id},id={self.id}"]
+
+    @property
+    def properties(self):
+        """What device_add wants to know to plug it in again."""
+        driver, *rest = self.device.split(",")
+        return {"driver": driver, "drive": f"node-{self.id}", "id": self.id,
+                **{name: True if value == "on" else value for name, value in (pair.split("=") for pair in rest)},
+                **({"port": str(self.port)} if self.port else {})}
 
     def export(self, path):
         """Write what the guest left on it, as a raw image; only once the guest has ended."""
@@ -202,6 +211,9 @@ class Guest:
         self.console_file.touch()
         self.started = time.monotonic()
         self._qemu = self._qmp = self._shell = None
+        self._sticks = sticks
+        for port, stick in enumerate((stick for stick in sticks if stick.device.startswith("usb-")), 1):
+            stick.port = port
         self._events = []
         self._console_from = 0
         command = [
@@ -294,6 +306,19 @@ class Guest:
             self._qmp_read(0.1)
         raise Failure(f"{id} is still plugged in")
 
+    def plug(self, stick):
+        """Plug a device in (again)."""
+        self._events = [e for e in self._events if e.get("data", {}).get("device") != stick.id]
+        self.qmp("device_add", **stick.properties)
+
+    def hang(self, stick, hung=True):
+        """Have a device neither answer nor fail any more, or work again."""
+        limit = 1 if hung else 0  # bytes a second
+        device = next((b["qdev"] for b in self.qmp("query-block") if b.get("inserted", {}).get("node-name") == f"node-{stick.id}"), None)
+        if not device:
+            return
+        self.qmp("block_set_io_throttle", id=device, bps=limit, bps_rd=0, bps_wr=0, iops=0, iops_rd=0, iops_wr=0)
+
     # -- the shell in the guest ---------------------------------------------------------------------------------------
 
     def _shell_until(self, pattern, timeout, what):
@@ -327,22 +352,33 @@ class Guest:
 
     def save(self):
         """Keep the machine as it is now, RAM and disks; restore() returns to this moment as often as wanted."""
-        self._monitor("savevm kept")
+        self._snapshot("snapshot-save")
 
     def restore(self):
+        for stick in self._sticks:
+            self.hang(stick, False)
+            if any(e["event"] == "DEVICE_DELETED" and e["data"].get("device") == stick.id for e in self._events):
+                self.plug(stick)
         self.qmp("set-action", reboot="reset")  # a machine that was switched off starts again by a reset only
         self.qmp("system_reset")
         time.sleep(1)
         self.qmp("set-action", reboot="shutdown")
-        self._monitor("loadvm kept")
+        self._snapshot("snapshot-load")
         self._events.clear()
         self._console_from = self.console_file.stat().st_size
         self.qmp("cont")
 
-    def _monitor(self, command):
-        said = self.qmp("human-monitor-command", timeout=120, **{"command-line": command})
-        if said:
-            raise Failure(f"{command}: {said}")
+    def _snapshot(self, command, timeout=120):
+        nodes = [f"node-{stick.id}" for stick in self._sticks]
+        self.qmp(command, **{"job-id": "snapshot", "tag": "kept", "vmstate": nodes[0], "devices": nodes})
+        deadline = time.monotonic() + timeout
+        while (job := self.qmp("query-jobs")[0])["status"] != "concluded":
+            if time.monotonic() > deadline:
+                raise Failure(f"{command}: not done")
+            time.sleep(0.05)
+        self.qmp("job-dismiss", id="snapshot")
+        if "error" in job:
+            raise Failure(f"{command}: {job['error']}")
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

@@ -192,13 +192,13 @@ def stick(lethe=None):
 
 
 @contextmanager
-def booted(image, arguments="", **options):
-    """A live system started from the stick's image, ready for commands; the stick's device is 'stick'."""
+def booted(image, arguments="", sticks=(), **options):
+    """A live system started from the stick's image, ready for commands; the stick's device is 'stick'. `sticks` are more of them."""
     kernel, initrd = kernel_and_initrd()
     cmdline = ("boot=live persistence persistence-encryption=luks noeject console=ttyS0 systemd.show_status=0 "
                f"systemd.log_target=kmsg printk.devkmsg=on {arguments}")
     device = lab.Stick(image)
-    with lab.Guest(kernel, initrd, cmdline, sticks=[device],
+    with lab.Guest(kernel, initrd, cmdline, sticks=[device, *sticks],
                    fw_cfg={"opt/lethe.passphrase": persistence() / "passphrase"}, **options) as guest:
         guest.stick = device
         guest.wait_ready()

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* pid1: what the kill switch does about a PID 1 that it can't become. No signal stops or ends PID
+ * 1. */
+#ifndef LETHE_PID1_H
+#define LETHE_PID1_H
+
+#include <stdbool.h>
+
+/* Moves the caller to the top of the cgroups, where neither a freezer nor a limit on processes nor
+ * a stopped unit concerns it. */
+void lethe_pid1_leave_cgroup(void);
+
+/* Freezes PID 1 for good by its cgroup's freezer
+ * (Documentation/admin-guide/cgroup-v2.rst). True when it stands still. */
+bool lethe_pid1_freeze(void);
+
+/* Empties what PID 1 keeps open: files of RAM that have no name any more (memfds) are zeroed, pipes
+ * and sockets read until there is nothing left in them. */
+void lethe_pid1_empty_files(void);
+
+/* Zeroes PID 1's own writable memory: only once it is frozen, for it can't run after that. */
+void lethe_pid1_zero_memory(void);
+
+#endif

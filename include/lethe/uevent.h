@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * uevent: what the kernel says when a device comes, goes or changes.
+ *
+ * A message is "ACTION@DEVPATH" and then KEY=VALUE pairs, each with its NUL (R:
+ * lib/kobject_uevent.c, Documentation/ABI/testing/sysfs-uevent for those that somebody has asked
+ * for, which carry SYNTH_UUID). udev sends its own to another multicast group.
+ */
+#ifndef LETHE_UEVENT_H
+#define LETHE_UEVENT_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "lethe/text.h"
+
+enum lethe_action {
+    LETHE_ACTION_OTHER,
+    LETHE_ACTION_ADD,
+    LETHE_ACTION_REMOVE,
+    LETHE_ACTION_CHANGE
+};
+
+struct lethe_uevent {
+    enum lethe_action action;
+    bool is_block;            /* SUBSYSTEM=block; else the number is that of a character device */
+    struct lethe_devno devno; /* 0:0 for a device that has none */
+    bool media;               /* a disc was changed, or is asked for (DISK_MEDIA_CHANGE …) */
+};
+
+/* False for what is no message of the kernel's. Pure. */
+bool lethe_uevent_parse(struct lethe_uevent *event, struct lethe_span message);
+
+/* A socket that gets the kernel's removals and changes, additions too where they are asked for, and
+ * no others: they are filtered before anybody is woken. Its descriptor, or -errno. */
+int lethe_uevent_open(bool additions);
+
+/* Waits for no message. 1 when there was one, 0 when there is none, -ENOBUFS when some were lost,
+ * or another -errno. What others than the kernel send is passed by. */
+int lethe_uevent_receive(int fd, struct lethe_uevent *event);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * watched: a device whose removal matters, known by its number while it is there and by its
+ * identity when it comes back.
+ *
+ * Everything is read from sysfs, which answers for devices that are gone or hang as well as for
+ * others. A link in /sys/dev goes before the kernel sends the uevent of the removal (R:
+ * device_del(), drivers/base/core.c), so sysfs tells the truth at any time and events need only say
+ * when to look.
+ */
+#ifndef LETHE_WATCHED_H
+#define LETHE_WATCHED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lethe/text.h"
+
+struct lethe_watched {
+    bool is_block;            /* a disk; else a device of the USB */
+    bool is_optical;          /* a drive, whose disc matters */
+    bool is_there;            /* as it was when somebody looked last */
+    struct lethe_devno devno; /* 0:0 for one that has never been there */
+    uint64_t sequence; /* a disk's number that is never used again (diskseq, Linux 5.15), or 0 */
+    char name[64];     /* the kernel's: "sda", "2-1" */
+    /* "usb:VVVV:PPPP[:SERIAL]", for a disk on the USB with its size behind it after a blank; for
+     * other disks what they say of themselves */
+    char identity[256];
+};
+
+/* A whole disk by its name below /sys/class/block. 0, or -errno. */
+int lethe_watched_disk(struct lethe_watched *watched, const char *name);
+
+/* A device of the USB by its identity, a serial number being left out of it or not. 0 when it is
+ * there, -ENODEV when it is not, -EINVAL when that is no such identity. */
+int lethe_watched_usb(struct lethe_watched *watched, const char *identity);
+
+/* Looks whether the device is still there, and the same; a drive's disc is asked for with
+ * lethe_watched_has_disc(). */
+bool lethe_watched_look(struct lethe_watched *watched);
+
+/* Looks for the device by its identity, under whatever name and number. True when it is there:
+ * *watched is then what it is now. */
+bool lethe_watched_find(struct lethe_watched *watched);
+
+/* Asks the drive in a child, for it may hang (linux/cdrom.h, CDROM_DRIVE_STATUS). False only when
+ * it says that its tray is open or that there is no disc. */
+bool lethe_watched_has_disc(const struct lethe_watched *watched);
+
+/* Calls tell(name, identity) for each device of the USB. */
+void lethe_watched_list_usb(void (*tell)(const char *name, const char *identity));
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The end of the machine, in order: what PID 1 (shutdown.c) and the kill switch (now.c) have in
+ * common. What differs between them stands in a policy.
+ *
+ * Two stages of one process. The first stops all others and moves to a root of Lethe's own; it then
+ * execs the copy in there, so that nothing of the old system holds it, and that one takes
+ * everything apart and ends the machine. What may hang is done by a worker (supervise.h); the
+ * process itself only waits with a clock.
+ */
+#ifndef LETHE_END_H
+#define LETHE_END_H
+
+#include "lethe/arena.h"
+#include "lethe/policy.h"
+#include "lethe/supervise.h"
+#include "lethe/verb.h"
+
+/* True for the second stage: it has a name of its own and runs from a root of Lethe's own, where
+ * nothing but the first stage can have started it. */
+bool lethe_end_is_second_stage(char **argv);
+
+struct lethe_end {
+    enum lethe_verb verb;
+    char argument[256]; /* reboot's */
+    const struct lethe_policy *policy;
+    int64_t started_ms;          /* when it was asked for; this and the next are lethe_now_ms() */
+    int64_t dead_ms;             /* when a deadman ends the machine in any case; 0: there is none */
+    int64_t keys;                /* how many were wiped at first … */
+    int64_t keys_ms, stopped_ms; /* … how long they and the processes have lasted; 0: not known */
+    bool sync_hung;              /* already in the first stage */
+    bool keys_left;              /* not all keys could be wiped at first */
+    bool own_root;
+    bool init_stays; /* the second stage runs beside PID 1 */
+    struct lethe_cmdline cmdline;
+    struct lethe_arena arena;
+};
+
+/* What the first stage hands on, as one argument: for the second stage, and for PID 1 when the kill
+ * switch makes it become Lethe. Returns false for an argument that is nothing of the sort. */
+bool lethe_end_take_argument(struct lethe_end *end, const char *argument);
+/* Writes them all into out[size], each with its NUL, after which there is one more. */
+void lethe_end_print_arguments(const struct lethe_end *end, char *out, size_t size);
+
+/* Puts signals, limits, mounts, the log and the kernel's settings right, and reads the command
+ * line. */
+void lethe_end_prepare(struct lethe_end *end);
+
+/* The first stage from the stopping of processes on. It returns only when the second could not be
+ * started: then this process goes on as the second. */
+void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *progress);
+
+/* The second stage. `progress` may be NULL: then there is nothing to do but to end the machine. */
+_Noreturn void lethe_end_finish(struct lethe_end *end, struct lethe_progress *progress);
+
+/* True in the machine's first pid namespace: only from there it can be ended. */
+bool lethe_end_is_machine(void);
+
+#endif

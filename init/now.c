@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The kill switch. Keys first, then two ways down: PID 1 is made to become Lethe; where it can't or
+ * does not, an ordinary process does the same work, with PID 1 frozen. A deadman stands behind
+ * both.
+ */
+#include "now.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "end.h"
+#include "lethe/deadman.h"
+#include "lethe/execute.h"
+#include "lethe/init.h"
+#include "lethe/ipc.h"
+#include "lethe/keys.h"
+#include "lethe/log.h"
+#include "lethe/pid1.h"
+#include "lethe/power.h"
+#include "lethe/process.h"
+#include "lethe/sys.h"
+#include "lethe/takeover.h"
+
+enum { DEADLINE_SECONDS = 45, TAKEOVER_MS = 3000, KEYS_MS = 1500 };
+
+/* For the first try at the keys. */
+static const struct lethe_policy policy_keys = {.name = "keys", .step_ms = 500};
+
+struct emergency {
+    struct lethe_end end;
+    enum lethe_keys keys; /* those to be wiped by the next worker */
+    const struct lethe_kill *kill;
+};
+
+/* What has to be filled twice takes as long as there is RAM. */
+static int64_t default_deadline_seconds(void)
+{
+    struct sysinfo info;
+    return DEADLINE_SECONDS + (sysinfo(&info) ? 0 : (int64_t)(info.totalram * info.mem_unit >> 30));
+}
+
+/* For a shell in a container's mounts, or a service's: PID 1 has the mounts that count. */
+static void join_mounts_of_init(void)
+{
+    int fd = lethe_sys->open("/proc/1/ns/mnt", O_RDONLY);
+    if (fd < 0)
+        return;
+    (void)!setns(fd, CLONE_NEWNS);
+    lethe_sys->close(fd);
+}
+
+/* With no process number or memory left for a worker, all others are stopped first. */
+static int supervise(struct lethe_progress *progress, int (*work)(struct lethe_progress *, void *),
+                     struct emergency *e, int64_t ms)
+{
+    const struct lethe_supervisor supervisor = {.total_ms = ms};
+    int r = lethe_supervise(progress, work, e, &supervisor);
+    if (r != -EAGAIN && r != -ENOMEM)
+        return r;
+    lethe_process_stop_all(e->end.policy->stop_ms);
+    return lethe_supervise(progress, work, e, &supervisor);
+}
+
+static int wipe_keys(struct lethe_progress *progress, void *context)
+{
+    const struct emergency *e = context;
+    const struct lethe_policy *policy = e->end.keys_left ? e->end.policy : &policy_keys;
+    return lethe_keys_wipe(e->keys, policy, progress) != 0;
+}
+
+static int write_back(struct lethe_progress *progress, void *context)
+{
+    const struct emergency *e = context;
+    if (!lethe_begin(progress, lethe_execute_sync_key(), 1000 * (int64_t)e->kill->sync_seconds,
+                     "sync"))
+        return 1;
+    sync();
+    lethe_end(progress);
+    return 0;
+}
+
+/* Where what is still there may be written back, the keys of what is gone go before. */
+static void wipe_or_write_back(struct emergency *e, struct lethe_progress *progress)
+{
+    if (e->kill->sync_seconds) {
+        e->keys = LETHE_KEYS_GONE;
+        supervise(progress, wipe_keys, e, KEYS_MS);
+        supervise(progress, write_back, e, 1000 * (int64_t)e->kill->sync_seconds + 1000);
+    }
+    e->keys = LETHE_KEYS_IDLE;
+    e->end.keys_left = supervise(progress, wipe_keys, e, KEYS_MS) != 0;
+}
+
+/* The kernel may not get to it in a storm of processes: these are stopped then, and the keys tried
+ * once more. */
+static void wipe_all_keys(struct emergency *e, struct lethe_progress *progress)
+{
+    wipe_or_write_back(e, progress);
+    if (e->end.keys_left) {
+        lethe_process_stop_all(e->end.policy->stop_ms);
+        progress->n_stuck = 0;
+        e->end.keys_left = supervise(progress, wipe_keys, e, 4 * e->end.policy->step_ms) != 0;
+    }
+    e->end.keys = progress->n_finished; /* nothing else has been finished yet */
+    e->end.keys_ms = lethe_now_ms() - e->end.started_ms;
+}
+
+static bool leave_word(const struct lethe_end *end)
+{
+    char text[1024];
+    lethe_end_print_arguments(end, text, sizeof text);
+    const char *limit = text;
+    while (*limit)
+        limit += strlen(limit) + 1;
+    int fd = open(LETHE_ARMED_EMERGENCY, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return false;
+    bool good = write(fd, text, (size_t)(limit + 1 - text)) == limit + 1 - text;
+    return !close(fd) && good;
+}
+
+static int look_whether_possible(struct lethe_progress *progress, void *context)
+{
+    const struct emergency *e = context;
+    if (!lethe_begin(progress, lethe_key('t', 0), e->end.policy->step_ms, "look at PID 1"))
+        return 1;
+    bool good = lethe_takeover_is_armed(LETHE_ARMED_COPY) && lethe_takeover_is_resident();
+    lethe_end(progress);
+    return !good;
+}
+
+/* Way (a). It returns when PID 1 does not do it. */
+static void take_over(struct emergency *e, struct lethe_progress *progress)
+{
+    const struct timespec pause = {0, 20 * 1000 * 1000};
+    if (supervise(progress, look_whether_possible, e, 2 * e->end.policy->step_ms) ||
+        !leave_word(&e->end))
+        return;
+    lethe_process_hurry(1, true);
+    if (lethe_takeover_signal(e->end.verb))
+        return;
+    for (int64_t end = lethe_now_ms() + TAKEOVER_MS;
+         lethe_now_ms() < end || lethe_takeover_has_begun();)
+        nanosleep(&pause, NULL);
+    lethe_log(LETHE_LOG_ERROR, "PID 1 did not become Lethe in %d ms; going on without it",
+              TAKEOVER_MS);
+}
+
+static int empty_pid1(struct lethe_progress *progress, void *context)
+{
+    const struct emergency *e = context;
+    if (!lethe_begin(progress, lethe_key('q', 0), e->end.policy->step_ms, "empty what PID 1 keeps"))
+        return 1;
+    lethe_pid1_empty_files();
+    lethe_pid1_zero_memory();
+    lethe_end(progress);
+    return 0;
+}
+
+/* Way (b). PID 1 reaps the dead before it is frozen; one that is no systemd is in no cgroup that
+ * can be frozen, but starts nothing new either. */
+static void go_without_init(struct emergency *e, struct lethe_progress *progress)
+{
+    enum { REAP_MS = 1500 };
+    lethe_process_stop_all(e->end.policy->stop_ms);
+    lethe_process_hurry(0, false);
+    lethe_process_wait_for_reaper(REAP_MS);
+    if (lethe_pid1_freeze())
+        supervise(progress, empty_pid1, e, 2 * e->end.policy->step_ms);
+    lethe_end_leave_old_root(&e->end, progress);
+    lethe_end_finish(&e->end, progress);
+}
+
+_Noreturn void lethe_kill_now(const struct lethe_kill *kill)
+{
+    static struct emergency e;
+    int64_t seconds = kill->deadline_seconds ? kill->deadline_seconds : default_deadline_seconds();
+    e = (struct emergency){
+        .end = {.verb = kill->verb,
+                .policy = &lethe_policy_emergency,
+                .started_ms = kill->triggered_ms,
+                .dead_ms = kill->triggered_ms + 1000 * seconds,
+                .own_root = true},
+        .kill = kill,
+    };
+    lethe_process_hurry(0, true);
+    (void)setsid();
+    join_mounts_of_init();
+    lethe_process_harden();
+    lethe_process_load();
+    lethe_process_take_stdio();
+    lethe_log_to_kernel();
+    struct lethe_progress *progress = lethe_progress_new();
+    if (lethe_deadman_start(e.end.dead_ms, kill->verb) < 0) {
+        lethe_process_stop_all(e.end.policy->stop_ms);
+        lethe_deadman_start(e.end.dead_ms, kill->verb);
+    }
+    if (!progress)
+        lethe_end_finish(&e.end, NULL);
+    wipe_all_keys(&e, progress);
+    lethe_ipc_leave_session();
+    lethe_pid1_leave_cgroup();
+    lethe_end_prepare(&e.end);
+    lethe_watchdog_arm(e.end.dead_ms);
+    if (kill->reason)
+        lethe_log(LETHE_LOG_ERROR, "kill switch: %s", kill->reason);
+    take_over(&e, progress);
+    go_without_init(&e, progress);
+    abort();
+}
+
+static bool take_verb(const char *argument, enum lethe_verb *verb)
+{
+    enum lethe_verb asked = lethe_verb_parse(argument);
+    if (asked != LETHE_VERB_POWEROFF && asked != LETHE_VERB_REBOOT && asked != LETHE_VERB_HALT)
+        return false;
+    *verb = asked;
+    return true;
+}
+
+bool lethe_kill_take_option(struct lethe_kill *kill, const char *argument)
+{
+    return (!strncmp(argument, "--verb=", 7) && take_verb(argument + 7, &kill->verb)) ||
+           lethe_command_take_seconds(argument, "--sync=", &kill->sync_seconds) ||
+           lethe_command_take_seconds(argument, "--deadline=", &kill->deadline_seconds);
+}
+
+/* The armed copy lies in RAM, wherever this one lies. */
+static void become_armed_copy(char **argv)
+{
+    char own[sizeof LETHE_ARMED_COPY + 1], program[] = LETHE_ARMED_COPY, command[] = "now";
+    char *arguments[8] = {program, command}, *environment[] = {NULL};
+    ssize_t n = readlink("/proc/self/exe", own, sizeof own);
+    if (n == (ssize_t)sizeof program - 1 && !memcmp(own, program, (size_t)n))
+        return;
+    for (int i = 1; i < 6 && argv[i]; i++)
+        arguments[i + 1] = argv[i];
+    execve(program, arguments, environment);
+}
+
+int lethe_now_main(int argc, char **argv)
+{
+    struct lethe_kill kill = {.verb = LETHE_VERB_POWEROFF, .triggered_ms = lethe_now_ms()};
+    for (int i = 1; i < argc; i++)
+        if (!take_verb(argv[i], &kill.verb) && !lethe_kill_take_option(&kill, argv[i]))
+            return lethe_command_bad_option("now", argv[i]);
+    if (geteuid())
+        return lethe_command_refuse("now", "only root can do this");
+    if (!lethe_end_is_machine())
+        return lethe_command_refuse("now", "a pid namespace of its own ends no machine");
+    become_armed_copy(argv);
+    lethe_kill_now(&kill);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The kill switch, as a person (now.c) or the watcher (watch.c) fires it. */
+#ifndef LETHE_NOW_H
+#define LETHE_NOW_H
+
+#include "lethe/verb.h"
+
+struct lethe_kill {
+    enum lethe_verb verb;  /* poweroff, reboot or halt */
+    int64_t triggered_ms;  /* lethe_now_ms() when the reason for it came up */
+    unsigned sync_seconds; /* what is still there may be written back for so long; 0: not at all */
+    unsigned deadline_seconds; /* when the machine is switched off in any case; 0: by its RAM */
+    const char *reason;        /* what the log says, such as "the medium sda is gone" */
+};
+
+/* Wipes the keys, ends every process, erases, and ends the machine. For a process that is root in
+ * the first pid namespace; it does not return. */
+_Noreturn void lethe_kill_now(const struct lethe_kill *kill);
+
+/* Takes --verb=, --sync= or --deadline=. False for any other argument. */
+bool lethe_kill_take_option(struct lethe_kill *kill, const char *argument);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/deadman.h"
+
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lethe/keys.h"
+#include "lethe/log.h"
+#include "lethe/power.h"
+#include "lethe/process.h"
+#include "lethe/sys.h"
+
+enum { KEYS_MS = 2000, POWER_MS = 4000 };
+
+static const struct lethe_policy hurry = {.name = "deadman", .step_ms = 1000};
+
+static int wipe_keys(struct lethe_progress *progress, void *unused)
+{
+    (void)unused;
+    lethe_keys_wipe(LETHE_KEYS_ALL, &hurry, progress);
+    return 0;
+}
+
+static void sleep_until(int64_t ms)
+{
+    const struct timespec at = {ms / 1000, ms % 1000 * 1000000};
+    while (clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &at, NULL) == EINTR)
+        ;
+}
+
+pid_t lethe_deadman_start(int64_t dead_ms, enum lethe_verb verb)
+{
+    struct lethe_progress *progress = lethe_progress_new();
+    pid_t deadman = fork();
+    if (deadman)
+        return deadman < 0 ? -errno : deadman;
+    lethe_process_harden();
+    sleep_until(dead_ms);
+    lethe_process_hurry(0, true);
+    lethe_log(LETHE_LOG_ERROR, "the work has not ended in time: the deadman ends the machine");
+    if (progress)
+        lethe_supervise(progress, wipe_keys, NULL, &(struct lethe_supervisor){.total_ms = KEYS_MS});
+    lethe_power_end(verb, NULL, POWER_MS);
+    _exit(1);
+}

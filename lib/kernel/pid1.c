@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/pid1.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lethe/ram_fs.h"
+#include "lethe/sys.h"
+#include "lethe/text.h"
+
+/* Where the unified hierarchy is mounted: alone, or beside the old ones. */
+static const char *const tops[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
+enum { N_TOPS = sizeof tops / sizeof *tops };
+
+void lethe_pid1_leave_cgroup(void)
+{
+    char path[128];
+    for (int i = 0; i < N_TOPS; i++) {
+        snprintf(path, sizeof path, "%s/cgroup.procs", tops[i]);
+        lethe_sys->write_file(path, "0");
+    }
+}
+
+/* The line "0::PATH" of /proc/1/cgroup; false for the top, which can't be frozen. */
+static bool read_cgroup(char *out, size_t size)
+{
+    char text[4096];
+    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/1/cgroup", text, sizeof text - 1);
+    text[n > 0 ? n : 0] = '\0';
+    char *line = strstr(text, "0::/");
+    if (!line || (line != text && line[-1] != '\n'))
+        return false;
+    line[strcspn(line, "\n")] = '\0';
+    return line[4] && snprintf(out, size, "%s", line + 3) < (int)size;
+}
+
+static bool is_frozen(const char *folder)
+{
+    char path[4096], text[256];
+    snprintf(path, sizeof path, "%.4000s/cgroup.events", folder);
+    ssize_t n = lethe_read_file(AT_FDCWD, path, text, sizeof text - 1);
+    text[n > 0 ? n : 0] = '\0';
+    return strstr(text, "frozen 1");
+}
+
+bool lethe_pid1_freeze(void)
+{
+    enum { WAIT_MS = 300 };
+    const struct timespec pause = {0, 5 * 1000 * 1000};
+    char cgroup[1024], folder[2048], path[2100];
+    if (!read_cgroup(cgroup, sizeof cgroup))
+        return false;
+    for (int i = 0; i < N_TOPS; i++) {
+        snprintf(folder, sizeof folder, "%s%s", tops[i], cgroup);
+        snprintf(path, sizeof path, "%s/cgroup.freeze", folder);
+        if (lethe_sys->write_file(path, "1"))
+            continue;
+        for (int64_t end = lethe_now_ms() + WAIT_MS; lethe_now_ms() < end; nanosleep(&pause, NULL))
+            if (is_frozen(folder))
+                return true;
+    }
+    return false;
+}
+
+static void drain(int fd)
+{
+    static char sink[4096];
+    ssize_t n;
+    do
+        n = read(fd, sink, sizeof sink);
+    while (n > 0);
+    explicit_bzero(sink, sizeof sink);
+}
+
+/* pidfd_getfd(2), Linux 5.6: a socket can't be opened again by its name. */
+static void drain_socket(int pidfd, int number)
+{
+    int fd = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);
+    if (fd < 0)
+        return;
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    drain(fd);
+    close(fd);
+}
+
+static void empty_file(int pidfd, const char *number)
+{
+    char path[64];
+    struct stat st;
+    struct statfs fs;
+    uint64_t bytes = 0;
+    snprintf(path, sizeof path, "/proc/1/fd/%.20s", number);
+    if (stat(path, &st))
+        return;
+    if (S_ISSOCK(st.st_mode)) {
+        drain_socket(pidfd, atoi(number));
+        return;
+    }
+    bool unnamed = S_ISREG(st.st_mode) && !st.st_nlink;
+    if (!S_ISFIFO(st.st_mode) && !unnamed)
+        return;
+    int fd = lethe_sys->open(path, unnamed ? O_RDWR : O_RDONLY | O_NONBLOCK);
+    if (fd < 0)
+        return;
+    if (!unnamed)
+        drain(fd);
+    else if (!fstatfs(fd, &fs) && fs.f_type == TMPFS_MAGIC)
+        lethe_ram_fs_zero(fd, &bytes);
+    lethe_sys->close(fd);
+}
+
+void lethe_pid1_empty_files(void)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, 1, 0);
+    DIR *files = opendir("/proc/1/fd");
+    if (files) {
+        for (struct dirent *entry; (entry = readdir(files));)
+            if (isdigit((unsigned char)entry->d_name[0]))
+                empty_file(pidfd, entry->d_name);
+        closedir(files);
+    }
+    if (pidfd >= 0)
+        close(pidfd);
+}
+
+static void zero_range(int memory, unsigned long begin, unsigned long end)
+{
+    static const char zeroes[4096];
+    while (begin < end) {
+        size_t n = end - begin < sizeof zeroes ? end - begin : sizeof zeroes;
+        if (pwrite(memory, zeroes, n, (off_t)begin) != (ssize_t)n)
+            return;
+        begin += n;
+    }
+}
+
+void lethe_pid1_zero_memory(void)
+{
+    char line[4096 + 128], permissions[8];
+    unsigned long begin, end, inode;
+    int memory = lethe_sys->open("/proc/1/mem", O_RDWR);
+    FILE *maps = fopen("/proc/1/maps", "re");
+    while (memory >= 0 && maps && fgets(line, sizeof line, maps))
+        if (sscanf(line, "%lx-%lx %7s %*s %*s %lu", &begin, &end, permissions, &inode) == 4 &&
+            permissions[1] == 'w' && permissions[3] == 'p' && !inode) /* a file's might be read */
+            zero_range(memory, begin, end);
+    if (maps)
+        fclose(maps);
+    if (memory >= 0)
+        lethe_sys->close(memory);
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/takeover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lethe/sys.h"
+
+enum { PAGE = 4096, GLIBC_SIGRTMIN = 34 }; /* systemd's; musl keeps one more for itself */
+
+/* The path of the program that PID 1 runs, and in it the beginning of its name. NULL when it can't
+ * be told. */
+static char *init_name(char *path, size_t size)
+{
+    ssize_t n = readlink("/proc/1/exe", path, size - 1);
+    if (n <= 0)
+        return NULL;
+    path[n] = '\0';
+    char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : NULL;
+}
+
+/* systemd-shutdown lies beside systemd. */
+static int find_place(char *place, size_t size)
+{
+    char init[PATH_MAX];
+    const char *name = init_name(init, sizeof init);
+    if (!name || strcmp(name, "systemd"))
+        return -ENOENT;
+    int n = snprintf(place, size, "%.*s/systemd-shutdown", (int)(name - 1 - init), init);
+    return n >= (int)size ? -ENAMETOOLONG : 0;
+}
+
+static bool is_same(const char *a, const char *b)
+{
+    struct stat one, other;
+    return !stat(a, &one) && !stat(b, &other) && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
+
+/* systemd of Debian 12 execs /lib/systemd/systemd-shutdown. Giving the link its owner again has the
+ * union copy it up. */
+static void copy_up_link(void)
+{
+    struct stat st;
+    if (!lstat("/lib", &st) && S_ISLNK(st.st_mode))
+        (void)!lchown("/lib", st.st_uid, st.st_gid);
+}
+
+bool lethe_takeover_is_armed(const char *program)
+{
+    char place[PATH_MAX];
+    return !find_place(place, sizeof place) && is_same(program, place);
+}
+
+int lethe_takeover_arm(const char *program)
+{
+    char place[PATH_MAX];
+    int r = find_place(place, sizeof place);
+    if (r || is_same(program, place))
+        return r;
+    if (access(place, F_OK))
+        return -errno;
+    lethe_takeover_disarm(); /* an earlier program's */
+    copy_up_link();
+    r = lethe_sys->mount(program, place, NULL, MS_BIND, NULL);
+    return r ? r : lethe_sys->mount(NULL, place, NULL, MS_PRIVATE, NULL);
+}
+
+/* Only Lethe binds anything there. */
+int lethe_takeover_disarm(void)
+{
+    char place[PATH_MAX];
+    int r = find_place(place, sizeof place);
+    if (!r)
+        r = lethe_sys->umount(place, MNT_DETACH | UMOUNT_NOFOLLOW);
+    return r == -EINVAL || r == -ENOENT ? 0 : r;
+}
+
+/* One mapping of a file by PID 1. */
+struct piece {
+    size_t length;
+    void *at;
+};
+
+/* Maps what PID 1 has mapped there, a line of /proc/1/maps (proc(5)). False when it is no file's.
+ */
+static bool map_piece(const char *line, struct piece *piece)
+{
+    unsigned long begin, end, inode;
+    unsigned long long offset;
+    char path[64];
+    if (sscanf(line, "%lx-%lx %*s %llx %*s %lu", &begin, &end, &offset, &inode) != 4 || !inode)
+        return false;
+    snprintf(path, sizeof path, "/proc/1/map_files/%lx-%lx", begin, end);
+    int fd = lethe_sys->open(path, O_RDONLY);
+    if (fd < 0)
+        return false;
+    piece->length = end - begin;
+    piece->at = mmap(NULL, piece->length, PROT_READ, MAP_SHARED, fd, (off_t)offset);
+    lethe_sys->close(fd);
+    return piece->at != MAP_FAILED;
+}
+
+static bool is_in_memory(const struct piece *piece)
+{
+    unsigned char pages[256];
+    for (size_t done = 0; done < piece->length; done += sizeof pages * PAGE) {
+        size_t n = piece->length - done;
+        n = n < sizeof pages * PAGE ? n : sizeof pages * PAGE;
+        if (mincore((char *)piece->at + done, n, pages))
+            return false;
+        for (size_t i = 0; i < (n + PAGE - 1) / PAGE; i++)
+            if (!(pages[i] & 1))
+                return false;
+    }
+    return true;
+}
+
+/* Goes on with the pieces as long as `use` says so; true when it always did, and there was one. */
+static bool each_piece(bool (*use)(const struct piece *))
+{
+    char line[PATH_MAX + 128];
+    struct piece piece;
+    bool good = true, any = false;
+    FILE *maps = fopen("/proc/1/maps", "re");
+    while (maps && good && fgets(line, sizeof line, maps))
+        if (map_piece(line, &piece)) {
+            any = true;
+            good = use(&piece);
+        }
+    if (maps)
+        fclose(maps);
+    return good && any;
+}
+
+static bool check_and_unmap(const struct piece *piece)
+{
+    bool good = is_in_memory(piece);
+    munmap(piece->at, piece->length);
+    return good;
+}
+
+/* A part behind the end of its file can't be locked, and is not needed. */
+static bool lock(const struct piece *piece)
+{
+    (void)!mlock(piece->at, piece->length);
+    return true;
+}
+
+bool lethe_takeover_is_resident(void)
+{
+    return each_piece(check_and_unmap);
+}
+
+pid_t lethe_takeover_hold(void)
+{
+    pid_t child = fork();
+    if (child)
+        return child < 0 ? -errno : child;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    munlockall(); /* only what is named is locked, not all that is mapped from now on */
+    each_piece(lock);
+    for (;;)
+        pause();
+}
+
+int lethe_takeover_signal(enum lethe_verb verb)
+{
+    int offset = verb == LETHE_VERB_HALT ? 13 : verb == LETHE_VERB_REBOOT ? 15 : 14;
+    return lethe_sys->kill(1, GLIBC_SIGRTMIN + offset);
+}
+
+bool lethe_takeover_has_begun(void)
+{
+    char init[PATH_MAX];
+    const char *name = init_name(init, sizeof init);
+    return name && strcmp(name, "systemd") != 0;
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/watched.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/cdrom.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lethe/sys.h"
+
+static bool read_text(const char *folder, const char *name, char *out, size_t size)
+{
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
+        return false;
+    bool good = lethe_read_line(AT_FDCWD, path, out, size) && out[0];
+    if (!good)
+        out[0] = '\0';
+    return good;
+}
+
+static uint64_t read_number(const char *folder, const char *name)
+{
+    char text[32];
+    return read_text(folder, name, text, sizeof text) ? strtoull(text, NULL, 10) : 0;
+}
+
+static bool read_devno(const char *folder, struct lethe_devno *devno)
+{
+    char text[32];
+    return read_text(folder, "dev", text, sizeof text) && !lethe_devno(lethe_span(text), devno);
+}
+
+/* "usb:VVVV:PPPP[:SERIAL]" of the device in the folder; false when it is none of the USB's. */
+static bool usb_identity(const char *folder, char *out, size_t size)
+{
+    char vendor[8], product[8], serial[128];
+    if (!read_text(folder, "idVendor", vendor, sizeof vendor) ||
+        !read_text(folder, "idProduct", product, sizeof product))
+        return false;
+    bool has_serial = read_text(folder, "serial", serial, sizeof serial);
+    snprintf(out, size, "usb:%s:%s%s%s", vendor, product, has_serial ? ":" : "", serial);
+    return true;
+}
+
+/* Of the nearest device of the USB that the disk is part of. */
+static bool usb_identity_above(const char *folder, char *out, size_t size)
+{
+    char path[PATH_MAX];
+    if (!realpath(folder, path))
+        return false;
+    for (char *slash; (slash = strrchr(path, '/')) && slash != path; *slash = '\0')
+        if (usb_identity(path, out, size))
+            return true;
+    return false;
+}
+
+static void disk_identity(const char *folder, char *out, size_t size)
+{
+    char usb[160], wwid[96], serial[64], model[48];
+    unsigned long long sectors = read_number(folder, "size");
+    if (usb_identity_above(folder, usb, sizeof usb)) {
+        snprintf(out, size, "%s %llu", usb, sectors);
+        return;
+    }
+    if (!read_text(folder, "wwid", wwid, sizeof wwid))
+        read_text(folder, "device/wwid", wwid, sizeof wwid);
+    read_text(folder, "serial", serial, sizeof serial);
+    read_text(folder, "device/model", model, sizeof model);
+    snprintf(out, size, "disk:%s:%s:%s %llu", wwid, serial, model, sectors);
+}
+
+int lethe_watched_disk(struct lethe_watched *watched, const char *name)
+{
+    enum { SCSI_CD = 5 }; /* TYPE_ROM, scsi/scsi_proto.h */
+    char folder[320];
+    *watched = (struct lethe_watched){.is_block = true, .is_there = true};
+    snprintf(folder, sizeof folder, "/sys/class/block/%.255s", name);
+    if (!read_devno(folder, &watched->devno))
+        return -ENODEV;
+    snprintf(watched->name, sizeof watched->name, "%.63s", name);
+    watched->sequence = read_number(folder, "diskseq");
+    watched->is_optical = read_number(folder, "device/type") == SCSI_CD;
+    disk_identity(folder, watched->identity, sizeof watched->identity);
+    return 0;
+}
+
+/* All that is asked for, and maybe a serial number that is not. */
+static bool is_meant(const char *asked, const char *identity)
+{
+    size_t n = strlen(asked);
+    return !strncmp(asked, identity, n) && (!identity[n] || identity[n] == ':');
+}
+
+static bool is_usb_identity(const char *text)
+{
+    unsigned vendor, product;
+    int n = 0;
+    return sscanf(text, "usb:%4x:%4x%n", &vendor, &product, &n) == 2 && n == 13 &&
+           (!text[n] || (text[n] == ':' && text[n + 1]));
+}
+
+/* Calls use(context, name, folder, identity) for each device of the USB until it returns true. */
+static bool each_usb(bool (*use)(void *, const char *, const char *, const char *), void *context)
+{
+    char folder[320], identity[256];
+    bool done = false;
+    DIR *devices = opendir("/sys/bus/usb/devices");
+    if (!devices)
+        return false;
+    for (struct dirent *entry; !done && (entry = readdir(devices));) {
+        snprintf(folder, sizeof folder, "/sys/bus/usb/devices/%.255s", entry->d_name);
+        if (entry->d_name[0] != '.' && usb_identity(folder, identity, sizeof identity))
+            done = use(context, entry->d_name, folder, identity);
+    }
+    closedir(devices);
+    return done;
+}
+
+static bool take_usb(void *context, const char *name, const char *folder, const char *identity)
+{
+    struct lethe_watched *watched = context;
+    if (!is_meant(watched->identity, identity) || !read_devno(folder, &watched->devno))
+        return false;
+    snprintf(watched->name, sizeof watched->name, "%.63s", name);
+    return true;
+}
+
+int lethe_watched_usb(struct lethe_watched *watched, const char *identity)
+{
+    *watched = (struct lethe_watched){.is_there = false};
+    if (!is_usb_identity(identity) || strlen(identity) >= sizeof watched->identity)
+        return -EINVAL;
+    snprintf(watched->identity, sizeof watched->identity, "%s", identity);
+    return lethe_watched_find(watched) ? 0 : -ENODEV;
+}
+
+bool lethe_watched_look(struct lethe_watched *watched)
+{
+    char folder[64];
+    struct lethe_devno devno;
+    snprintf(folder, sizeof folder, "/sys/dev/%s/%u:%u", watched->is_block ? "block" : "char",
+             watched->devno.major, watched->devno.minor);
+    watched->is_there = read_devno(folder, &devno) &&
+                        (!watched->sequence || read_number(folder, "diskseq") == watched->sequence);
+    return watched->is_there;
+}
+
+static bool find_disk(struct lethe_watched *watched)
+{
+    struct lethe_watched found;
+    bool there = false;
+    DIR *disks = opendir("/sys/block");
+    if (!disks)
+        return false;
+    for (struct dirent *entry; !there && (entry = readdir(disks));)
+        there = entry->d_name[0] != '.' && !lethe_watched_disk(&found, entry->d_name) &&
+                !strcmp(found.identity, watched->identity);
+    closedir(disks);
+    if (there)
+        *watched = found;
+    return there;
+}
+
+bool lethe_watched_find(struct lethe_watched *watched)
+{
+    watched->is_there = watched->is_block ? find_disk(watched) : each_usb(take_usb, watched);
+    return watched->is_there;
+}
+
+static bool ask_drive(const struct lethe_watched *watched)
+{
+    char path[96];
+    snprintf(path, sizeof path, "/dev/%s", watched->name);
+    int fd = lethe_sys->open(path, O_RDONLY | O_NONBLOCK);
+    int status = fd < 0 ? CDS_NO_INFO : ioctl(fd, CDROM_DRIVE_STATUS, CDSL_CURRENT);
+    return status != CDS_NO_DISC && status != CDS_TRAY_OPEN;
+}
+
+bool lethe_watched_has_disc(const struct lethe_watched *watched)
+{
+    enum { ANSWER_MS = 3000 };
+    const struct timespec pause = {0, 10 * 1000 * 1000};
+    int status;
+    pid_t child = fork();
+    if (!child)
+        _exit(!ask_drive(watched));
+    for (int64_t end = lethe_now_ms() + ANSWER_MS; child > 0 && lethe_now_ms() < end;
+         nanosleep(&pause, NULL))
+        if (waitpid(child, &status, WNOHANG) == child)
+            return !WIFEXITED(status) || !WEXITSTATUS(status);
+    if (child > 0)
+        lethe_sys->kill(child, SIGKILL);
+    return true;
+}
+
+static bool tell_usb(void *context, const char *name, const char *folder, const char *identity)
+{
+    void (*const *tell)(const char *, const char *) = context;
+    (void)folder;
+    (*tell)(name, identity);
+    return false;
+}
+
+void lethe_watched_list_usb(void (*tell)(const char *, const char *))
+{
+    each_usb(tell_usb, &tell);
+}

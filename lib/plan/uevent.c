@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/uevent.h"
+
+#include <string.h>
+
+static bool take(struct lethe_span *field, const char *key)
+{
+    size_t n = strlen(key);
+    if (field->n < n || memcmp(field->at, key, n) != 0)
+        return false;
+    *field = (struct lethe_span){field->at + n, field->n - n};
+    return true;
+}
+
+static void read_number(struct lethe_span field, unsigned *number)
+{
+    uint64_t n;
+    if (!lethe_number(field, UINT32_MAX, &n))
+        *number = (unsigned)n;
+}
+
+static void read_action(struct lethe_uevent *event, struct lethe_span action)
+{
+    event->action = lethe_span_is(action, "add")      ? LETHE_ACTION_ADD
+                    : lethe_span_is(action, "remove") ? LETHE_ACTION_REMOVE
+                    : lethe_span_is(action, "change") ? LETHE_ACTION_CHANGE
+                                                      : LETHE_ACTION_OTHER;
+}
+
+bool lethe_uevent_parse(struct lethe_uevent *event, struct lethe_span message)
+{
+    *event = (struct lethe_uevent){0};
+    struct lethe_span field = lethe_cut(&message, '\0');
+    if (!field.n || !memchr(field.at, '@', field.n))
+        return false;
+    while (message.n) {
+        field = lethe_cut(&message, '\0');
+        if (take(&field, "ACTION="))
+            read_action(event, field);
+        else if (take(&field, "SUBSYSTEM="))
+            event->is_block = lethe_span_is(field, "block");
+        else if (take(&field, "MAJOR="))
+            read_number(field, &event->devno.major);
+        else if (take(&field, "MINOR="))
+            read_number(field, &event->devno.minor);
+        else if (take(&field, "DISK_MEDIA_CHANGE=") || take(&field, "DISK_EJECT_REQUEST="))
+            event->media = true;
+    }
+    return true;
+}
