@@ -278,7 +278,7 @@ static int take_apart(struct lethe_progress *progress, void *context)
 
     lethe_process_harden();
     if (end->keys_left)
-        lethe_keys_wipe(LETHE_KEYS_ALL, policy, progress);
+        lethe_keys_wipe(LETHE_KEYS_IDLE, policy, progress);
     lethe_execute_drop_page_cache(policy, progress);
     lethe_execute_erase_ipc(policy, progress);
     for (int pass = 0;

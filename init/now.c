@@ -200,6 +200,7 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
     lethe_process_load();
     lethe_process_take_stdio();
     lethe_log_to_kernel();
+    lethe_power_prepare();
     struct lethe_progress *progress = lethe_progress_new();
     if (lethe_deadman_start(e.end.dead_ms, kill->verb) < 0) {
         lethe_process_stop_all(e.end.policy->stop_ms);

@@ -8,7 +8,7 @@
 #include "lethe/verb.h"
 
 /* Keeps the machine from staying on whatever happens: a panic reboots after 10 s, neither a warning
- * nor the OOM killer panics. */
+ * nor the OOM killer panics. And has the kernel hurry. */
 void lethe_power_prepare(void);
 
 /* The one call of reboot(2) for the verb: kexec falls back to reboot when nothing is loaded, exit

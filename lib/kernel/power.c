@@ -30,6 +30,7 @@ void lethe_power_prepare(void)
         {"/proc/sys/vm/overcommit_memory",
          "1"}, /* a worker's fork() is not refused for its arena */
         {"/proc/sys/kernel/printk_devkmsg", "on"},
+        {"/sys/kernel/rcu_expedited", "1"}, /* device-mapper waits for RCU several times a device */
         {"/proc/sys/kernel/pid_max", "4194304"}, /* a fork bomb may have used up all numbers */
     };
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
