@@ -73,9 +73,10 @@ static bool is_shown(const struct lethe_union *u, const struct lethe_branch *b)
     return b->mount != LETHE_NONE && b->mount != u->mount;
 }
 
+/* Without sysfs nobody can say that a device has gone. */
 static bool is_there(const struct lethe_snapshot *s, struct lethe_devno devno)
 {
-    return !devno.major || lethe_block_find(s, devno) != LETHE_NONE;
+    return !devno.major || !s->n_blocks || lethe_block_find(s, devno) != LETHE_NONE;
 }
 
 /* Marks what the mount lies on; false when that has gone. */
