@@ -7,11 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,22 +32,31 @@
 
 enum {
     WATCHED_MAX = 16,
+    CORDS_MAX = 8,
     RESUME_MS = 15000,   /* so long after a suspend a device may be missing … */
     RETURN_SECONDS = 10, /* … and so long it may take until it is back: a hub that has lost its
                             power has the sticks enumerated anew, one after the other */
 };
 
+/* A device, and what it is watched as. */
+struct watched {
+    struct lethe_watched device;
+    const char *role; /* "medium" or "cord" */
+    int64_t due_ms;   /* missing: it fires then, unless the device is back; else 0 */
+};
+
 struct watch {
     struct lethe_kill kill; /* what is done when it fires */
     unsigned grace_seconds;
-    struct lethe_watched watched[WATCHED_MAX];
+    struct watched watched[WATCHED_MAX];
     size_t n;
-    const char *cords[WATCHED_MAX];
+    const char *cords[CORDS_MAX];
     size_t n_cords;
     int events, resumes; /* the kernel's messages; a timer that ends with a suspend */
     int64_t asleep_ms;   /* in suspends until now */
     int64_t resumed_ms;  /* lethe_now_ms() when the last one was noticed; 0: there was none */
-    bool is_late;        /* the medium had gone before this began */
+    int64_t told_ms;     /* when the countdown was told last */
+    bool is_late;        /* the medium had gone before it was watched */
     bool list;
 };
 
@@ -58,35 +67,14 @@ static bool is_whole_disk(const struct lethe_block *block)
     return block->kind == LETHE_BLOCK_PLAIN && block->disk == LETHE_NONE;
 }
 
-/* A line "medium NAME MAJOR:MINOR …" of the record that arm has made. */
-static bool was_medium(struct lethe_devno devno)
+static void add_disk(struct watch *watch, const char *name)
 {
-    static const char role[] = "medium ";
-    char text[4096];
-    struct lethe_span record, line;
-    ssize_t n = lethe_read_file(AT_FDCWD, LETHE_ARMED_RECORD, text, sizeof text);
-    record = (struct lethe_span){text, n > 0 ? (size_t)n : 0};
-    while (lethe_next_line(&record, &line)) {
-        struct lethe_devno found;
-        if (line.n < sizeof role || memcmp(line.at, role, sizeof role - 1) != 0)
-            continue;
-        lethe_cut(&line, ' ');
-        lethe_cut(&line, ' ');
-        if (!lethe_devno(lethe_cut(&line, ' '), &found) && lethe_devno_is(found, devno))
-            return true;
-    }
-    return false;
-}
-
-/* A mount whose device is no more, and was the medium's: it has gone before anybody watched. */
-static bool has_gone_before(const struct lethe_snapshot *snapshot)
-{
-    for (size_t i = 0; i < snapshot->n_mounts; i++) {
-        const struct lethe_mount *m = &snapshot->mounts[i];
-        if (m->devno.major && m->device == LETHE_NONE && was_medium(m->devno))
-            return true;
-    }
-    return false;
+    struct watched *w = &watch->watched[watch->n];
+    w->role = "medium";
+    if (lethe_watched_disk(&w->device, name))
+        watch->is_late = true; /* it was there a moment ago */
+    else
+        watch->n++;
 }
 
 static int find_medium(struct watch *watch)
@@ -98,25 +86,21 @@ static int find_medium(struct watch *watch)
         return r;
     enum lethe_role *roles = lethe_arena_take(&arena, snapshot.n_blocks, sizeof *roles);
     if (roles)
-        lethe_roles_find(&snapshot, roles);
-    for (size_t i = 0; roles && i < snapshot.n_blocks && watch->n < WATCHED_MAX; i++)
+        watch->is_late = !lethe_roles_find_origin(&snapshot, roles);
+    for (size_t i = 0; roles && i < snapshot.n_blocks && watch->n + CORDS_MAX < WATCHED_MAX; i++)
         if (roles[i] == LETHE_ROLE_MEDIUM && is_whole_disk(&snapshot.blocks[i]))
-            watch->n += !lethe_watched_disk(&watch->watched[watch->n], snapshot.blocks[i].name);
-    watch->is_late = has_gone_before(&snapshot);
+            add_disk(watch, snapshot.blocks[i].name);
     munmap(arena.base, arena.size);
     return roles ? 0 : -ENOMEM;
 }
 
 static int add_cords(struct watch *watch)
 {
-    for (size_t i = 0; i < watch->n_cords && watch->n < WATCHED_MAX; i++) {
-        int r = lethe_watched_usb(&watch->watched[watch->n], watch->cords[i]);
-        if (r == -EINVAL)
-            return r;
-        if (r)
-            fprintf(stderr, "lethe watch: the cord %s is not there: watched from when it is\n",
-                    watch->cords[i]);
-        watch->n++;
+    for (size_t i = 0; i < watch->n_cords; i++) {
+        struct watched *w = &watch->watched[watch->n++];
+        w->role = "cord";
+        if (lethe_watched_usb(&w->device, watch->cords[i]) == -EINVAL)
+            return -EINVAL;
     }
     return 0;
 }
@@ -130,48 +114,45 @@ static void poll_drive(const struct lethe_watched *drive)
         lethe_sys->write_file(path, "2000");
 }
 
-static const char *kind_of(const struct watch *watch, const struct lethe_watched *watched)
+/* -- firing ------------------------------------------------------------------------------------ */
+
+static _Noreturn void fire(struct watch *watch, const char *reason, int64_t seen_ms)
 {
-    return watched < watch->watched + watch->n - watch->n_cords ? "medium" : "cord";
+    watch->kill.triggered_ms = seen_ms;
+    watch->kill.reason = reason;
+    lethe_kill_now(&watch->kill);
 }
 
-/* -- firing ------------------------------------------------------------------------------------ */
+static _Noreturn void fire_for(struct watch *watch, const struct watched *w, int64_t seen_ms)
+{
+    static char reason[128];
+    snprintf(reason, sizeof reason, "the %s %s is gone", w->role, w->device.name);
+    fire(watch, reason, seen_ms);
+}
 
 static bool is_writable_store(const struct lethe_mount *m)
 {
-    return lethe_mount_is_stored(m) && !strncmp(m->super_options, "rw", 2);
+    return (m->devno.major || !strncmp(m->source, "/dev/", 5)) &&
+           !strncmp(m->super_options, "rw", 2);
 }
 
-/* From /proc and /sys alone. */
+/* From the list of mounts alone, since devices may hang. */
 static bool has_persistence(void)
 {
-    struct lethe_snapshot snapshot;
-    struct lethe_arena arena;
+    struct lethe_snapshot snapshot = {0};
+    struct lethe_arena arena = lethe_arena_map();
+    size_t half = arena.size / 2;
+    char *text = lethe_arena_take(&arena, half, 1);
+    ssize_t n = text ? lethe_read_file(AT_FDCWD, "/proc/self/mountinfo", text, half) : 0;
     bool found = false;
-    if (lethe_command_snapshot("watch", NULL, &snapshot, &arena))
-        return true;
+    if (n > 0)
+        lethe_mountinfo_parse(&snapshot, (struct lethe_span){text, (size_t)n}, &arena,
+                              &lethe_complain_to_log);
     for (size_t i = 0; i < snapshot.n_mounts && !found; i++)
         found = is_writable_store(&snapshot.mounts[i]);
-    munmap(arena.base, arena.size);
+    if (arena.base)
+        munmap(arena.base, arena.size);
     return found;
-}
-
-/* Waits until the device is back or the time is over; says so every second. */
-static bool comes_back(struct watch *watch, struct lethe_watched *watched, unsigned seconds)
-{
-    const struct timespec second = {1, 0};
-    for (; seconds; seconds--) {
-        if (lethe_watched_find(watched)) {
-            lethe_log(LETHE_LOG_ERROR, "the %s is back: %s", kind_of(watch, watched),
-                      watched->name);
-            return true;
-        }
-        lethe_log(LETHE_LOG_ERROR,
-                  "the %s %s is gone: the kill switch fires in %u s unless it is put back",
-                  kind_of(watch, watched), watched->name, seconds);
-        nanosleep(&second, NULL);
-    }
-    return lethe_watched_find(watched);
 }
 
 static bool has_just_resumed(const struct watch *watch)
@@ -179,24 +160,96 @@ static bool has_just_resumed(const struct watch *watch)
     return watch->resumed_ms && lethe_now_ms() - watch->resumed_ms < RESUME_MS;
 }
 
-static void fire(struct watch *watch, struct lethe_watched *watched, int64_t seen_ms)
+/* For how long a device that is missing is waited for. */
+static unsigned patience(const struct watch *watch)
 {
-    char reason[128];
     unsigned seconds = has_just_resumed(watch) ? RETURN_SECONDS : 0;
-    if (watch->grace_seconds > seconds && has_persistence())
-        seconds = watch->grace_seconds;
-    if (seconds) {
-        lethe_log_to_kernel();
-        if (comes_back(watch, watched, seconds))
-            return;
-    }
-    snprintf(reason, sizeof reason, "the %s %s is gone", kind_of(watch, watched), watched->name);
-    watch->kill.triggered_ms = seen_ms;
-    watch->kill.reason = reason;
-    lethe_kill_now(&watch->kill);
+    return watch->grace_seconds > seconds && has_persistence() ? watch->grace_seconds : seconds;
 }
 
 /* -- looking ----------------------------------------------------------------------------------- */
+
+static void take_notice_of_loss(struct watch *watch, struct watched *w, int64_t seen_ms)
+{
+    unsigned seconds = patience(watch);
+    if (!seconds)
+        fire_for(watch, w, seen_ms);
+    w->due_ms = seen_ms + 1000 * (int64_t)seconds;
+    watch->told_ms = 0; /* at once */
+    lethe_log_to_kernel();
+}
+
+static bool is_awaited(const struct watched *w)
+{
+    return !w->device.is_there && !w->due_ms;
+}
+
+static void leave_additions_if_none_is_awaited(struct watch *watch)
+{
+    for (size_t i = 0; i < watch->n; i++)
+        if (is_awaited(&watch->watched[i]))
+            return;
+    lethe_uevent_leave_additions(watch->events);
+}
+
+static void look_for_awaited(struct watch *watch, struct watched *w)
+{
+    if (!lethe_watched_find(&w->device))
+        return;
+    lethe_log_to_kernel();
+    lethe_log(LETHE_LOG_SUMMARY, "the %s %s is watched from now on", w->role, w->device.name);
+    leave_additions_if_none_is_awaited(watch);
+}
+
+static void look(struct watch *watch, struct watched *w, bool medium, int64_t seen_ms)
+{
+    if (is_awaited(w))
+        look_for_awaited(watch, w);
+    else if (!w->due_ms &&
+             (!lethe_watched_look(&w->device) || (medium && !lethe_watched_has_medium(&w->device))))
+        take_notice_of_loss(watch, w, seen_ms);
+}
+
+static void look_at_all(struct watch *watch)
+{
+    for (size_t i = 0; i < watch->n; i++)
+        look(watch, &watch->watched[i], watch->watched[i].device.is_removable, lethe_now_ms());
+}
+
+/* Once a second while a device is missing. */
+static void look_for_missing(struct watch *watch)
+{
+    int64_t now = lethe_now_ms();
+    if (now - watch->told_ms < 1000)
+        return;
+    watch->told_ms = now;
+    for (size_t i = 0; i < watch->n; i++) {
+        struct watched *w = &watch->watched[i];
+        if (!w->due_ms)
+            continue;
+        if (lethe_watched_find(&w->device)) {
+            w->due_ms = 0;
+            lethe_log(LETHE_LOG_ERROR, "the %s is back: %s", w->role, w->device.name);
+        } else if (now >= w->due_ms) {
+            fire_for(watch, w, now);
+        } else {
+            lethe_log(LETHE_LOG_ERROR,
+                      "the %s %s is gone: the kill switch fires in %lld s unless it is put back",
+                      w->role, w->device.name, (long long)(w->due_ms - now + 999) / 1000);
+        }
+    }
+}
+
+/* How long poll(2) may sleep. */
+static int rest(const struct watch *watch)
+{
+    for (size_t i = 0; i < watch->n; i++)
+        if (watch->watched[i].due_ms) {
+            int64_t ms = watch->told_ms + 1000 - lethe_now_ms();
+            return ms > 0 ? (int)ms : 0;
+        }
+    return -1;
+}
 
 static int64_t ms_of(clockid_t clock)
 {
@@ -215,27 +268,14 @@ static void notice_suspend(struct watch *watch)
     watch->asleep_ms = asleep;
 }
 
-static void look(struct watch *watch, struct lethe_watched *watched, bool media, int64_t seen_ms)
-{
-    if (!watched->is_there) /* a cord that is awaited */
-        lethe_watched_find(watched);
-    else if (!lethe_watched_look(watched) || (media && !lethe_watched_has_disc(watched)))
-        fire(watch, watched, seen_ms);
-}
-
-static void look_at_all(struct watch *watch)
-{
-    for (size_t i = 0; i < watch->n; i++)
-        look(watch, &watch->watched[i], watch->watched[i].is_optical, lethe_now_ms());
-}
-
 static void take_event(struct watch *watch, const struct lethe_uevent *event, int64_t seen_ms)
 {
     for (size_t i = 0; i < watch->n; i++) {
-        struct lethe_watched *w = &watch->watched[i];
-        bool awaited = !w->is_there && event->action == LETHE_ACTION_ADD;
-        if (event->is_block == w->is_block && (awaited || lethe_devno_is(event->devno, w->devno)))
-            look(watch, w, w->is_optical && event->media, seen_ms);
+        struct watched *w = &watch->watched[i];
+        bool awaited = is_awaited(w) && event->action == LETHE_ACTION_ADD;
+        if (event->is_block == w->device.is_block &&
+            (awaited || lethe_devno_is(event->devno, w->device.devno)))
+            look(watch, w, w->device.is_removable && event->media, seen_ms);
     }
 }
 
@@ -272,12 +312,14 @@ static _Noreturn void watch_for_ever(struct watch *watch)
 {
     struct pollfd sources[] = {{watch->events, POLLIN, 0}, {watch->resumes, POLLIN, 0}};
     for (;;) {
-        if (poll(sources, 2, -1) < 0)
+        if (poll(sources, 2, rest(watch)) < 0)
             continue;
         if (sources[1].revents)
             take_resume(watch);
         if (sources[0].revents)
             take_events(watch);
+        if (rest(watch) >= 0)
+            look_for_missing(watch);
     }
 }
 
@@ -285,7 +327,7 @@ static _Noreturn void watch_for_ever(struct watch *watch)
 
 static bool take_cord(struct watch *watch, const char *argument)
 {
-    if (strncmp(argument, "--cord=", 7) != 0 || watch->n_cords == WATCHED_MAX)
+    if (strncmp(argument, "--cord=", 7) != 0 || watch->n_cords == CORDS_MAX)
         return false;
     watch->cords[watch->n_cords++] = argument + 7;
     return true;
@@ -299,34 +341,60 @@ static bool take_option(struct watch *watch, const char *argument)
            lethe_command_take_seconds(argument, "--grace=", &watch->grace_seconds);
 }
 
+/* Serial numbers are what a device says of itself. */
 static void print_usb(const char *name, const char *identity)
 {
-    printf("%s %s\n", identity, name);
+    char shown[512];
+    printf("%s %s\n", lethe_printable(shown, sizeof shown, identity), name);
 }
 
 static int list(const struct watch *watch)
 {
-    for (size_t i = 0; i < watch->n; i++)
-        printf("medium: %s %s\n", watch->watched[i].name, watch->watched[i].identity);
+    char shown[512];
+    for (size_t i = 0; i < watch->n; i++) {
+        const struct lethe_watched *d = &watch->watched[i].device;
+        printf("medium: %s %s\n", d->name, lethe_printable(shown, sizeof shown, d->identity));
+    }
     lethe_watched_list_usb(print_usb);
     return 0;
 }
 
+static void tell_what_is_watched(const struct watch *watch)
+{
+    char shown[512];
+    for (size_t i = 0; i < watch->n; i++) {
+        const struct watched *w = &watch->watched[i];
+        printf("lethe watch: the %s %s%s%s\n", w->role,
+               lethe_printable(shown, sizeof shown, w->device.identity),
+               w->device.is_there ? " is watched: " : " is not there: watched from when it is",
+               w->device.name);
+    }
+    fflush(stdout);
+}
+
+/* The mounts that count are PID 1's. */
+static bool has_mounts_of_init(void)
+{
+    struct stat own, init;
+    return stat("/proc/self/ns/mnt", &own) || stat("/proc/1/ns/mnt", &init) ||
+           own.st_ino == init.st_ino;
+}
+
+/* Before anything is looked at, so that nothing that happens from then on is missed. */
 static int open_sources(struct watch *watch)
 {
-    bool additions = false;
-    for (size_t i = 0; i < watch->n; i++)
-        additions |= !watch->watched[i].is_there;
-    watch->events = lethe_uevent_open(additions);
+    watch->events = lethe_uevent_open();
     watch->resumes = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
     if (watch->events < 0)
         return watch->events;
     if (watch->resumes < 0)
         return -errno;
     set_resume_timer(watch->resumes);
+    watch->asleep_ms = ms_of(CLOCK_BOOTTIME) - ms_of(CLOCK_MONOTONIC);
     return 0;
 }
 
+/* Locked, with what PID 1 needs kept by a second process. */
 static void settle_down(struct watch *watch)
 {
     lethe_process_lock();
@@ -334,7 +402,12 @@ static void settle_down(struct watch *watch)
     if (lethe_takeover_is_armed(LETHE_ARMED_COPY))
         lethe_takeover_hold();
     lethe_process_take_stdio();
-    watch->asleep_ms = ms_of(CLOCK_BOOTTIME) - ms_of(CLOCK_MONOTONIC);
+    for (size_t i = 0; i < watch->n; i++)
+        if (watch->watched[i].device.is_optical)
+            poll_drive(&watch->watched[i].device);
+    leave_additions_if_none_is_awaited(watch);
+    look_at_all(watch);
+    lethe_process_unlock_unused();
 }
 
 int lethe_watch_main(int argc, char **argv)
@@ -347,33 +420,30 @@ int lethe_watch_main(int argc, char **argv)
         return lethe_command_refuse("watch", "only root can do this");
     if (!lethe_end_is_machine())
         return lethe_command_refuse("watch", "a pid namespace of its own ends no machine");
-    int r = find_medium(&watch);
-    if (r)
+    if (!has_mounts_of_init())
+        return lethe_command_refuse("watch", "in mounts of its own it does not see the medium's");
+    if (chdir("/"))
+        return lethe_command_refuse("watch", "the root directory can't be reached");
+    int r = open_sources(&watch);
+    if (r) {
+        fprintf(stderr, "lethe watch: the kernel's uevents: %s\n", strerror(-r));
+        return 1;
+    }
+    if (find_medium(&watch))
         return 2;
     if (watch.list)
         return list(&watch);
     if (add_cords(&watch))
         return lethe_command_refuse(
             "watch", "a cord is named usb:VVVV:PPPP[:SERIAL], see lethe watch --list");
-    if (watch.is_late) {
-        watch.kill.triggered_ms = lethe_now_ms();
-        watch.kill.reason = "the medium is gone, since before it was watched";
-        lethe_kill_now(&watch.kill);
-    }
+    if (watch.is_late)
+        fire(&watch, "the medium is gone, since before it was watched", lethe_now_ms());
     if (!watch.n) {
         puts("lethe watch: the system does not run from a medium that could be pulled out: nothing "
              "to watch");
         return 0;
     }
-    for (size_t i = 0; i < watch.n; i++)
-        if (watch.watched[i].is_optical)
-            poll_drive(&watch.watched[i]);
-    r = open_sources(&watch);
-    if (r) {
-        fprintf(stderr, "lethe watch: the kernel's uevents: %s\n", strerror(-r));
-        return 1;
-    }
+    tell_what_is_watched(&watch);
     settle_down(&watch);
-    look_at_all(&watch); /* it may have gone since */
     watch_for_ever(&watch);
 }

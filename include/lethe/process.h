@@ -30,6 +30,10 @@ void lethe_process_lock(void);
 /* Reads the whole program in, so that it can go on without the device that it lies on. */
 void lethe_process_load(void);
 
+/* Takes the lock off those of the program's own variables that nobody has touched: they hold
+ * nothing yet, and are most of it. */
+void lethe_process_unlock_unused(void);
+
 /* lethe_process_lock(), and no signal but SIGKILL and SIGSTOP ends this process any more, and no
  * limit on files is in the way. */
 void lethe_process_harden(void);

@@ -17,4 +17,10 @@ const char *lethe_role_name(enum lethe_role role);
 /* Fills roles[snapshot->n_blocks]. A device that is both is the medium. */
 void lethe_roles_find(const struct lethe_snapshot *snapshot, enum lethe_role *roles);
 
+/* The same for what the system itself runs from, and nothing else: the devices below the lower
+ * layers of the union at "/", or below "/" where that is mounted read-only. Where the layers' paths
+ * lead nowhere, since they were named in the initramfs, it is lethe_roles_find(). False when one of
+ * these devices is known by its number only: it has gone. */
+bool lethe_roles_find_origin(const struct lethe_snapshot *snapshot, enum lethe_role *roles);
+
 #endif

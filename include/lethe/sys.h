@@ -44,7 +44,8 @@ ssize_t lethe_read_file(int root, const char *path, char *out, size_t size);
 bool lethe_read_line(int root, const char *path, char *out, size_t size);
 
 /* Opens `path` below `root` (openat2(2), RESOLVE_IN_ROOT; on kernels older than 5.6 an openat(2) of
- * the relative path). A descriptor or -errno. */
+ * the relative path); an absolute path below AT_FDCWD is the process's own. A descriptor or -errno.
+ */
 int lethe_open_below(int root, const char *path, int flags);
 
 #endif

@@ -31,9 +31,16 @@ struct lethe_uevent {
 /* False for what is no message of the kernel's. Pure. */
 bool lethe_uevent_parse(struct lethe_uevent *event, struct lethe_span message);
 
-/* A socket that gets the kernel's removals and changes, additions too where they are asked for, and
- * no others: they are filtered before anybody is woken. Its descriptor, or -errno. */
-int lethe_uevent_open(bool additions);
+/* Copies the identity of a device of the USB, "usb:VVVV:PPPP[:SERIAL]", as sysfs would write it:
+ * vendor and product in small letters. False when it is none, or too long. Pure. */
+bool lethe_usb_identity(const char *text, char *out, size_t size);
+
+/* A socket that gets the kernel's additions, removals and changes, and no others: they are filtered
+ * before anybody is woken. Its descriptor, or -errno. */
+int lethe_uevent_open(void);
+
+/* From now on no additions. */
+void lethe_uevent_leave_additions(int fd);
 
 /* Waits for no message. 1 when there was one, 0 when there is none, -ENOBUFS when some were lost,
  * or another -errno. What others than the kernel send is passed by. */

@@ -19,11 +19,12 @@
 
 struct lethe_watched {
     bool is_block;            /* a disk; else a device of the USB */
-    bool is_optical;          /* a drive, whose disc matters */
+    bool is_optical;          /* a drive for discs */
+    bool is_removable;        /* that, a card reader, or a stick that says so: its medium matters */
     bool is_there;            /* as it was when somebody looked last */
     struct lethe_devno devno; /* 0:0 for one that has never been there */
-    uint64_t sequence; /* a disk's number that is never used again (diskseq, Linux 5.15), or 0 */
-    char name[64];     /* the kernel's: "sda", "2-1" */
+    uint64_t sequence;        /* a disk's number that no other gets (diskseq, Linux 5.15), or 0 */
+    char name[64];            /* the kernel's: "sda", "2-1" */
     /* "usb:VVVV:PPPP[:SERIAL]", for a disk on the USB with its size behind it after a blank; for
      * other disks what they say of themselves */
     char identity[256];
@@ -32,21 +33,20 @@ struct lethe_watched {
 /* A whole disk by its name below /sys/class/block. 0, or -errno. */
 int lethe_watched_disk(struct lethe_watched *watched, const char *name);
 
-/* A device of the USB by its identity, a serial number being left out of it or not. 0 when it is
- * there, -ENODEV when it is not, -EINVAL when that is no such identity. */
+/* A device of the USB by its identity (uevent.h), a serial number being left out of it or not. 0
+ * when it is there, -ENODEV when it is not, -EINVAL when that is no such identity. */
 int lethe_watched_usb(struct lethe_watched *watched, const char *identity);
 
-/* Looks whether the device is still there, and the same; a drive's disc is asked for with
- * lethe_watched_has_disc(). */
+/* Looks whether the device is still there, and the same. */
 bool lethe_watched_look(struct lethe_watched *watched);
 
-/* Looks for the device by its identity, under whatever name and number. True when it is there:
- * *watched is then what it is now. */
+/* Looks for the device by its identity, under whatever name and number, with its medium in it. True
+ * when it is there: *watched is then what it is now. */
 bool lethe_watched_find(struct lethe_watched *watched);
 
-/* Asks the drive in a child, for it may hang (linux/cdrom.h, CDROM_DRIVE_STATUS). False only when
- * it says that its tray is open or that there is no disc. */
-bool lethe_watched_has_disc(const struct lethe_watched *watched);
+/* Asks a removable device in a child, for it may hang. False only when it says that there is no
+ * disc or card in it (linux/cdrom.h, CDROM_DRIVE_STATUS; ENOMEDIUM). */
+bool lethe_watched_has_medium(const struct lethe_watched *watched);
 
 /* Calls tell(name, identity) for each device of the USB. */
 void lethe_watched_list_usb(void (*tell)(const char *name, const char *identity));

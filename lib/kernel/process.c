@@ -151,8 +151,10 @@ void lethe_process_lock(void)
     lethe_sys->write_file("/proc/self/oom_score_adj", "-1000");
 }
 
-/* The end of the initialized data (end(3)); the program's headers are in its first page. */
-extern const char edata[];
+/* The ends of the initialized data and of all (end(3)); the program's headers are in its first
+ * page.
+ */
+extern char edata[], end[];
 
 void lethe_process_load(void)
 {
@@ -161,6 +163,16 @@ void lethe_process_load(void)
     size_t n = (uintptr_t)edata - begin;
     if (begin)
         (void)!mlock(edata - n, n);
+}
+
+void lethe_process_unlock_unused(void)
+{
+    enum { PAGE = 4096 };
+    unsigned char touched;
+    char *page = edata + (-(uintptr_t)edata & (PAGE - 1));
+    for (; page < end; page += PAGE)
+        if (!mincore(page, PAGE, &touched) && !(touched & 1))
+            munlock(page, PAGE);
 }
 
 void lethe_process_harden(void)

@@ -133,12 +133,14 @@ int64_t lethe_now_ms(void)
 
 int lethe_open_below(int root, const char *path, int flags)
 {
-    struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC | O_NOCTTY),
-                           .resolve = RESOLVE_IN_ROOT};
+    flags |= O_CLOEXEC | O_NOCTTY;
+    if (root == AT_FDCWD && path[0] == '/') /* not below the working directory */
+        return result(open(path, flags));
+    struct open_how how = {.flags = (uint64_t)flags, .resolve = RESOLVE_IN_ROOT};
     int fd = result(syscall(SYS_openat2, root, path, &how, sizeof how));
     if (fd != -ENOSYS)
         return fd;
-    return result(openat(root, path + strspn(path, "/"), flags | O_CLOEXEC | O_NOCTTY));
+    return result(openat(root, path + strspn(path, "/"), flags));
 }
 
 ssize_t lethe_read_file(int root, const char *path, char *out, size_t size)

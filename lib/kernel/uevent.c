@@ -10,7 +10,7 @@
 
 enum { KERNELS_GROUP = 1, MESSAGE_MAX = 2048 + 64 }; /* UEVENT_BUFFER_SIZE, linux/kobject.h */
 
-/* Lets "remo…", "chan…" and, if it is asked for, "add@" pass
+/* Lets "remo…", "chan…" and, if that is wanted, "add@" pass
  * (Documentation/networking/filter.rst). */
 static int set_filter(int fd, bool additions)
 {
@@ -27,20 +27,25 @@ static int set_filter(int fd, bool additions)
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) ? -errno : 0;
 }
 
-int lethe_uevent_open(bool additions)
+int lethe_uevent_open(void)
 {
     const struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = KERNELS_GROUP};
     const int on = 1;
     int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
     if (fd < 0)
         return -errno;
-    int r = set_filter(fd, additions);
+    int r = set_filter(fd, true);
     if (!r && (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) ||
                bind(fd, (const struct sockaddr *)&address, sizeof address)))
         r = -errno;
     if (r)
         close(fd);
     return r ? r : fd;
+}
+
+void lethe_uevent_leave_additions(int fd)
+{
+    (void)set_filter(fd, false);
 }
 
 /* The kernel has port 0 and no process; anybody may send to a port. */

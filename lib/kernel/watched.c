@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "lethe/sys.h"
+#include "lethe/uevent.h"
 
 static bool read_text(const char *folder, const char *name, char *out, size_t size)
 {
@@ -64,10 +65,11 @@ static bool usb_identity_above(const char *folder, char *out, size_t size)
     return false;
 }
 
-static void disk_identity(const char *folder, char *out, size_t size)
+/* A drive's size is that of the disc in it. */
+static void disk_identity(const char *folder, bool is_optical, char *out, size_t size)
 {
     char usb[160], wwid[96], serial[64], model[48];
-    unsigned long long sectors = read_number(folder, "size");
+    unsigned long long sectors = is_optical ? 0 : read_number(folder, "size");
     if (usb_identity_above(folder, usb, sizeof usb)) {
         snprintf(out, size, "%s %llu", usb, sectors);
         return;
@@ -90,7 +92,8 @@ int lethe_watched_disk(struct lethe_watched *watched, const char *name)
     snprintf(watched->name, sizeof watched->name, "%.63s", name);
     watched->sequence = read_number(folder, "diskseq");
     watched->is_optical = read_number(folder, "device/type") == SCSI_CD;
-    disk_identity(folder, watched->identity, sizeof watched->identity);
+    watched->is_removable = watched->is_optical || read_number(folder, "removable");
+    disk_identity(folder, watched->is_optical, watched->identity, sizeof watched->identity);
     return 0;
 }
 
@@ -99,14 +102,6 @@ static bool is_meant(const char *asked, const char *identity)
 {
     size_t n = strlen(asked);
     return !strncmp(asked, identity, n) && (!identity[n] || identity[n] == ':');
-}
-
-static bool is_usb_identity(const char *text)
-{
-    unsigned vendor, product;
-    int n = 0;
-    return sscanf(text, "usb:%4x:%4x%n", &vendor, &product, &n) == 2 && n == 13 &&
-           (!text[n] || (text[n] == ':' && text[n + 1]));
 }
 
 /* Calls use(context, name, folder, identity) for each device of the USB until it returns true. */
@@ -138,10 +133,24 @@ static bool take_usb(void *context, const char *name, const char *folder, const 
 int lethe_watched_usb(struct lethe_watched *watched, const char *identity)
 {
     *watched = (struct lethe_watched){.is_there = false};
-    if (!is_usb_identity(identity) || strlen(identity) >= sizeof watched->identity)
+    if (!lethe_usb_identity(identity, watched->identity, sizeof watched->identity))
         return -EINVAL;
-    snprintf(watched->identity, sizeof watched->identity, "%s", identity);
     return lethe_watched_find(watched) ? 0 : -ENODEV;
+}
+
+/* A disk gets another number of the sequence also for a change of its medium, which some report
+ * after a reset: then what it says of itself decides. */
+static bool is_same_disk(struct lethe_watched *watched, const char *folder)
+{
+    char identity[sizeof watched->identity];
+    uint64_t sequence = read_number(folder, "diskseq");
+    if (sequence && sequence == watched->sequence)
+        return true;
+    disk_identity(folder, watched->is_optical, identity, sizeof identity);
+    if (strcmp(identity, watched->identity) != 0)
+        return false;
+    watched->sequence = sequence;
+    return true;
 }
 
 bool lethe_watched_look(struct lethe_watched *watched)
@@ -150,9 +159,16 @@ bool lethe_watched_look(struct lethe_watched *watched)
     struct lethe_devno devno;
     snprintf(folder, sizeof folder, "/sys/dev/%s/%u:%u", watched->is_block ? "block" : "char",
              watched->devno.major, watched->devno.minor);
-    watched->is_there = read_devno(folder, &devno) &&
-                        (!watched->sequence || read_number(folder, "diskseq") == watched->sequence);
+    watched->is_there =
+        read_devno(folder, &devno) && (!watched->is_block || is_same_disk(watched, folder));
     return watched->is_there;
+}
+
+static bool is_meant_disk(const struct lethe_watched *watched, const char *name,
+                          struct lethe_watched *found)
+{
+    return !lethe_watched_disk(found, name) && !strcmp(found->identity, watched->identity) &&
+           (!found->is_removable || lethe_watched_has_medium(found));
 }
 
 static bool find_disk(struct lethe_watched *watched)
@@ -163,8 +179,7 @@ static bool find_disk(struct lethe_watched *watched)
     if (!disks)
         return false;
     for (struct dirent *entry; !there && (entry = readdir(disks));)
-        there = entry->d_name[0] != '.' && !lethe_watched_disk(&found, entry->d_name) &&
-                !strcmp(found.identity, watched->identity);
+        there = entry->d_name[0] != '.' && is_meant_disk(watched, entry->d_name, &found);
     closedir(disks);
     if (there)
         *watched = found;
@@ -177,23 +192,29 @@ bool lethe_watched_find(struct lethe_watched *watched)
     return watched->is_there;
 }
 
-static bool ask_drive(const struct lethe_watched *watched)
+/* A drive says so when it is asked; a reader can't be opened without a card (ENOMEDIUM), but any
+ * drive can with O_NONBLOCK. */
+static bool ask(const struct lethe_watched *watched)
 {
     char path[96];
     snprintf(path, sizeof path, "/dev/%s", watched->name);
-    int fd = lethe_sys->open(path, O_RDONLY | O_NONBLOCK);
-    int status = fd < 0 ? CDS_NO_INFO : ioctl(fd, CDROM_DRIVE_STATUS, CDSL_CURRENT);
+    int fd = lethe_sys->open(path, watched->is_optical ? O_RDONLY | O_NONBLOCK : O_RDONLY);
+    if (fd < 0 || !watched->is_optical)
+        return fd != -ENOMEDIUM;
+    int status = ioctl(fd, CDROM_DRIVE_STATUS, CDSL_CURRENT);
     return status != CDS_NO_DISC && status != CDS_TRAY_OPEN;
 }
 
-bool lethe_watched_has_disc(const struct lethe_watched *watched)
+bool lethe_watched_has_medium(const struct lethe_watched *watched)
 {
     enum { ANSWER_MS = 3000 };
     const struct timespec pause = {0, 10 * 1000 * 1000};
     int status;
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ; /* one that had been left behind */
     pid_t child = fork();
     if (!child)
-        _exit(!ask_drive(watched));
+        _exit(!ask(watched));
     for (int64_t end = lethe_now_ms() + ANSWER_MS; child > 0 && lethe_now_ms() < end;
          nanosleep(&pause, NULL))
         if (waitpid(child, &status, WNOHANG) == child)

@@ -49,3 +49,71 @@ void lethe_roles_find(const struct lethe_snapshot *s, enum lethe_role *roles)
                 mark(s, roles, s->mounts[b->mount].device, LETHE_ROLE_MEDIUM, 0);
         }
 }
+
+static const struct lethe_mount *find_root(const struct lethe_snapshot *s)
+{
+    for (size_t i = s->n_mounts; i--;)
+        if (!strcmp(s->mounts[i].path, "/"))
+            return &s->mounts[i];
+    return NULL;
+}
+
+static const struct lethe_union *find_union(const struct lethe_snapshot *s,
+                                            const struct lethe_mount *mount)
+{
+    for (size_t i = 0; i < s->n_unions; i++)
+        if (&s->mounts[s->unions[i].mount] == mount)
+            return &s->unions[i];
+    return NULL;
+}
+
+/* A look-up of a path that leads nowhere ends in the union itself, where it has mounts above it. */
+static bool is_shown(const struct lethe_union *u, const struct lethe_branch *b)
+{
+    return b->mount != LETHE_NONE && b->mount != u->mount;
+}
+
+/* Without sysfs nobody can say that a device has gone. */
+static bool is_there(const struct lethe_snapshot *s, struct lethe_devno devno)
+{
+    return !devno.major || !s->n_blocks || lethe_block_find(s, devno) != LETHE_NONE;
+}
+
+/* Marks what the mount lies on; false when that has gone. */
+static bool mark_mount(const struct lethe_snapshot *s, enum lethe_role *roles,
+                       const struct lethe_mount *m)
+{
+    mark(s, roles, m->device, LETHE_ROLE_MEDIUM, 0);
+    return m->device != LETHE_NONE || is_there(s, m->devno);
+}
+
+static bool mark_layers(const struct lethe_snapshot *s, enum lethe_role *roles,
+                        const struct lethe_union *u)
+{
+    bool good = true;
+    for (size_t i = 0; i < u->n_branches; i++) {
+        const struct lethe_branch *b = &u->branches[i];
+        if (!b->writable && is_shown(u, b))
+            good &= mark_mount(s, roles, &s->mounts[b->mount]);
+        else if (!b->writable)
+            lethe_roles_find(s, roles);
+    }
+    return good;
+}
+
+bool lethe_roles_find_origin(const struct lethe_snapshot *s, enum lethe_role *roles)
+{
+    const struct lethe_mount *root = find_root(s);
+    const struct lethe_union *u = root ? find_union(s, root) : NULL;
+    bool good = true;
+    for (size_t i = 0; i < s->n_blocks; i++)
+        roles[i] = LETHE_ROLE_NONE;
+    if (u)
+        good = mark_layers(s, roles, u);
+    else if (root && !is_writable(root))
+        good = mark_mount(s, roles, root);
+    for (size_t i = 0; i < s->n_blocks; i++)
+        if (roles[i] == LETHE_ROLE_MEDIUM && s->blocks[i].kind == LETHE_BLOCK_LOOP)
+            good &= is_there(s, s->blocks[i].file_devno);
+    return good;
+}

@@ -48,3 +48,25 @@ bool lethe_uevent_parse(struct lethe_uevent *event, struct lethe_span message)
     }
     return true;
 }
+
+static bool is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+bool lethe_usb_identity(const char *text, char *out, size_t size)
+{
+    static const char shape[] = "usb:xxxx:xxxx";
+    enum { N = sizeof shape - 1 };
+    size_t n = strlen(text);
+    if (n < N || n >= size || (n > N && (text[N] != ':' || n == N + 1)))
+        return false;
+    for (size_t i = 0; i < N; i++)
+        if (shape[i] == 'x' ? !is_hex(text[i]) : text[i] != shape[i])
+            return false;
+    memcpy(out, text, n + 1);
+    for (size_t i = 0; i < N; i++)
+        if (out[i] >= 'A' && out[i] <= 'F')
+            out[i] = (char)(out[i] - 'A' + 'a');
+    return true;
+}

@@ -75,9 +75,110 @@ static void devices_in_circles_end(void **unused)
     scene_finish(&scene);
 }
 
+static const struct lethe_block stick[] = {
+    {{8, 0}, "sda", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, LETHE_NONE, NULL, 0},
+    {{8, 1}, "sda1", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, 0, NULL, 0},
+    {{7, 0}, "loop0", LETHE_BLOCK_LOOP, "", "", "/stick/live.iso", {8, 1}, LETHE_NONE, NULL, 0},
+    {{7, 1}, "loop1", LETHE_BLOCK_LOOP, "", "", "/iso/fs", {7, 0}, LETHE_NONE, NULL, 0},
+    {{11, 0}, "sr0", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, LETHE_NONE, NULL, 0},
+};
+enum { STICK, STICK_PART, ISO, IN_ISO, DRIVE, N_STICK };
+
+/* What the system runs from, `n` of the devices above (beginning with `first`) being there. */
+static bool find_origin(const char *mountinfo, size_t first, size_t n, enum lethe_role *roles)
+{
+    struct scene scene;
+    for (size_t i = 0; i < N_STICK; i++)
+        roles[i] = LETHE_ROLE_NONE;
+    scene_init(&scene, &(struct scene_input){.mountinfo = lethe_span(mountinfo),
+                                             .blocks = stick + first,
+                                             .n_blocks = n});
+    bool all = lethe_roles_find_origin(&scene.snapshot, roles + first);
+    scene_finish(&scene);
+    return all;
+}
+
+#define LIVE                                                                                       \
+    "1 0 0:9 / / rw - overlay o rw,lowerdir=/squash,upperdir=/rw/u,workdir=/rw/w\n"                \
+    "3 1 7:1 / /squash ro - squashfs /dev/loop1 ro\n"                                              \
+    "4 1 0:10 / /rw rw - tmpfs t rw\n"
+
+/* An ISO image on a stick; somebody has mounted a disc, and a stick for writing. */
+static void the_origin_is_what_the_root_lies_on(void **unused)
+{
+    (void)unused;
+    enum lethe_role roles[N_STICK];
+    assert_true(find_origin(LIVE "5 1 11:0 / /mnt ro - iso9660 /dev/sr0 ro\n", 0, N_STICK, roles));
+    assert_int_equal(roles[STICK], LETHE_ROLE_MEDIUM);
+    assert_int_equal(roles[STICK_PART], LETHE_ROLE_MEDIUM);
+    assert_int_equal(roles[ISO], LETHE_ROLE_MEDIUM);
+    assert_int_equal(roles[IN_ISO], LETHE_ROLE_MEDIUM);
+    assert_int_equal(roles[DRIVE], LETHE_ROLE_NONE);
+}
+
+static void an_origin_in_ram_is_no_device(void **unused)
+{
+    (void)unused;
+    enum lethe_role roles[N_STICK];
+    assert_true(
+        find_origin("1 0 0:9 / / rw - overlay o rw,lowerdir=/ram,upperdir=/rw/u,workdir=/rw/w\n"
+                    "3 1 0:11 / /ram ro - tmpfs t ro\n"
+                    "4 1 0:10 / /rw rw - tmpfs t rw\n"
+                    "5 1 8:1 / /mnt ro - vfat /dev/sda1 ro\n",
+                    0, N_STICK, roles));
+    for (size_t i = 0; i < N_STICK; i++)
+        assert_int_equal(roles[i], LETHE_ROLE_NONE);
+}
+
+static void an_origin_that_has_gone_is_missed(void **unused)
+{
+    (void)unused;
+    enum lethe_role roles[N_STICK];
+    assert_false(find_origin(LIVE, ISO, 2, roles)); /* the loops are still there */
+    assert_int_equal(roles[ISO], LETHE_ROLE_MEDIUM);
+    assert_false(find_origin("1 0 8:1 / / ro - squashfs /dev/sda1 ro\n", DRIVE, 1, roles));
+}
+
+static void without_sysfs_nothing_has_gone(void **unused)
+{
+    (void)unused;
+    enum lethe_role roles[N_STICK];
+    assert_true(find_origin(LIVE, 0, 0, roles));
+}
+
+/* The layers were named in the initramfs. */
+static void where_nobody_knows_all_media_count(void **unused)
+{
+    (void)unused;
+    enum lethe_role roles[N_STICK];
+    assert_true(find_origin("1 0 0:9 / / rw - overlay o rw,lowerdir=/gone,upperdir=/gone/u\n"
+                            "5 1 11:0 / /cdrom ro - iso9660 /dev/sr0 ro\n",
+                            0, N_STICK, roles));
+    assert_int_equal(roles[DRIVE], LETHE_ROLE_MEDIUM);
+    assert_int_equal(roles[STICK], LETHE_ROLE_NONE);
+}
+
+static void a_root_without_a_union_counts_when_it_is_read_only(void **unused)
+{
+    (void)unused;
+    enum lethe_role roles[N_STICK];
+    assert_true(find_origin("1 0 8:1 / / ro - squashfs /dev/sda1 ro\n", 0, N_STICK, roles));
+    assert_int_equal(roles[STICK], LETHE_ROLE_MEDIUM);
+    assert_true(find_origin("1 0 8:1 / / rw - ext4 /dev/sda1 rw,x\n", 0, N_STICK, roles));
+    assert_int_equal(roles[STICK], LETHE_ROLE_NONE);
+    assert_true(find_origin("", 0, N_STICK, roles));
+    assert_int_equal(roles[STICK], LETHE_ROLE_NONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_origin_is_what_the_root_lies_on),
+        cmocka_unit_test(an_origin_in_ram_is_no_device),
+        cmocka_unit_test(an_origin_that_has_gone_is_missed),
+        cmocka_unit_test(without_sysfs_nothing_has_gone),
+        cmocka_unit_test(where_nobody_knows_all_media_count),
+        cmocka_unit_test(a_root_without_a_union_counts_when_it_is_read_only),
         cmocka_unit_test(tells_medium_from_persistence),
         cmocka_unit_test(devices_in_circles_end),
     };

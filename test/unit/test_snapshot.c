@@ -283,9 +283,22 @@ static void finds_the_daemon_of_a_union(void **unused)
     assert_true(scene.snapshot.unions[0].branches[0].writable);
 }
 
+static void an_absolute_path_is_not_below_the_working_directory(void **unused)
+{
+    (void)unused;
+    char text[512];
+    int kept = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(fchdir(root), 0);
+    bool good = lethe_read_line(AT_FDCWD, "/proc/self/stat", text, sizeof text);
+    assert_int_equal(fchdir(kept), 0);
+    close(kept);
+    assert_true(good);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(an_absolute_path_is_not_below_the_working_directory),
         TEST(without_mountinfo_there_is_none),
         TEST(what_else_is_missing_is_left_out),
         TEST(reads_devices),

@@ -77,6 +77,34 @@ static void refuses_what_is_no_message_of_the_kernels(void **unused)
     assert_false(PARSE(&event, "\0remove@/x\0ACTION=remove"));
 }
 
+static void takes_identities_as_sysfs_writes_them(void **unused)
+{
+    (void)unused;
+    char out[32];
+    assert_true(lethe_usb_identity("usb:0ABC:00fF", out, sizeof out));
+    assert_string_equal(out, "usb:0abc:00ff");
+    assert_true(lethe_usb_identity("usb:0951:1666:60A4 x:y", out, sizeof out));
+    assert_string_equal(out, "usb:0951:1666:60A4 x:y");
+}
+
+static void refuses_what_is_no_identity(void **unused)
+{
+    (void)unused;
+    static const char *const bad[] = {"",
+                                      "lanyard",
+                                      "usb:951:1666",
+                                      "usb:0951:1666:",
+                                      "usb:0951:16666",
+                                      "usb:0x51:1666",
+                                      "usb: 951:1666",
+                                      "USB:0951:1666",
+                                      "usb:0951-1666",
+                                      "usb:0951:1666:a serial number without end"};
+    char out[32];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(lethe_usb_identity(bad[i], out, sizeof out));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -85,6 +113,8 @@ int main(void)
         cmocka_unit_test(reads_a_device_of_the_usb),
         cmocka_unit_test(passes_over_what_it_does_not_know),
         cmocka_unit_test(refuses_what_is_no_message_of_the_kernels),
+        cmocka_unit_test(takes_identities_as_sysfs_writes_them),
+        cmocka_unit_test(refuses_what_is_no_identity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

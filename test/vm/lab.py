@@ -186,6 +186,12 @@ class Stick:
         subprocess.run(["qemu-img", "convert", "-U", "-O", "raw", self.overlay, path], check=True)
 
 
+def disc_args(image):
+    """QEMU's arguments for a drive, "cd", with a disc in it, "disc"."""
+    return ["-blockdev", f"raw,node-name=disc,read-only=on,file.driver=file,file.filename={image}",
+            "-device", "ide-cd,bus=ide.0,drive=disc,id=cd"]
+
+
 _alive = set()
 
 
@@ -311,13 +317,34 @@ class Guest:
         self._events = [e for e in self._events if e.get("data", {}).get("device") != stick.id]
         self.qmp("device_add", **stick.properties)
 
+    def _drive_of(self, node):
+        return next((b["qdev"] for b in self.qmp("query-block") if b.get("inserted", {}).get("node-name") == node), None)
+
+    def take_out(self, node):
+        """Take a disc out of its drive, or the card out of a reader; what put_in() wants to know."""
+        drive = self._drive_of(node)
+        self.qmp("blockdev-open-tray", id=drive, force=True)
+        self.qmp("blockdev-remove-medium", id=drive)
+        self.qmp("blockdev-close-tray", id=drive)  # QEMU's drives say nothing of an open one
+        return drive
+
+    def report_change(self, node):
+        """Have a reader say that its card may have been changed: it was not."""
+        drive = self._drive_of(node)
+        self.qmp("blockdev-open-tray", id=drive, force=True)
+        self.qmp("blockdev-close-tray", id=drive)
+
+    def put_in(self, drive, node):
+        self.qmp("blockdev-open-tray", id=drive, force=True)
+        self.qmp("blockdev-insert-medium", **{"id": drive, "node-name": node})
+        self.qmp("blockdev-close-tray", id=drive)
+
     def hang(self, stick, hung=True):
         """Have a device neither answer nor fail any more, or work again."""
         limit = 1 if hung else 0  # bytes a second
-        device = next((b["qdev"] for b in self.qmp("query-block") if b.get("inserted", {}).get("node-name") == f"node-{stick.id}"), None)
-        if not device:
-            return
-        self.qmp("block_set_io_throttle", id=device, bps=limit, bps_rd=0, bps_wr=0, iops=0, iops_rd=0, iops_wr=0)
+        device = self._drive_of(f"node-{stick.id}")
+        if device:
+            self.qmp("block_set_io_throttle", id=device, bps=limit, bps_rd=0, bps_wr=0, iops=0, iops_rd=0, iops_wr=0)
 
     # -- the shell in the guest ---------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A small live system that boots in seconds: what a live system is to Lethe, without systemd and all the rest.
 
-    /dev/vda  ext4, the boot medium: filesystem.squashfs, mounted through a loop as live-boot does it
+    /dev/vda  ext4, the boot medium: filesystem.squashfs, mounted through a loop as live-boot does it; elsewhere with start=
     /dev/vdb  LUKS2 with an ext4 in it, for the cases that ask for it
 
 Its root is an overlay: the squashfs below, a tmpfs above. PID 1 is a shell that does what it is told on ttyS1. When told
@@ -40,7 +40,28 @@ mount -t devtmpfs -o nosuid,mode=755 udev /dev
 while read module; do insmod $module; done </modules
 mount -t tmpfs -o nosuid,nodev,noexec,mode=755 tmpfs /run
 mkdir -p /run/live/medium /run/live/rootfs /run/live/overlay
-mount -r -t ext4 /dev/vda /run/live/medium
+medium=/run/live/medium
+case $start in
+    '') disk=/dev/vda ;;
+    disc) disk=/dev/sr0 ;;
+    *) disk=/dev/sda ;;
+esac
+while [ ! -b $disk ]; do usleep 50000; done
+case $start in
+    disc) mount -r -t iso9660 $disk $medium ;;
+    iso)
+        mkdir /run/live/stick
+        mount -r -t ext4 $disk /run/live/stick
+        mount -r -t iso9660 -o loop /run/live/stick/live.iso $medium
+        ;;
+    toram)
+        mount -r -t ext4 $disk /mnt
+        mount -t tmpfs tmpfs $medium
+        cp /mnt/filesystem.squashfs $medium
+        umount /mnt
+        ;;
+    *) mount -r -t ext4 $disk $medium ;;
+esac
 mount -r -t squashfs -o loop /run/live/medium/filesystem.squashfs /run/live/rootfs
 mount -t tmpfs -o noatime,mode=755 tmpfs /run/live/overlay
 mkdir /run/live/overlay/rw /run/live/overlay/work
@@ -184,15 +205,31 @@ def iso():
     return lab.cached("small/live.iso", build)
 
 
-def iso_disk():
-    """An ext4 with live.iso on it, as a stick for many systems has it."""
+def disc(lethe):
+    """The boot medium as an ISO image."""
+    source = medium(lethe)
+
+    def build(path):
+        for old in sorted(path.parent.glob("disc-*[0-9a-f]"), key=lambda p: p.stat().st_mtime)[:-3]:
+            old.unlink()
+        with tempfile.TemporaryDirectory() as tmp:
+            sh("debugfs", "-R", f"dump filesystem.squashfs {tmp}/filesystem.squashfs", source, stderr=subprocess.DEVNULL)
+            sh("xorriso", "-as", "mkisofs", "-quiet", "-R", "-o", path, tmp, stderr=subprocess.DEVNULL)
+
+    return lab.cached(f"small/{source.name.replace('medium', 'disc')}", build)
+
+
+def iso_disk(image=None):
+    """An ext4 with an ISO image as live.iso on it, as a stick for many systems has it."""
+    image = image or iso()
+
     def build(path):
         with tempfile.TemporaryDirectory() as tmp:
-            shutil.copy(iso(), Path(tmp) / "live.iso")
+            shutil.copy(image, Path(tmp) / "live.iso")
             sh("truncate", "-s", "64M", path)
             sh("mke2fs", "-q", "-t", "ext4", "-d", tmp, path)
 
-    return lab.cached("small/iso-64M", build)
+    return lab.cached(f"small/{image.stem}-64M", build)
 
 
 def initrd(kernel, more):
@@ -256,15 +293,21 @@ class Small(lab.Guest):
 
 @contextmanager
 def booted(lethe, arguments="", *, memory="init_on_free=1", ram="512M", disk=False, kernel=KERNEL, load=(), tools=False, disks=(),
-           **options):
+           start="", args=(), **options):
     """A small system, ready for commands; with `disk` the encrypted disk is its /dev/vdb and `guest.disk`.
 
     `disks` are images for its /dev/vdb and on, kept in `guest.disks`; the passphrase and the key of LUKS are handed in all the same.
 
     `memory` is what the kernel is told about clearing memory. `kernel` is a folder with another kernel than the small one and
-    its lib/modules; of these the initramfs loads `load` too.
+    its lib/modules; of these the initramfs loads `load` too. `start` is what it starts from, where that is not /dev/vda: a stick
+    ("stick"), an ISO image on one ("iso"), a drive with a disc ("disc"), or RAM, copied from a stick ("toram").
     """
-    devices = [lab.Stick(medium(lethe, tools), "medium", "virtio-blk-pci")]
+    if start == "disc":
+        devices = []
+        args = [*args, *lab.disc_args(disc(lethe))]
+    else:
+        devices = [lab.Stick(iso_disk(disc(lethe)) if start == "iso" else medium(lethe, tools), "medium",
+                             *([] if start else ["virtio-blk-pci"]))]
     devices += [lab.Stick(image, f"disk{i}", "virtio-blk-pci") for i, image in enumerate(disks)]
     fw_cfg = {}
     if tools:
@@ -273,10 +316,10 @@ def booted(lethe, arguments="", *, memory="init_on_free=1", ram="512M", disk=Fal
         devices.append(lab.Stick(encrypted_disk() / "image", "disk", "virtio-blk-pci"))
         fw_cfg["opt/lethe.passphrase"] = encrypted_disk() / "passphrase"
     image = next(path for pattern in ("vmlinuz", "boot/vmlinuz-*") for path in kernel.glob(pattern) if path.is_file())
-    with Small(image, initrd(kernel, load), f"console=ttyS0 loglevel=6 cryptomgr.notests printk.devkmsg=on {memory} {arguments}",
-               ram=ram, sticks=devices, fw_cfg=fw_cfg, **options) as guest:
+    with Small(image, initrd(kernel, load), f"console=ttyS0 loglevel=6 cryptomgr.notests printk.devkmsg=on {memory} {arguments}"
+               + (f" start={start}" if start else ""), ram=ram, sticks=devices, fw_cfg=fw_cfg, args=args, **options) as guest:
         guest.disk = devices[-1] if disk else None
-        guest.disks = devices[1:]
+        guest.disks = devices[start != "disc":]
         guest.wait_ready(120)
         guest.send("exec >/dev/ttyS1 2>&1")
         yield guest

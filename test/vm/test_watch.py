@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `lethe watch` fires on and what it does not, on a real live system (live.py): test_watch.py [--build DIR] [--list] [CASE...]
+"""What `lethe watch` fires on and what it does not: test_watch.py [--build DIR] [--list] [CASE...]
 
-One system is booted and kept as it is when the watcher has begun; each case goes back to that moment. CASE may be a part of a name.
+Most cases are of a real live system on a stick (live.py), which is booted once and kept as it is when the watcher has begun; each case
+goes back to that moment. What depends on where a system starts from has small systems (small.py). CASE may be a part of a name.
 """
 
 import argparse
@@ -18,12 +19,21 @@ import small
 
 CORD = "usb:46f4:0001:lanyard"
 OFF_WITHIN = 60  # generous: a hang limit
+USB = ["xhci_pci", "usb_storage", "sd_mod", "ext4", "isofs", "sr_mod", "ahci"]
 CASES = []
 
 
 def case(function):
     CASES.append(function)
     return function
+
+
+def starting_from(start):
+    """A case of a small system that starts from there."""
+    def take(function):
+        function.start = start
+        return case(function)
+    return take
 
 
 def want(true, what):
@@ -51,6 +61,20 @@ def want_on(guest, seconds=3):
 
 def start_again(guest, options):
     guest.run(f"echo 'LETHE_WATCH_OPTIONS=\"{options}\"' >/etc/default/lethe; systemctl restart lethe-watch", timeout=60)
+    wait_watching(guest, watcher(guest))
+
+
+def wait_watching(guest, pid):
+    """Until it has settled down: it sleeps, with what is left of it locked."""
+    guest.run(f"until grep -q 'VmLck:.* [1-9]' /proc/{pid}/status && grep -q poll /proc/{pid}/wchan; do sleep 0.1; done", timeout=60)
+
+
+def watch(guest, options=""):
+    """Start it by hand, in a small system; its pid."""
+    guest.arm()
+    pid = guest.run(f"/run/initramfs/lethe watch {options} </dev/null >/run/said 2>&1 & echo $!").split()[-1]
+    wait_watching(guest, pid)
+    return pid
 
 
 # -- it fires ---------------------------------------------------------------------------------------------------------------
@@ -74,22 +98,42 @@ def pulled_before(guest):
 
 
 @case
+def pulled_while_it_begins(guest):
+    """fires: the stick is pulled out in the moment in which the watcher begins"""
+    for pause in (0, 0.06, 0.12, 0.25):
+        guest.run("systemctl stop lethe-watch")
+        guest.send("systemctl start lethe-watch")
+        time.sleep(pause)
+        guest.unplug("stick")
+        want_off(guest, "the medium ")
+        guest.restore()
+
+
+@starting_from("disc")
 def disc_ejected(guest):
-    """fires: the disc is taken out of the drive that a medium is mounted from"""
-    guest.run("modprobe sr_mod; mkdir -p /mnt/disc; mount -r /dev/sr0 /mnt/disc")
-    start_again(guest, "")
-    want("sr0" in guest.run("/run/initramfs/lethe watch --list"), "the drive is no medium")
-    want_on(guest)
-    # QEMU's drive says nothing of an open tray, only of a tray that was closed.
-    guest.qmp("blockdev-open-tray", id="cd", force=True)
-    guest.qmp("blockdev-remove-medium", id="cd")
-    guest.qmp("blockdev-close-tray", id="cd")
-    try:
-        want_off(guest, "the medium sr0 is gone")
-    finally:
-        guest.qmp("blockdev-open-tray", id="cd", force=True)
-        guest.qmp("blockdev-insert-medium", **{"id": "cd", "node-name": "disc"})
-        guest.qmp("blockdev-close-tray", id="cd")
+    """fires: the disc that the system runs from is taken out of its drive"""
+    watch(guest)
+    want("medium: sr0 " in guest.run("lethe watch --list"), "the drive is no medium")
+    small_wants_on(guest)
+    guest.take_out("disc")
+    want_off(guest, "the medium sr0 is gone")
+
+
+@starting_from("iso")
+def image_on_a_stick(guest):
+    """fires: the stick is pulled out on which the ISO image lies that the system runs from"""
+    watch(guest)
+    guest.unplug("medium")
+    want_off(guest, "the medium sda is gone")
+
+
+@starting_from("stick")
+def card_taken_out(guest):
+    """fires: the card that the system runs from is taken out of its reader, which stays"""
+    guest.run("echo 500 >/sys/block/sda/events_poll_msecs")  # udev has all devices polled
+    watch(guest)
+    guest.take_out("node-medium")
+    want_off(guest, "the medium sda is gone")
 
 
 @case
@@ -135,6 +179,19 @@ def grace(guest):
     want_off(guest, "the medium sd")
 
 
+@case
+def both_at_once(guest):
+    """--grace=20: a cord that is pulled out while the stick is missing has a countdown of its own"""
+    start_again(guest, f"--grace=20 --cord={CORD}")
+    guest.unplug("stick")
+    time.sleep(2)
+    guest.unplug("lanyard")
+    time.sleep(2)
+    want("the cord " in guest.console, "the cord is not missed")
+    guest.plug(guest.stick)
+    want_off(guest, "the cord ")
+
+
 # -- it does not fire -------------------------------------------------------------------------------------------------------
 
 
@@ -161,6 +218,43 @@ def another_stick(guest):
     want_on(guest)
     guest.plug(guest.lanyard)
     want_on(guest)
+
+
+@case
+def another_read_only(guest):
+    """does not fire: another stick, mounted read-only when the watcher begins, is pulled out"""
+    guest.run("mkfs.ext4 -q /dev/disk/by-id/usb-*lanyard*; mount -r /dev/disk/by-id/usb-*lanyard* /mnt", timeout=60)
+    start_again(guest, "")
+    want(guest.run("/run/initramfs/lethe watch --list | grep -c ^medium:") == "1", "it is taken for the medium")
+    guest.unplug("lanyard")
+    want_on(guest)
+
+
+@starting_from("stick")
+def reader_resets(guest):
+    """does not fire: a reader says that its card may have been changed, but it is there"""
+    guest.run("echo 500 >/sys/block/sda/events_poll_msecs")
+    watch(guest)
+    before = guest.run("cat /sys/block/sda/diskseq")
+    for _ in range(3):
+        guest.report_change("node-medium")
+        time.sleep(1)
+    small_wants_on(guest)
+    want(guest.run("cat /sys/block/sda/diskseq") != before, "the kernel has seen no change")
+    guest.unplug("medium")
+    want_off(guest, "the medium sda is gone")
+
+
+@case
+def another_disc(guest):
+    """does not fire: a disc is mounted, and taken out of its drive"""
+    guest.run("modprobe sr_mod; mkdir -p /mnt/disc; mount -r /dev/sr0 /mnt/disc")
+    start_again(guest, "")
+    drive = guest.take_out("disc")
+    try:
+        want_on(guest, 5)
+    finally:
+        guest.put_in(drive, "disc")
 
 
 @case
@@ -220,7 +314,8 @@ def errors_that_recover(guest):
 @case
 def stopped(guest):
     """does not fire: the watcher is stopped and continued, and ended by systemctl stop"""
-    guest.run(f"kill -STOP {watcher(guest)}; sleep 1; kill -CONT {watcher(guest)}")
+    pid = watcher(guest)
+    guest.run(f"kill -STOP {pid}; sleep 1; kill -CONT {pid}")
     want_on(guest, 1)
     guest.run("systemctl stop lethe-watch")
     guest.unplug("lanyard")
@@ -234,15 +329,33 @@ def stopped(guest):
 @case
 def flood(guest):
     """100,000 changes and removals of other devices: the time it takes, and that it fires after them all the same"""
-    guest.run("systemctl stop systemd-udevd-kernel.socket systemd-udevd-control.socket systemd-udevd 2>&1", timeout=60)
-    ticks = f"awk '{{ print $14 + $15 }}' /proc/{watcher(guest)}/stat"
+    pid = watcher(guest)
+    ticks = f"awk '{{ print $14 + $15 }}' /proc/{pid}/stat"
     before = int(guest.run(ticks))
     begun = time.monotonic()
-    guest.run("i=0; while [ $i -lt 50000 ]; do echo change >/sys/class/mem/null/uevent; echo remove >/sys/class/mem/zero/uevent; "
-              "i=$((i + 1)); done", timeout=300)
+    make_flood(guest, 100_000)
     print(f"     {(int(guest.run(ticks)) - before) / 100:.2f} s of processor in {time.monotonic() - begun:.0f} s")
     want_on(guest, 1)
     guest.unplug("stick")
+    want_off(guest, "the medium sd. is gone")
+
+
+def make_flood(guest, n):
+    guest.run("systemctl stop systemd-udevd-kernel.socket systemd-udevd-control.socket systemd-udevd 2>&1", timeout=60)
+    guest.run(f"i=0; while [ $i -lt {n // 2} ]; do echo change >/sys/class/mem/null/uevent; echo remove >/sys/class/mem/zero/uevent; "
+              "i=$((i + 1)); done", timeout=300)
+
+
+@case
+def overrun(guest):
+    """fires: the stick was pulled out while more was said than the kernel keeps for the watcher"""
+    pid = watcher(guest)
+    guest.run(f"kill -STOP {pid}")
+    make_flood(guest, 4000)
+    want(int(guest.run(f"awk '$2 == 15 && $3 == {pid} {{ print $9 }}' /proc/net/netlink")) > 0, "nothing was lost")
+    guest.unplug("stick")
+    time.sleep(2)
+    guest.send(f"kill -CONT {pid}")
     want_off(guest, "the medium sd. is gone")
 
 
@@ -258,28 +371,75 @@ def idle(guest):
     status = guest.run(f"cat /proc/{pid}/status")
     locked, resident = (int(re.search(rf"{name}:\s+(\d+) kB", status)[1]) for name in ("VmLck", "VmRSS"))
     files = guest.run(f"ls -l /proc/{pid}/fd | awk 'NF > 8 {{ print $9, $11 }}'").splitlines()
-    print(f"     no wake-up, {resident} KiB resident, {locked} KiB of addresses locked as they are touched, "
+    print(f"     no wake-up, {resident} KiB resident, {locked} KiB locked, "
           f"{len(files)} descriptors: {', '.join(files)}")
-    want(resident <= 1024, f"{resident} KiB are resident")
+    want(0 < locked <= 1024 and resident <= 1024, f"{locked} KiB are locked, {resident} KiB resident")
     want(len(files) == 5, f"descriptors: {files}")
 
 
-@case
+@starting_from("toram")
 def nothing_to_watch(guest):
-    """a system that does not run from a medium: it says so and ends with 0"""
-    said = guest.run("unshare -m sh -c 'umount -l /run/live/medium /run/live/rootfs/* 2>/dev/null; mount -t tmpfs x /mnt; true'; "
-                     "/run/initramfs/lethe watch --list")
+    """a system that was copied to RAM, its stick still there: it says so and ends with 0"""
+    said = guest.run("lethe watch; echo $?")
+    want(re.search("nothing to watch\n0$", said), said)
+    want("medium:" not in guest.run("lethe watch --list"), "it has a medium")
+
+
+@case
+def used_wrongly(guest):
+    """as nobody, in a namespace of its own, with an option that it does not know: a word, status 2, and it does not begin"""
+    for command, why in [("setpriv --reuid=65534 --clear-groups", "only root"), ("unshare -pf", "pid namespace"), ("unshare -m", "mounts of its own")]:
+        said = guest.run(f"{command} /run/initramfs/lethe watch; echo $?")
+        want(said.endswith("2") and why in said, f"{command}: {said}")
+    for option, why in [("--cord=lanyard", "usb:VVVV:PPPP"), ("--cord=usb:46f4:1:x", "usb:VVVV:PPPP"), ("--grace=soon", "unknown argument '--grace=soon'"),
+                        ("--verb=dance", "unknown argument"), ("medium", "unknown argument 'medium'")]:
+        said = guest.run(f"/run/initramfs/lethe watch {option}; echo $?")
+        want(said.endswith("2") and why in said, f"{option}: {said}")
+    said = guest.run("cd /home && /run/initramfs/lethe watch --list")
     want(re.match("medium: sd. usb:46f4:0001", said), said)
-    said = guest.run("/run/initramfs/lethe watch --cord=lanyard; echo $?")
-    want(said.endswith("2") and "usb:VVVV:PPPP" in said, said)
 
 
-def run(guest, function):
-    guest.restore()
+def small_wants_on(guest):
+    time.sleep(3)
+    want("kill switch" not in guest.console, f"it fired:\n{guest._tail()}")
+    want(guest.run("pidof lethe"), "the watcher has ended")
+
+
+def problem_of(function, guest):
     try:
         function(guest)
     except lab.Failure as failure:
         return str(failure)
+    return None
+
+
+def run_all(chosen, build):
+    """Runs the cases, those of small systems first, and yields each with the seconds it took and its problem."""
+    for function in chosen:
+        if hasattr(function, "start"):
+            begun = time.monotonic()
+            with small.booted(Path(build).resolve() / "init/lethe", start=function.start, kernel=live.base(), load=USB) as guest:
+                problem = problem_of(function, guest)
+            yield function, time.monotonic() - begun, problem
+    chosen = [function for function in chosen if not hasattr(function, "start")]
+    if not chosen:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        lethe = live.installed(build, Path(folder) / "lethe")
+        (lethe / "usr/local/bin").mkdir(parents=True)
+        (lethe / "usr/local/bin/forge").write_bytes(lab.compiled("forge", static=True).read_bytes())
+        (lethe / "usr/local/bin/forge").chmod(0o755)
+        lanyard = lab.Stick(small.blank_disk(), "lanyard", "usb-storage,bus=xhci.0,removable=on,serial=lanyard")
+        with live.booted(live.stick(lethe), "init_on_free=1 no_console_suspend", sticks=[lanyard], args=lab.disc_args(small.iso())) as guest:
+            guest.lanyard = lanyard
+            guest.run("systemctl start lethe-watch", timeout=60)
+            wait_watching(guest, watcher(guest))
+            guest.save()
+            for function in chosen:
+                begun = time.monotonic()
+                guest.restore()
+                problem = problem_of(function, guest)
+                yield function, time.monotonic() - begun, problem
 
 
 def main():
@@ -294,24 +454,10 @@ def main():
             print(f"{function.__name__:22} {function.__doc__}")
         return 0
     failed = 0
-    with tempfile.TemporaryDirectory() as folder:
-        lethe = live.installed(options.build, Path(folder) / "lethe")
-        (lethe / "usr/local/bin").mkdir(parents=True)
-        (lethe / "usr/local/bin/forge").write_bytes(lab.compiled("forge", static=True).read_bytes())
-        (lethe / "usr/local/bin/forge").chmod(0o755)
-        lanyard = lab.Stick(small.blank_disk(), "lanyard", "usb-storage,bus=xhci.0,removable=on,serial=lanyard")
-        disc = ["-blockdev", f"raw,node-name=disc,read-only=on,file.driver=file,file.filename={small.iso()}",
-                "-device", "ide-cd,bus=ide.0,drive=disc,id=cd"]
-        with live.booted(live.stick(lethe), "init_on_free=1 no_console_suspend", sticks=[lanyard], args=disc) as guest:
-            guest.lanyard = lanyard
-            guest.run("systemctl start lethe-watch", timeout=60)
-            guest.save()
-            for function in chosen:
-                begun = time.monotonic()
-                problem = run(guest, function)
-                print(f"{'FAIL' if problem else 'ok'} watch {time.monotonic() - begun:5.1f} s {function.__name__:22} {function.__doc__}",
-                      *([problem] if problem else []), sep="\n     ", flush=True)
-                failed += bool(problem)
+    for function, seconds, problem in run_all(chosen, options.build):
+        print(f"{'FAIL' if problem else 'ok'} watch {seconds:5.1f} s {function.__name__:22} {function.__doc__}",
+              *([problem] if problem else []), sep="\n     ", flush=True)
+        failed += bool(problem)
     print(f"{len(chosen) - failed} passed, {failed} failed")
     return 1 if failed or not chosen else 0
 
