@@ -34,7 +34,7 @@ enum { PASSES_MAX = 12, CMDLINE_MAX = 8192 };
 
 const struct lethe_policy lethe_policy_clean = {
     .name = "clean",
-    .stop_ms = 3000,
+    .stop_ms = 8000, /* a module that is being loaded ends when it is ready */
     .step_ms = 5000,
     .write_ms = 40000, /* a stick that is reset takes 30 s (the SCSI command timeout) */
     .erase_ms = 60000,
