@@ -31,10 +31,10 @@
 #include "lethe/sys.h"
 #include "lethe/takeover.h"
 
-enum { DEADLINE_SECONDS = 45, TAKEOVER_MS = 3000, KEYS_MS = 1500 };
+enum { DEADLINE_SECONDS = 45, TAKEOVER_MS = 3000, KEYS_MS = 4000 };
 
 /* For the first try at the keys. */
-static const struct lethe_policy policy_keys = {.name = "keys", .step_ms = 500};
+static const struct lethe_policy policy_keys = {.name = "keys", .step_ms = 1500};
 
 struct emergency {
     struct lethe_end end;
