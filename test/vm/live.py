@@ -202,4 +202,5 @@ def booted(image, arguments="", sticks=(), **options):
                    fw_cfg={"opt/lethe.passphrase": persistence() / "passphrase"}, **options) as guest:
         guest.stick = device
         guest.wait_ready()
+        guest.run("udevadm settle", timeout=180, check=False)  # else a module may just be loading when the machine ends
         yield guest

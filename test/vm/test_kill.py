@@ -78,7 +78,8 @@ def nothing_open(guest):
     guest.send(NOW + " <&- >&- 2>&-")
 
 
-@case()
+# Where a request is in flight the kernel's own power-off waits for the device: the machine is reset then.
+@case(end="poweroff or reboot")
 def hung(guest):
     """the stick's device neither answers nor fails; what waits for it is left behind"""
     guest.hang(guest.stick)
@@ -168,7 +169,7 @@ def problems_of(guest, end, way, key, wanted, is_storm, by_deadman):
     left = {kind: n for kind, n in found.items() if n and (kind == "key" or not by_deadman)}
     said = re.findall(r"lethe: (.*)", guest.console.replace("\r", ""))
     emergency = [line for line in said if f"(emergency {'as' if way == 'a' else 'beside'} PID 1: " in line]
-    if end != wanted:
+    if end not in wanted.split(" or "):
         yield f"it ended by {end}, not {wanted}"
     if left:
         yield f"left in RAM: {left}"
