@@ -201,19 +201,19 @@ static void look_for_awaited(struct watch *watch, struct watched *w)
     leave_additions_if_none_is_awaited(watch);
 }
 
-static void look(struct watch *watch, struct watched *w, bool medium, int64_t seen_ms)
+static void look(struct watch *watch, struct watched *w, bool ask_it, int64_t seen_ms)
 {
     if (is_awaited(w))
         look_for_awaited(watch, w);
-    else if (!w->due_ms &&
-             (!lethe_watched_look(&w->device) || (medium && !lethe_watched_has_medium(&w->device))))
+    else if (!w->due_ms && !lethe_watched_look(&w->device, ask_it))
         take_notice_of_loss(watch, w, seen_ms);
 }
 
+/* Only a drive can be asked without using the device, which may hang. */
 static void look_at_all(struct watch *watch)
 {
     for (size_t i = 0; i < watch->n; i++)
-        look(watch, &watch->watched[i], watch->watched[i].device.is_removable, lethe_now_ms());
+        look(watch, &watch->watched[i], watch->watched[i].device.is_optical, lethe_now_ms());
 }
 
 /* Once a second while a device is missing. */
@@ -275,7 +275,7 @@ static void take_event(struct watch *watch, const struct lethe_uevent *event, in
         bool awaited = is_awaited(w) && event->action == LETHE_ACTION_ADD;
         if (event->is_block == w->device.is_block &&
             (awaited || lethe_devno_is(event->devno, w->device.devno)))
-            look(watch, w, w->device.is_removable && event->media, seen_ms);
+            look(watch, w, event->media, seen_ms);
     }
 }
 

@@ -37,16 +37,14 @@ int lethe_watched_disk(struct lethe_watched *watched, const char *name);
  * when it is there, -ENODEV when it is not, -EINVAL when that is no such identity. */
 int lethe_watched_usb(struct lethe_watched *watched, const char *identity);
 
-/* Looks whether the device is still there, and the same. */
-bool lethe_watched_look(struct lethe_watched *watched);
+/* Looks whether the device is still there, and the same; a removable one is asked for its medium
+ * (linux/cdrom.h, CDROM_DRIVE_STATUS; ENOMEDIUM) when `ask_it` says so, or when the kernel has seen
+ * a change of it. Only one that says that there is none has none. */
+bool lethe_watched_look(struct lethe_watched *watched, bool ask_it);
 
 /* Looks for the device by its identity, under whatever name and number, with its medium in it. True
  * when it is there: *watched is then what it is now. */
 bool lethe_watched_find(struct lethe_watched *watched);
-
-/* Asks a removable device in a child, for it may hang. False only when it says that there is no
- * disc or card in it (linux/cdrom.h, CDROM_DRIVE_STATUS; ENOMEDIUM). */
-bool lethe_watched_has_medium(const struct lethe_watched *watched);
 
 /* Calls tell(name, identity) for each device of the USB. */
 void lethe_watched_list_usb(void (*tell)(const char *name, const char *identity));

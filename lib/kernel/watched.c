@@ -138,29 +138,63 @@ int lethe_watched_usb(struct lethe_watched *watched, const char *identity)
     return lethe_watched_find(watched) ? 0 : -ENODEV;
 }
 
-/* A disk gets another number of the sequence also for a change of its medium, which some report
- * after a reset: then what it says of itself decides. */
-static bool is_same_disk(struct lethe_watched *watched, const char *folder)
+/* A drive says so when it is asked; a reader can't be opened without a card (ENOMEDIUM), but any
+ * drive can with O_NONBLOCK. */
+static bool ask(const struct lethe_watched *watched)
 {
-    char identity[sizeof watched->identity];
-    uint64_t sequence = read_number(folder, "diskseq");
-    if (sequence && sequence == watched->sequence)
-        return true;
-    disk_identity(folder, watched->is_optical, identity, sizeof identity);
-    if (strcmp(identity, watched->identity) != 0)
-        return false;
-    watched->sequence = sequence;
+    char path[96];
+    snprintf(path, sizeof path, "/dev/%s", watched->name);
+    int fd = lethe_sys->open(path, watched->is_optical ? O_RDONLY | O_NONBLOCK : O_RDONLY);
+    if (fd < 0 || !watched->is_optical)
+        return fd != -ENOMEDIUM;
+    int status = ioctl(fd, CDROM_DRIVE_STATUS, CDSL_CURRENT);
+    return status != CDS_NO_DISC && status != CDS_TRAY_OPEN;
+}
+
+/* In a child, for a device may hang. */
+static bool has_medium(const struct lethe_watched *watched)
+{
+    enum { ANSWER_MS = 3000 };
+    const struct timespec pause = {0, 10 * 1000 * 1000};
+    int status;
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ; /* one that had been left behind */
+    pid_t child = fork();
+    if (!child)
+        _exit(!ask(watched));
+    for (int64_t end = lethe_now_ms() + ANSWER_MS; child > 0 && lethe_now_ms() < end;
+         nanosleep(&pause, NULL))
+        if (waitpid(child, &status, WNOHANG) == child)
+            return !WIFEXITED(status) || !WEXITSTATUS(status);
+    if (child > 0)
+        lethe_sys->kill(child, SIGKILL);
     return true;
 }
 
-bool lethe_watched_look(struct lethe_watched *watched)
+/* A disk gets another number of the sequence also for a change of its medium, which some report
+ * after a reset: then what it says of itself decides, and whether there is something in it. */
+static bool is_same_disk(struct lethe_watched *watched, const char *folder, bool ask_it)
+{
+    char identity[sizeof watched->identity];
+    uint64_t sequence = read_number(folder, "diskseq");
+    if (!sequence || sequence != watched->sequence) {
+        disk_identity(folder, watched->is_optical, identity, sizeof identity);
+        if (strcmp(identity, watched->identity) != 0)
+            return false;
+        ask_it |= sequence != watched->sequence;
+        watched->sequence = sequence;
+    }
+    return !ask_it || !watched->is_removable || has_medium(watched);
+}
+
+bool lethe_watched_look(struct lethe_watched *watched, bool ask_it)
 {
     char folder[64];
     struct lethe_devno devno;
     snprintf(folder, sizeof folder, "/sys/dev/%s/%u:%u", watched->is_block ? "block" : "char",
              watched->devno.major, watched->devno.minor);
     watched->is_there =
-        read_devno(folder, &devno) && (!watched->is_block || is_same_disk(watched, folder));
+        read_devno(folder, &devno) && (!watched->is_block || is_same_disk(watched, folder, ask_it));
     return watched->is_there;
 }
 
@@ -168,7 +202,7 @@ static bool is_meant_disk(const struct lethe_watched *watched, const char *name,
                           struct lethe_watched *found)
 {
     return !lethe_watched_disk(found, name) && !strcmp(found->identity, watched->identity) &&
-           (!found->is_removable || lethe_watched_has_medium(found));
+           (!found->is_removable || has_medium(found));
 }
 
 static bool find_disk(struct lethe_watched *watched)
@@ -190,38 +224,6 @@ bool lethe_watched_find(struct lethe_watched *watched)
 {
     watched->is_there = watched->is_block ? find_disk(watched) : each_usb(take_usb, watched);
     return watched->is_there;
-}
-
-/* A drive says so when it is asked; a reader can't be opened without a card (ENOMEDIUM), but any
- * drive can with O_NONBLOCK. */
-static bool ask(const struct lethe_watched *watched)
-{
-    char path[96];
-    snprintf(path, sizeof path, "/dev/%s", watched->name);
-    int fd = lethe_sys->open(path, watched->is_optical ? O_RDONLY | O_NONBLOCK : O_RDONLY);
-    if (fd < 0 || !watched->is_optical)
-        return fd != -ENOMEDIUM;
-    int status = ioctl(fd, CDROM_DRIVE_STATUS, CDSL_CURRENT);
-    return status != CDS_NO_DISC && status != CDS_TRAY_OPEN;
-}
-
-bool lethe_watched_has_medium(const struct lethe_watched *watched)
-{
-    enum { ANSWER_MS = 3000 };
-    const struct timespec pause = {0, 10 * 1000 * 1000};
-    int status;
-    while (waitpid(-1, NULL, WNOHANG) > 0)
-        ; /* one that had been left behind */
-    pid_t child = fork();
-    if (!child)
-        _exit(!ask(watched));
-    for (int64_t end = lethe_now_ms() + ANSWER_MS; child > 0 && lethe_now_ms() < end;
-         nanosleep(&pause, NULL))
-        if (waitpid(child, &status, WNOHANG) == child)
-            return !WIFEXITED(status) || !WEXITSTATUS(status);
-    if (child > 0)
-        lethe_sys->kill(child, SIGKILL);
-    return true;
 }
 
 static bool tell_usb(void *context, const char *name, const char *folder, const char *identity)
