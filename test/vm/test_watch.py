@@ -98,6 +98,14 @@ def pulled_before(guest):
 
 
 @case
+def killed(guest):
+    """fires: the watcher is killed, the stick is pulled out, and systemd starts the watcher again"""
+    guest.run(f"kill -9 {watcher(guest)}")
+    guest.unplug("stick")
+    want_off(guest, "the medium is gone, since")
+
+
+@case
 def pulled_while_it_begins(guest):
     """fires: the stick is pulled out in the moment in which the watcher begins"""
     for pause in (0, 0.06, 0.12, 0.25):
