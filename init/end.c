@@ -68,29 +68,26 @@ static const struct field {
 };
 enum { N_FIELDS = sizeof fields / sizeof *fields };
 
-bool lethe_end_take_argument(struct lethe_end *end, const char *argument)
+void lethe_end_take_argument(struct lethe_end *end, const char *argument)
 {
     const char *value = strchr(argument, '=');
     if (strncmp(argument, "--lethe-", 8))
-        return false;
+        return;
     argument += 8;
     if (!strcmp(argument, "sync-hung"))
-        return end->sync_hung = true;
+        end->sync_hung = true;
     if (!strcmp(argument, "keys-left"))
-        return end->keys_left = true;
-    if (!strcmp(argument, "emergency")) {
+        end->keys_left = true;
+    if (!strcmp(argument, "emergency"))
         end->policy = &lethe_policy_emergency;
-        return true;
-    }
     if (!value)
-        return false;
+        return;
     const struct lethe_span name = {argument, (size_t)(value++ - argument)};
     if (lethe_span_is(name, "argument"))
         snprintf(end->argument, sizeof end->argument, "%s", value);
     for (size_t i = 0; i < N_FIELDS; i++)
         if (lethe_span_is(name, fields[i].name))
             *(int64_t *)((char *)end + fields[i].offset) = strtoll(value, NULL, 10);
-    return true;
 }
 
 /* Adds one, if there is room for it and for the NUL at the end of all. */
@@ -153,11 +150,7 @@ static int enter_own_root(struct lethe_progress *progress, void *context)
 
 bool lethe_end_is_second_stage(char **argv)
 {
-    static const char program[] = LETHE_OWN_ROOT_PROGRAM;
-    char own[sizeof program];
-    ssize_t n = readlink("/proc/self/exe", own, sizeof own);
-    return !strcmp(argv[0], SECOND_STAGE) && n == (ssize_t)sizeof program - 1 &&
-           !memcmp(own, program, (size_t)n);
+    return !strcmp(argv[0], SECOND_STAGE) && lethe_process_runs(LETHE_OWN_ROOT_PROGRAM);
 }
 
 static void exec_second_stage(const struct lethe_end *end)

@@ -11,7 +11,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
 #include <time.h>
@@ -169,7 +168,7 @@ static int empty_pid1(struct lethe_progress *progress, void *context)
 
 /* Way (b). PID 1 reaps the dead before it is frozen; one that is no systemd is in no cgroup that
  * can be frozen, but starts nothing new either. */
-static void go_without_init(struct emergency *e, struct lethe_progress *progress)
+static _Noreturn void go_without_init(struct emergency *e, struct lethe_progress *progress)
 {
     enum { REAP_MS = 1500 };
     lethe_process_stop_all(e->end.policy->stop_ms);
@@ -196,11 +195,8 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
     lethe_process_hurry(0, true);
     (void)setsid();
     join_mounts_of_init();
-    lethe_process_harden();
+    lethe_end_prepare(&e.end);
     lethe_process_load();
-    lethe_process_take_stdio();
-    lethe_log_to_kernel();
-    lethe_power_prepare();
     struct lethe_progress *progress = lethe_progress_new();
     if (lethe_deadman_start(e.end.dead_ms, kill->verb) < 0) {
         lethe_process_stop_all(e.end.policy->stop_ms);
@@ -211,13 +207,11 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
     wipe_all_keys(&e, progress);
     lethe_ipc_leave_session();
     lethe_pid1_leave_cgroup();
-    lethe_end_prepare(&e.end);
     lethe_watchdog_arm(e.end.dead_ms);
     if (kill->reason)
         lethe_log(LETHE_LOG_ERROR, "kill switch: %s", kill->reason);
     take_over(&e, progress);
     go_without_init(&e, progress);
-    abort();
 }
 
 static bool take_verb(const char *argument, enum lethe_verb *verb)
@@ -239,10 +233,9 @@ bool lethe_kill_take_option(struct lethe_kill *kill, const char *argument)
 /* The armed copy lies in RAM, wherever this one lies. */
 static void become_armed_copy(char **argv)
 {
-    char own[sizeof LETHE_ARMED_COPY + 1], program[] = LETHE_ARMED_COPY, command[] = "now";
+    char program[] = LETHE_ARMED_COPY, command[] = "now";
     char *arguments[8] = {program, command}, *environment[] = {NULL};
-    ssize_t n = readlink("/proc/self/exe", own, sizeof own);
-    if (n == (ssize_t)sizeof program - 1 && !memcmp(own, program, (size_t)n))
+    if (lethe_process_runs(program))
         return;
     for (int i = 1; i < 6 && argv[i]; i++)
         arguments[i + 1] = argv[i];

@@ -27,10 +27,9 @@ static void read_arguments(struct lethe_end *end, int argc, char **argv)
 /* The kill switch has left its arguments there before it made PID 1 exec this program. */
 static void read_emergency(struct lethe_end *end)
 {
-    char text[1024];
-    ssize_t n = lethe_read_file(AT_FDCWD, LETHE_ARMED_EMERGENCY, text, sizeof text - 1);
-    text[n > 0 ? n : 0] = '\0';
-    for (char *at = text; at < text + (n > 0 ? n : 0) && *at; at += strlen(at) + 1)
+    char text[1024] = ""; /* all of it zero: the list ends wherever the file does */
+    lethe_read_text(AT_FDCWD, LETHE_ARMED_EMERGENCY, text, sizeof text - 1);
+    for (char *at = text; *at; at += strlen(at) + 1)
         lethe_end_take_argument(end, at);
 }
 

@@ -188,13 +188,12 @@ static size_t list_ramdisks(const struct lethe_snapshot *snapshot, const enum le
                             struct erasure *list)
 {
     size_t n = 0;
-    char path[300], sectors[32];
+    char sectors[32];
     for (size_t i = 0; i < snapshot->n_blocks; i++) {
         const struct lethe_block *b = &snapshot->blocks[i];
         if (b->kind != LETHE_BLOCK_BRD || roles[i] == LETHE_ROLE_NONE)
             continue;
-        snprintf(path, sizeof path, "/sys/class/block/%.255s/size", b->name);
-        lethe_read_line(AT_FDCWD, path, sectors, sizeof sectors);
+        lethe_read_block(b->name, "size", sectors, sizeof sectors);
         list[n++] =
             (struct erasure){b->name, "ramdisk", b->devno, strtoull(sectors, NULL, 10) * 512};
     }

@@ -132,8 +132,7 @@ static _Noreturn void fire_for(struct watch *watch, const struct watched *w, int
 
 static bool is_writable_store(const struct lethe_mount *m)
 {
-    return (m->devno.major || !strncmp(m->source, "/dev/", 5)) &&
-           !strncmp(m->super_options, "rw", 2);
+    return (m->devno.major || !strncmp(m->source, "/dev/", 5)) && lethe_mount_is_writable(m);
 }
 
 /* From the list of mounts alone, since devices may hang. */
@@ -251,18 +250,18 @@ static int rest(const struct watch *watch)
     return -1;
 }
 
-static int64_t ms_of(clockid_t clock)
+/* lethe_now_ms() counts through a suspend, CLOCK_MONOTONIC does not. */
+static int64_t ms_asleep(void)
 {
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    struct timespec awake;
+    clock_gettime(CLOCK_MONOTONIC, &awake);
+    return lethe_now_ms() - ((int64_t)awake.tv_sec * 1000 + awake.tv_nsec / 1000000);
 }
 
-/* CLOCK_BOOTTIME counts through a suspend, CLOCK_MONOTONIC does not. */
 static void notice_suspend(struct watch *watch)
 {
     enum { NOISE_MS = 50 };
-    int64_t asleep = ms_of(CLOCK_BOOTTIME) - ms_of(CLOCK_MONOTONIC);
+    int64_t asleep = ms_asleep();
     if (asleep > watch->asleep_ms + NOISE_MS)
         watch->resumed_ms = lethe_now_ms();
     watch->asleep_ms = asleep;
@@ -390,7 +389,7 @@ static int open_sources(struct watch *watch)
     if (watch->resumes < 0)
         return -errno;
     set_resume_timer(watch->resumes);
-    watch->asleep_ms = ms_of(CLOCK_BOOTTIME) - ms_of(CLOCK_MONOTONIC);
+    watch->asleep_ms = ms_asleep();
     return 0;
 }
 

@@ -23,6 +23,9 @@ void lethe_process_wait_for_reaper(int64_t ms);
  * Lethe's own that can end, its pid, name and state, up to ten of them. How many there are. */
 unsigned lethe_process_report(void);
 
+/* True when this process runs the program at `path` (/proc/self/exe, proc(5)). */
+bool lethe_process_runs(const char *path);
+
 /* Locks what this process has and will have in memory (as it is touched), and makes the OOM killer
  * spare it. Failures here and below are no reason to stop and are not told. */
 void lethe_process_lock(void);

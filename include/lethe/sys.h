@@ -39,9 +39,16 @@ int64_t lethe_now_ms(void);
  * links are followed inside `root` only. */
 ssize_t lethe_read_file(int root, const char *path, char *out, size_t size);
 
-/* As lethe_read_file() for a short text that is wanted without its newline: always leaves a
- * NUL-terminated string, "" when the file can't be read. True when it could. */
+/* As lethe_read_file() for a short text: always leaves a NUL-terminated string, "" when the file
+ * can't be read. True when it could. */
+bool lethe_read_text(int root, const char *path, char *out, size_t size);
+
+/* As lethe_read_text(), of the first line without its newline. */
 bool lethe_read_line(int root, const char *path, char *out, size_t size);
+
+/* lethe_read_line() of an attribute of a block device of the running system, in
+ * /sys/class/block/NAME. */
+bool lethe_read_block(const char *name, const char *attribute, char *out, size_t size);
 
 /* Opens `path` below `root` (openat2(2), RESOLVE_IN_ROOT; on kernels older than 5.6 an openat(2) of
  * the relative path); an absolute path below AT_FDCWD is the process's own. A descriptor or -errno.

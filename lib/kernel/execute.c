@@ -302,10 +302,9 @@ static void add_holders(char *text, size_t size, const struct lethe_block *block
 /* A loop that can't be written to is a part of the medium: what it shows is nobody's secret. */
 static bool is_medium(const struct lethe_block *block)
 {
-    char path[300], text[8];
-    snprintf(path, sizeof path, "/sys/class/block/%.255s/ro", block->name);
-    return block->kind == LETHE_BLOCK_LOOP && lethe_read_line(AT_FDCWD, path, text, sizeof text) &&
-           !strcmp(text, "1");
+    char text[8];
+    return block->kind == LETHE_BLOCK_LOOP &&
+           lethe_read_block(block->name, "ro", text, sizeof text) && !strcmp(text, "1");
 }
 
 unsigned lethe_execute_report(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,

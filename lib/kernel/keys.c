@@ -14,19 +14,12 @@
 #include "lethe/sys.h"
 #include "lethe/text.h"
 
-static bool read_attribute(const char *name, const char *attribute, char *out, size_t size)
-{
-    char path[320];
-    snprintf(path, sizeof path, "/sys/class/block/%.255s/%s", name, attribute);
-    return lethe_read_line(AT_FDCWD, path, out, size);
-}
-
 /* A link in slaves/ outlives what it leads to. */
 static bool is_gone(const char *name, int depth)
 {
     enum { DEPTH_MAX = 16 };
     char path[320], number[32];
-    bool gone = !read_attribute(name, "dev", number, sizeof number);
+    bool gone = !lethe_read_block(name, "dev", number, sizeof number);
     snprintf(path, sizeof path, "/sys/class/block/%.255s/slaves", name);
     DIR *slaves = gone || depth == DEPTH_MAX ? NULL : opendir(path);
     if (!slaves)
@@ -68,9 +61,9 @@ static bool find_crypt(const char *name, struct lethe_block *block)
 {
     char text[160]; /* DM_UUID_LEN is 129 */
     *block = (struct lethe_block){.name = name, .kind = LETHE_BLOCK_CRYPT};
-    return !strncmp(name, "dm-", 3) && read_attribute(name, "dm/uuid", text, sizeof text) &&
-           !strncmp(text, "CRYPT-", 6) && read_attribute(name, "dev", text, sizeof text) &&
-           sscanf(text, "%u:%u", &block->devno.major, &block->devno.minor) == 2;
+    return !strncmp(name, "dm-", 3) && lethe_read_block(name, "dm/uuid", text, sizeof text) &&
+           !strncmp(text, "CRYPT-", 6) && lethe_read_block(name, "dev", text, sizeof text) &&
+           !lethe_devno(lethe_span(text), &block->devno);
 }
 
 static bool wipe(const struct lethe_block *block, const struct lethe_policy *policy,

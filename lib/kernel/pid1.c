@@ -36,8 +36,7 @@ void lethe_pid1_leave_cgroup(void)
 static bool read_cgroup(char *out, size_t size)
 {
     char text[4096];
-    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/1/cgroup", text, sizeof text - 1);
-    text[n > 0 ? n : 0] = '\0';
+    lethe_read_text(AT_FDCWD, "/proc/1/cgroup", text, sizeof text);
     char *line = strstr(text, "0::/");
     if (!line || (line != text && line[-1] != '\n'))
         return false;
@@ -49,9 +48,7 @@ static bool is_frozen(const char *folder)
 {
     char path[4096], text[256];
     snprintf(path, sizeof path, "%.4000s/cgroup.events", folder);
-    ssize_t n = lethe_read_file(AT_FDCWD, path, text, sizeof text - 1);
-    text[n > 0 ? n : 0] = '\0';
-    return strstr(text, "frozen 1");
+    return lethe_read_text(AT_FDCWD, path, text, sizeof text) && strstr(text, "frozen 1");
 }
 
 bool lethe_pid1_freeze(void)

@@ -48,15 +48,24 @@ static bool read_process(const char *pid, char *name, size_t size, char *state)
     return !(flags & 0x00200000);
 }
 
+bool lethe_process_runs(const char *path)
+{
+    char own[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", own, sizeof own);
+    return n > 0 && (size_t)n == strlen(path) && !memcmp(own, path, (size_t)n);
+}
+
 /* Lethe's own workers and its deadman run the same program; one that is stuck is news all the same.
  */
 static bool is_own(const char *pid, char state)
 {
-    char path[64], program[256], own[256];
+    char path[64], program[PATH_MAX];
     snprintf(path, sizeof path, "/proc/%.20s/exe", pid);
-    ssize_t n = readlink(path, program, sizeof program),
-            m = readlink("/proc/self/exe", own, sizeof own);
-    return state != 'D' && n > 0 && n == m && !memcmp(program, own, (size_t)n);
+    ssize_t n = state == 'D' ? -1 : readlink(path, program, sizeof program - 1);
+    if (n <= 0)
+        return false;
+    program[n] = '\0';
+    return lethe_process_runs(program);
 }
 
 enum which { LIVING, DEAD };

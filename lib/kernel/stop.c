@@ -65,12 +65,11 @@ static int dm_message(const struct lethe_block *block, const char *text)
 
 static int dm_load_error(const struct lethe_block *block)
 {
-    char path[300], sectors[32];
+    char sectors[32];
     uint64_t n;
     struct dm_request request = dm_request(block, 0);
     struct dm_target_spec target = {.target_type = "error"};
-    snprintf(path, sizeof path, "/sys/class/block/%.255s/size", block->name);
-    if (!lethe_read_line(AT_FDCWD, path, sectors, sizeof sectors) ||
+    if (!lethe_read_block(block->name, "size", sectors, sizeof sectors) ||
         lethe_number(lethe_span(sectors), UINT64_MAX, &n))
         return -ENODATA;
     target.length = n;

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <linux/openat2.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -162,10 +163,23 @@ ssize_t lethe_read_file(int root, const char *path, char *out, size_t size)
     return used < size ? (ssize_t)used : -EFBIG;
 }
 
-bool lethe_read_line(int root, const char *path, char *out, size_t size)
+bool lethe_read_text(int root, const char *path, char *out, size_t size)
 {
     ssize_t n = lethe_read_file(root, path, out, size);
     out[n > 0 ? n : 0] = '\0';
-    out[strcspn(out, "\n")] = '\0';
     return n >= 0;
+}
+
+bool lethe_read_line(int root, const char *path, char *out, size_t size)
+{
+    bool good = lethe_read_text(root, path, out, size);
+    out[strcspn(out, "\n")] = '\0';
+    return good;
+}
+
+bool lethe_read_block(const char *name, const char *attribute, char *out, size_t size)
+{
+    char path[320];
+    snprintf(path, sizeof path, "/sys/class/block/%.255s/%s", name, attribute);
+    return lethe_read_line(AT_FDCWD, path, out, size);
 }

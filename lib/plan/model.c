@@ -24,6 +24,12 @@ bool lethe_mount_is_stored(const struct lethe_mount *mount)
     return mount->device != LETHE_NONE;
 }
 
+bool lethe_mount_is_writable(const struct lethe_mount *mount)
+{
+    const char *options = mount->super_options;
+    return !strncmp(options, "rw", 2) && (options[2] == ',' || !options[2]);
+}
+
 bool lethe_mount_is_remote(const struct lethe_mount *mount)
 {
     static const char *const types[] = {"nfs", "nfs4", "cifs", "smb3", "ceph",

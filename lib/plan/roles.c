@@ -28,12 +28,6 @@ static void mark(const struct lethe_snapshot *s, enum lethe_role *roles, size_t 
         mark(s, roles, lethe_block_find(s, b->file_devno), role, depth + 1);
 }
 
-static bool is_writable(const struct lethe_mount *m)
-{
-    return !strncmp(m->super_options, "rw", 2) &&
-           (m->super_options[2] == ',' || !m->super_options[2]);
-}
-
 void lethe_roles_find(const struct lethe_snapshot *s, enum lethe_role *roles)
 {
     for (size_t i = 0; i < s->n_blocks; i++)
@@ -41,7 +35,9 @@ void lethe_roles_find(const struct lethe_snapshot *s, enum lethe_role *roles)
     for (size_t i = 0; i < s->n_mounts; i++)
         if (s->mounts[i].device != LETHE_NONE)
             mark(s, roles, s->mounts[i].device,
-                 is_writable(&s->mounts[i]) ? LETHE_ROLE_PERSISTENCE : LETHE_ROLE_MEDIUM, 0);
+                 lethe_mount_is_writable(&s->mounts[i]) ? LETHE_ROLE_PERSISTENCE
+                                                        : LETHE_ROLE_MEDIUM,
+                 0);
     for (size_t i = 0; i < s->n_unions; i++)
         for (size_t j = 0; j < s->unions[i].n_branches; j++) {
             const struct lethe_branch *b = &s->unions[i].branches[j];
@@ -110,7 +106,7 @@ bool lethe_roles_find_origin(const struct lethe_snapshot *s, enum lethe_role *ro
         roles[i] = LETHE_ROLE_NONE;
     if (u)
         good = mark_layers(s, roles, u);
-    else if (root && !is_writable(root))
+    else if (root && !lethe_mount_is_writable(root))
         good = mark_mount(s, roles, root);
     for (size_t i = 0; i < s->n_blocks; i++)
         if (roles[i] == LETHE_ROLE_MEDIUM && s->blocks[i].kind == LETHE_BLOCK_LOOP)

@@ -25,6 +25,10 @@ MEDIUM_LABEL = "LETHE-LIVE"
 PERSISTENCE_MIB = 256
 PERSISTENT = {"home/amnesia/notes": "what was there before\n", "srv/data": "x" * 100_000}
 
+# All kinds that plant can plant in it, so that one end after the other can be compared.
+KINDS = ["rw", "shm", "run", "heap", "cache", "names", "pipe", "unlinked", "mapped", "memfd", "sealed", "sysv", "mqueue",
+         "hugetlb", "keyring", "links", "xattrs", "environ", "stack", "socket"]
+
 SUITE = "bookworm"
 PACKAGES = ["linux-image-amd64", "systemd-sysv", "live-boot", "live-boot-initramfs-tools", "cryptsetup-bin", "udev", "dbus",
             "e2fsprogs", "kexec-tools", "kmod", "zstd"]

@@ -19,8 +19,6 @@ from pathlib import Path
 import lab
 import live
 
-KINDS = ["rw", "shm", "run", "heap", "cache", "names", "pipe", "unlinked", "mapped", "memfd", "sealed", "sysv", "mqueue",
-         "hugetlb", "keyring", "links", "xattrs", "environ", "stack", "socket"]
 KERNELS = {"clears": "init_on_free=1", "default": ""}
 PLACE = "/usr/lib/systemd/systemd-shutdown"  # where Lethe stands for way (a)
 NOW = "exec /run/initramfs/lethe now"
@@ -155,9 +153,9 @@ def prepared(lethe, kernel, key):
     with live.booted(live.stick(lethe), KERNELS[kernel]) as guest:
         guest.run("systemctl start lethe-watch", timeout=60)
         guest.run("for i in $(seq 120); do sleep 1000 >/dev/null 2>&1 & done")
-        guest.run("plant " + " ".join(KINDS), timeout=120)
+        guest.run("plant " + " ".join(live.KINDS), timeout=120)
         guest.run("head -c 8M /dev/urandom >/home/dirty")
-        before = guest.scan(KINDS, key)
+        before = guest.scan(live.KINDS, key)
         if not all(before.values()):
             raise lab.Failure(f"planted, but not in RAM: {before}")
         guest.save()
@@ -165,7 +163,7 @@ def prepared(lethe, kernel, key):
 
 
 def problems_of(guest, end, way, key, wanted, is_storm, by_deadman):
-    found = guest.scan(KINDS, key)
+    found = guest.scan(live.KINDS, key)
     left = {kind: n for kind, n in found.items() if n and (kind == "key" or not by_deadman)}
     said = re.findall(r"lethe: (.*)", guest.console.replace("\r", ""))
     emergency = [line for line in said if f"(emergency {'as' if way == 'a' else 'beside'} PID 1: " in line]

@@ -22,8 +22,6 @@ from pathlib import Path
 import lab
 import live
 
-KINDS = ["rw", "shm", "run", "heap", "cache", "names", "pipe", "unlinked", "mapped", "memfd", "sealed", "sysv", "mqueue",
-         "hugetlb", "keyring", "links", "xattrs", "environ", "stack", "socket"]
 # What systemd alone leaves even when the kernel clears what is freed.
 LEFT_WITHOUT_LETHE = ["rw", "shm", "run", "names"]
 LOAD_KEXEC = "kexec -l /run/live/medium/live/vmlinuz --append='console=ttyS0 panic=0'"
@@ -100,13 +98,13 @@ def run(case, lethe):
     with live.booted(live.stick(lethe), case.arguments) as guest:
         booted = time.monotonic() - guest.started
         guest.run(case.prepare, timeout=60)
-        guest.run("plant " + " ".join(KINDS), timeout=120)
-        before = guest.scan(KINDS, key)
+        guest.run("plant " + " ".join(live.KINDS), timeout=120)
+        before = guest.scan(live.KINDS, key)
         begun = time.monotonic()
         guest.send(case.command)
         end = guest.wait_end(180)
         took = time.monotonic() - begun
-        after = guest.scan(KINDS, key)
+        after = guest.scan(live.KINDS, key)
         problems = [f"it ended with {end}, not {case.end}"] if end != case.end else []
         problems += [*check_ram(before, after, case), *check_console(guest.console, case), *check_persistence(guest)]
         if problems:
@@ -119,8 +117,8 @@ def run_again(case, lethe, times):
     """End one booted and planted system again and again from the same moment: yields (what went wrong, a line) a run."""
     key = live.persistence() / "key"
     with live.booted(live.stick(lethe), case.arguments) as guest:
-        guest.run("plant " + " ".join(KINDS), timeout=120)
-        before = guest.scan(KINDS, key)
+        guest.run("plant " + " ".join(live.KINDS), timeout=120)
+        before = guest.scan(live.KINDS, key)
         guest.save()
         for _ in range(times):
             guest.restore()
@@ -129,7 +127,7 @@ def run_again(case, lethe, times):
             end = guest.wait_end(180)
             took = time.monotonic() - begun
             problems = [f"it ended with {end}, not {case.end}"] if end != case.end else []
-            problems += [*check_ram(before, guest.scan(KINDS, key), case), *check_console(guest.console, case),
+            problems += [*check_ram(before, guest.scan(live.KINDS, key), case), *check_console(guest.console, case),
                          *check_persistence(guest)]
             yield problems, f"end {took:.1f} s"
 
