@@ -186,6 +186,40 @@ mkdir /run/part /run/part.of; mount -t tmpfs part /run/part.of; mkdir -p /run/pa
 plant file+part:1M:/run/part; plant file+alone:1M:/run/part.of; touch /run/alone; mount --bind /run/part.of/lethe-file+alone /run/alone
 rm /run/part.of/lethe-file+alone; umount -l /run/part.of
 modprobe autofs4; mkfifo /run/pipe; (exec 3<>/run/pipe; mount -t autofs -o fd=3,pgrp=$$,minproto=5,maxproto=5,direct auto /run/auto) || true"""),
+
+    Stack("plain-crypt", "a persistence on plain dm-crypt, with a bind and a symbolic link from it, and swap on LUKS2", """
+cryptsetup open --type plain -c aes-xts-plain64 -s 512 --key-file $fw/opt/lethe.key/raw /dev/vdb home; mkfs.ext4 -q /dev/mapper/home
+mount /dev/mapper/home /mnt; mkdir /mnt/anna /home/anna; mount --bind /mnt/anna /home/anna; ln -s /mnt/anna /home/link
+mkdir /mnt/anna/in; mount -t tmpfs in /home/link/in; luks_format luks2 --pbkdf pbkdf2 --volume-key-file /dev/urandom /dev/vdc
+luks_open /dev/vdc swap; mkswap /dev/mapper/swap; swapon /dev/mapper/swap""",
+          disks=2, plants=("cache+plain:4M:/mnt", "file+in:1M:/mnt/anna/in"), key=True,
+          check="cryptsetup open -r --type plain -c aes-xts-plain64 -s 512 --key-file $fw/opt/lethe.key/raw /dev/vdb home; check_ext4 /dev/mapper/home"),
+
+    Stack("lost-layers", "several overlays on one tmpfs, with user xattrs; the tmpfs and a lower layer are detached, so that their paths lead nowhere", """
+mkdir /run/branches /run/one /run/two /run/low; mount -t tmpfs branches /run/branches; mount -t tmpfs low /run/low; mkdir /run/low/sub
+for n in one two; do
+    mkdir -p /run/branches/$n/up /run/branches/$n/work
+    mount -t overlay -o lowerdir=/run/low/sub:/run/live/rootfs,upperdir=/run/branches/$n/up,workdir=/run/branches/$n/work,userxattr $n /run/$n
+done
+plant file+low:1M:/run/low/sub; umount -l /run/branches; umount -l /run/low; rmdir /run/branches /run/low""",
+          plants=("file+one:2M:/run/one", "file+two:2M:/run/two")),
+
+    Stack("sandboxes", "a service with a /tmp of its own, a sandbox with a root of its own, and in it a directory that is removed outside", """
+mkfs.ext4 -q /dev/vdb; mount /dev/vdb /mnt; mount --make-rshared /; mkdir -p /tmp/systemd-private-0123-some.service/tmp /run/sandbox /srv/gone
+cat >/tmp/service <<'END'
+mount --make-rslave /; mount --bind /tmp/systemd-private-0123-some.service/tmp /tmp; plant file+service:1M:/tmp; : >/mnt/service
+exec -a @/busybox /bin/busybox sleep 10000
+END
+cat >/tmp/sandbox <<'END'
+mount --make-rslave /; mount -t tmpfs sandbox /run/sandbox; cd /run/sandbox; mkdir old usr home srv gone; mount --rbind / usr; mount --bind /mnt home
+mount --bind /srv/gone gone; plant file+sandbox:1M:/run/sandbox; : >/mnt/sandbox
+pivot_root . old; exec -a @/busybox /usr/bin/busybox sleep 10000
+END
+for c in service sandbox; do
+    (exec -a @/busybox /bin/busybox unshare -m sh /tmp/$c) >/dev/null 2>&1 &
+done
+i=0; until [ -e /mnt/service ] && [ -e /mnt/sandbox ]; do sleep 0.5; [ $((i += 1)) -lt 20 ]; done; sleep 0.5; rmdir /srv/gone""",
+          disks=1, plants=("cache+mnt:2M:/mnt",), check="check_ext4 /dev/vdb"),
 ]
 
 
