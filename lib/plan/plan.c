@@ -29,7 +29,8 @@ struct graph {
     bool *used, *done, *lazy;
     size_t *heap, n_heap;
     size_t *path, n_path;  /* of the walk for a cycle … */
-    size_t *on_path;       /* … and each node's place on it, from 1 */
+    size_t *on_path;       /* … and each node's place on it, from 1 … */
+    size_t n_walked;       /* … and the length of all cycles so far */
     unsigned char *traits; /* of each mount … */
     size_t *first;         /* … and the first mount of its file system, which stands for that */
     bool full;
@@ -664,30 +665,20 @@ static bool breaks_better(const struct graph *g, size_t a, size_t b)
     return oa != ob ? oa < ob : a > b;
 }
 
-/* An erasure that `node` waits for, LETHE_NONE when there is none. */
-static size_t find_erasure(const struct graph *g, size_t node)
+/* The erasure that must happen before the mount is detached, else the mount itself. Those that are
+ * done are passed once. */
+static size_t erase_first(struct graph *g, size_t mount)
 {
-    for (size_t e = g->first_in[node]; e != LETHE_NONE; e = g->edges[e].next_in)
-        if (rank_of(g, g->edges[e].before) == RANK_ERASE && !g->done[g->edges[e].before])
-            return g->edges[e].before;
-    return LETHE_NONE;
-}
-
-/* The erasure that must happen before the mount is detached, else the mount itself. */
-static size_t erase_first(const struct graph *g, size_t mount)
-{
-    for (size_t e = g->first_in[mount]; e != LETHE_NONE; e = g->edges[e].next_in) {
-        size_t erasure =
-            g->edges[e].why == LETHE_WHY_ZEROED ? find_erasure(g, g->edges[e].before) : LETHE_NONE;
-        if (erasure != LETHE_NONE)
-            return erasure;
-    }
-    return mount;
+    size_t *e = &g->first_in[erased_node(g, g->first[mount])];
+    while (*e != LETHE_NONE && g->done[g->edges[*e].before])
+        *e = g->edges[*e].next_in;
+    return *e == LETHE_NONE ? mount : g->edges[*e].before;
 }
 
 /* When nothing is free: follows from a node that waits what it waits for until that goes in a
  * circle, and picks the node in the circle that breaks it. The walk goes on where the last one came
- * to; `hint` only ever falls. */
+ * to; `hint` only ever falls. What lies behind the node that is picked is walked again: in a forged
+ * tree that may be so much, so often, that at last only the end of the circle is looked at. */
 static size_t break_cycle(struct graph *g, size_t *hint)
 {
     while (g->done[*hint - 1] || !g->used[*hint - 1])
@@ -697,8 +688,13 @@ static size_t break_cycle(struct graph *g, size_t *hint)
         g->path[g->n_path] = node;
         g->on_path[node] = ++g->n_path;
     }
-    size_t best = node;
-    for (size_t i = g->on_path[node]; i < g->n_path; i++)
+    enum { WALKS_MAX = 16, END = 64 };
+    size_t from = g->on_path[node];
+    g->n_walked += g->n_path - from;
+    if (g->n_path - from > END && g->n_walked > WALKS_MAX * (g->n_nodes + g->n_edges))
+        from = g->n_path - END;
+    size_t best = g->path[from - 1];
+    for (size_t i = from; i < g->n_path; i++)
         if (breaks_better(g, g->path[i], best))
             best = g->path[i];
     return rank_of(g, best) == RANK_MOUNT ? erase_first(g, best) : best;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -344,6 +345,42 @@ static void ram_in_a_cycle_is_erased_before_it_is_detached(void **unused)
     scene_finish(&scene);
 }
 
+/* Each union lies on the one before, and the first on all of them: a circle through each. */
+static void a_great_many_circles_are_broken_in_time(void **unused)
+{
+    (void)unused;
+    enum { N = 150000 };
+    static struct lethe_mount mounts[N];
+    static struct lethe_branch branches[N], all[N];
+    static struct lethe_union unions[N];
+    static char paths[N][8];
+    struct lethe_snapshot s = {.mounts = mounts, .n_mounts = N, .unions = unions, .n_unions = N};
+    struct lethe_arena arena = heap_arena((size_t)256 << 20);
+    const struct lethe_plan_options options = {0};
+    struct lethe_plan plan;
+    for (unsigned i = 0; i < N; i++) {
+        snprintf(paths[i], sizeof paths[i], "/%u", i);
+        mounts[i] = (struct lethe_mount){.id = i + 2,
+                                         .parent = 1,
+                                         .devno = {0, i + 1},
+                                         .path = paths[i],
+                                         .root = "/",
+                                         .fstype = "overlay",
+                                         .source = "o",
+                                         .super_options = "rw",
+                                         .device = LETHE_NONE};
+        all[i] = (struct lethe_branch){"/", false, i};
+        branches[i] = (struct lethe_branch){"/", false, i - 1};
+        unions[i] = (struct lethe_union){i, &branches[i], 1};
+    }
+    unions[0] = (struct lethe_union){0, all, N};
+    alarm(60);
+    assert_int_equal(lethe_plan_make(&plan, &s, &options, &arena), 0);
+    alarm(0);
+    assert_int_equal(plan.n_steps, N);
+    free(arena.base);
+}
+
 /* Only what is in the circle is detached; what waits for it has its turn when it is broken. */
 static void what_waits_for_a_cycle_is_not_lazy(void **unused)
 {
@@ -582,6 +619,7 @@ int main(void)
         cmocka_unit_test(ram_is_erased_after_the_loop_in_it),
         cmocka_unit_test(a_branch_inside_its_union_is_a_cycle),
         cmocka_unit_test(ram_in_a_cycle_is_erased_before_it_is_detached),
+        cmocka_unit_test(a_great_many_circles_are_broken_in_time),
         cmocka_unit_test(what_waits_for_a_cycle_is_not_lazy),
         cmocka_unit_test(each_part_that_is_shown_is_erased),
         cmocka_unit_test(a_ramdisk_is_erased_when_nothing_is_on_it),
