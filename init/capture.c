@@ -40,7 +40,7 @@ int lethe_capture_main(int argc, char **argv)
     }
     if (!path)
         return lethe_command_refuse("capture", "a directory to write to is missing");
-    if (lethe_command_snapshot("capture", tree, &snapshot, &arena))
+    if (lethe_command_whole_snapshot("capture", tree, &snapshot, &arena))
         return 2;
     int dir = make_new(path), r = dir < 0 ? dir : lethe_capture(dir, &snapshot, names, &arena);
     if (dir >= 0)

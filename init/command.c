@@ -23,19 +23,33 @@ int lethe_command_refuse(const char *command, const char *why)
     return 2;
 }
 
-int lethe_command_snapshot(const char *command, const char *tree, struct lethe_snapshot *snapshot,
-                           struct lethe_arena *arena)
+static int take(const char *command, const char *tree, bool namespaces,
+                struct lethe_snapshot *snapshot, struct lethe_arena *arena)
 {
     *arena = lethe_arena_map();
     int root = open(tree ? tree : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int r = root < 0 ? -errno
                      : lethe_snapshot_take(snapshot, root, !tree, arena, &lethe_complain_to_log);
+    if (!r && namespaces)
+        r = lethe_snapshot_add_namespaces(snapshot, root, !tree, arena);
     if (root >= 0)
         close(root);
     if (r)
         fprintf(stderr, "lethe %s: %s/proc/self/mountinfo: %s\n", command, tree ? tree : "",
                 strerror(-r));
     return r;
+}
+
+int lethe_command_snapshot(const char *command, const char *tree, struct lethe_snapshot *snapshot,
+                           struct lethe_arena *arena)
+{
+    return take(command, tree, false, snapshot, arena);
+}
+
+int lethe_command_whole_snapshot(const char *command, const char *tree,
+                                 struct lethe_snapshot *snapshot, struct lethe_arena *arena)
+{
+    return take(command, tree, true, snapshot, arena);
 }
 
 size_t lethe_command_armed_mount(const struct lethe_snapshot *snapshot)

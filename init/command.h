@@ -16,6 +16,10 @@ int lethe_command_refuse(const char *command, const char *why);
 int lethe_command_snapshot(const char *command, const char *tree, struct lethe_snapshot *snapshot,
                            struct lethe_arena *arena);
 
+/* And the mount namespaces of processes. */
+int lethe_command_whole_snapshot(const char *command, const char *tree,
+                                 struct lethe_snapshot *snapshot, struct lethe_arena *arena);
+
 /* The mount on which an armed Lethe stands (tmpfs on LETHE_ARMED_DIR named "lethe"), or LETHE_NONE.
  */
 size_t lethe_command_armed_mount(const struct lethe_snapshot *snapshot);

@@ -32,6 +32,10 @@ static int print_for_people(const struct lethe_plan *plan, const struct lethe_sn
     enum lethe_role *roles = calloc(s->n_blocks + 1, sizeof *roles);
     if (!roles)
         return -ENOMEM;
+    for (size_t i = 0; i < s->n_namespaces; i++)
+        printf(
+            "end %s: a mount namespace goes with its processes, all of which are ended first\n",
+            lethe_node_print(text, sizeof text, (struct lethe_node){LETHE_NODE_NAMESPACE, i}, s));
     for (size_t i = 0; i < plan->n_steps; i++)
         printf("%s: %s\n", lethe_step_print(text, sizeof text, &plan->steps[i], s),
                plan->steps[i].reason);
@@ -88,7 +92,7 @@ int lethe_plan_main(int argc, char **argv)
     int bad = read_request(&request, argc, argv);
     if (bad)
         return lethe_command_bad_option("plan", argv[bad]);
-    if (lethe_command_snapshot("plan", request.tree, &snapshot, &arena))
+    if (lethe_command_whole_snapshot("plan", request.tree, &snapshot, &arena))
         return 2;
     int r = lethe_plan_make(&plan, &snapshot, &request.options, &arena);
     if (!r)

@@ -2,6 +2,7 @@
 #include "plan_graph.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@ struct index {
 static int index_nodes(struct index *index, const struct lethe_plan *plan,
                        const struct lethe_snapshot *s)
 {
-    index->n = 1 + 5 * s->n_mounts + s->n_swaps + s->n_blocks;
+    index->n = 1 + 5 * s->n_mounts + s->n_swaps + s->n_blocks + s->n_namespaces;
     index->step = calloc(index->n, sizeof *index->step);
     index->shown = calloc(index->n, sizeof *index->shown);
     if (!index->step || !index->shown)
@@ -88,6 +89,10 @@ static void print_node(const struct lethe_snapshot *s, size_t number, size_t ste
         break;
     case LETHE_NODE_DEVICE:
         print_device(&s->blocks[node.index]);
+        break;
+    case LETHE_NODE_NAMESPACE:
+        printf(", \"id\": %" PRIu64 ", \"process\": %" PRIu64, s->namespaces[node.index].id,
+               s->namespaces[node.index].pid);
         break;
     case LETHE_NODE_SEEN:
         break;

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "lethe/arena.h"
 #include "lethe/text.h"
@@ -73,6 +74,12 @@ struct lethe_union {
     size_t n_branches;
 };
 
+/* A mount namespace that processes are in, other than the reader's. */
+struct lethe_namespace {
+    uint64_t id;  /* as in "mnt:[4026531841]" */
+    uint64_t pid; /* the least of its processes */
+};
+
 struct lethe_snapshot {
     struct lethe_mount *mounts;
     size_t n_mounts;
@@ -82,6 +89,8 @@ struct lethe_snapshot {
     size_t n_swaps;
     struct lethe_union *unions;
     size_t n_unions;
+    struct lethe_namespace *namespaces; /* by their ids; see lethe_snapshot_add_namespaces() */
+    size_t n_namespaces;
 };
 
 /* True for a file system whose files are nothing but RAM: tmpfs, ramfs, hugetlbfs, devtmpfs, and

@@ -46,6 +46,9 @@ bool lethe_read_text(int root, const char *path, char *out, size_t size);
 /* As lethe_read_text(), of the first line without its newline. */
 bool lethe_read_line(int root, const char *path, char *out, size_t size);
 
+/* Where the symbolic link `path` points to; false, and "", where there is none. */
+bool lethe_read_link(int root, const char *path, char *out, size_t size);
+
 /* lethe_read_line() of an attribute of a block device of the running system, in
  * /sys/class/block/NAME. */
 bool lethe_read_block(const char *name, const char *attribute, char *out, size_t size);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -257,6 +258,27 @@ static void write_unions(struct capture *c)
     }
 }
 
+static void write_namespace(struct capture *c, const char *process, uint64_t id)
+{
+    char path[64], target[64];
+    snprintf(path, sizeof path, "proc/%s/ns/mnt", process);
+    snprintf(target, sizeof target, "mnt:[%" PRIu64 "]", id);
+    put_link(c, target, path);
+}
+
+/* The reader's own is only told from the others: 1 is nobody's. */
+static void write_namespaces(struct capture *c)
+{
+    char process[32];
+    const struct lethe_snapshot *s = c->snapshot;
+    if (s->n_namespaces)
+        write_namespace(c, "self", 1);
+    for (size_t i = 0; i < s->n_namespaces; i++) {
+        snprintf(process, sizeof process, "%" PRIu64, s->namespaces[i].pid);
+        write_namespace(c, process, s->namespaces[i].id);
+    }
+}
+
 int lethe_capture(int dir, const struct lethe_snapshot *snapshot, bool keep_names,
                   struct lethe_arena *arena)
 {
@@ -268,5 +290,6 @@ int lethe_capture(int dir, const struct lethe_snapshot *snapshot, bool keep_name
         write_block(&c, i);
     write_names(&c);
     write_unions(&c);
+    write_namespaces(&c);
     return c.r;
 }

@@ -219,10 +219,8 @@ static void read_disk(const struct source *s, struct lethe_block *b)
     if (!lethe_read_line(s->root, path, link, sizeof link))
         return;
     snprintf(path, sizeof path, "sys/class/block/%.255s", b->name);
-    ssize_t n = readlinkat(s->root, path, link, sizeof link - 1);
-    if (n <= 0)
+    if (!lethe_read_link(s->root, path, link, sizeof link))
         return;
-    link[n] = '\0';
     char *last = strrchr(link, '/');
     if (last)
         *last = '\0';
@@ -322,4 +320,56 @@ int lethe_snapshot_take(struct lethe_snapshot *snapshot, int root, bool live,
     if (r && r != -ENOENT)
         return r;
     return lethe_unions_find(snapshot, r ? NULL : &tree, arena, &sysfs);
+}
+
+/* The id of the mount namespace that the process is in, 0 where that can't be said. A kernel thread
+ * has no program: kdevtmpfs has a namespace of its own, with nothing but /dev in it. */
+static uint64_t read_namespace(const struct source *s, const char *process)
+{
+    char path[300], text[64];
+    uint64_t id;
+    snprintf(path, sizeof path, "proc/%.255s/exe", process);
+    if (s->live && !lethe_read_link(s->root, path, text, sizeof text))
+        return 0;
+    snprintf(path, sizeof path, "proc/%.255s/ns/mnt", process);
+    lethe_read_link(s->root, path, text, sizeof text);
+    struct lethe_span number = lethe_span(text), kind = lethe_cut(&number, '[');
+    if (!lethe_span_is(kind, "mnt:") || lethe_number(lethe_cut(&number, ']'), UINT64_MAX, &id))
+        return 0;
+    return id;
+}
+
+static int compare_namespaces(const void *left, const void *right)
+{
+    const struct lethe_namespace *a = left, *b = right;
+    if (a->id != b->id)
+        return a->id < b->id ? -1 : 1;
+    return (a->pid > b->pid) - (a->pid < b->pid);
+}
+
+int lethe_snapshot_add_namespaces(struct lethe_snapshot *snapshot, int root, bool live,
+                                  struct lethe_arena *arena)
+{
+    const struct source s = {root, live, arena, snapshot};
+    const uint64_t own = read_namespace(&s, "self");
+    DIR *dir = own ? open_dir(&s, "proc") : NULL;
+    if (!dir)
+        return 0;
+    size_t room = count_entries(dir), n = 0, kept = 0;
+    struct lethe_namespace *list = lethe_arena_alloc(arena, room, sizeof *list);
+    for (struct dirent *entry; list && n < room && (entry = readdir(dir));) {
+        if (lethe_number(lethe_span(entry->d_name), UINT32_MAX, &list[n].pid))
+            continue;
+        list[n].id = read_namespace(&s, entry->d_name);
+        n += list[n].id && list[n].id != own;
+    }
+    closedir(dir);
+    if (n)
+        qsort(list, n, sizeof *list, compare_namespaces);
+    for (size_t i = 0; i < n; i++)
+        if (!kept || list[kept - 1].id != list[i].id)
+            list[kept++] = list[i];
+    snapshot->namespaces = list;
+    snapshot->n_namespaces = kept;
+    return list ? 0 : -ENOMEM;
 }

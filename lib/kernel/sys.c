@@ -134,8 +134,8 @@ int64_t lethe_now_ms(void)
 
 int lethe_open_below(int root, const char *path, int flags)
 {
-    flags |= O_CLOEXEC | O_NOCTTY;
-    if (root == AT_FDCWD && path[0] == '/') /* not below the working directory */
+    flags |= O_CLOEXEC | (flags & O_PATH ? 0 : O_NOCTTY); /* openat2(2) takes no word too much */
+    if (root == AT_FDCWD && path[0] == '/')               /* not below the working directory */
         return result(open(path, flags));
     struct open_how how = {.flags = (uint64_t)flags, .resolve = RESOLVE_IN_ROOT};
     int fd = result(syscall(SYS_openat2, root, path, &how, sizeof how));
@@ -175,6 +175,16 @@ bool lethe_read_line(int root, const char *path, char *out, size_t size)
     bool good = lethe_read_text(root, path, out, size);
     out[strcspn(out, "\n")] = '\0';
     return good;
+}
+
+bool lethe_read_link(int root, const char *path, char *out, size_t size)
+{
+    int fd = lethe_open_below(root, path, O_PATH | O_NOFOLLOW);
+    ssize_t n = fd < 0 ? -1 : readlinkat(fd, "", out, size - 1);
+    if (fd >= 0)
+        close(fd);
+    out[n > 0 ? n : 0] = '\0';
+    return n > 0;
 }
 
 bool lethe_read_block(const char *name, const char *attribute, char *out, size_t size)

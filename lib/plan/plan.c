@@ -77,6 +77,11 @@ static size_t seen_node(const struct graph *g)
     return erased_node(g, g->snapshot->n_mounts);
 }
 
+static size_t namespace_node(const struct graph *g, size_t namespace)
+{
+    return seen_node(g) + 1 + namespace;
+}
+
 struct lethe_node lethe_plan_node(const struct lethe_snapshot *s, size_t node)
 {
     if (node < s->n_mounts)
@@ -88,8 +93,10 @@ struct lethe_node lethe_plan_node(const struct lethe_snapshot *s, size_t node)
     if (node < s->n_blocks)
         return (struct lethe_node){LETHE_NODE_DEVICE, node};
     node -= s->n_blocks;
-    if (node >= 4 * s->n_mounts)
+    if (node == 4 * s->n_mounts)
         return (struct lethe_node){LETHE_NODE_SEEN, 0};
+    if (node > 4 * s->n_mounts)
+        return (struct lethe_node){LETHE_NODE_NAMESPACE, node - 4 * s->n_mounts - 1};
     return (struct lethe_node){LETHE_NODE_ERASURE + (enum lethe_node_kind)(node / s->n_mounts),
                                node % s->n_mounts};
 }
@@ -431,12 +438,15 @@ static void add_union_edges(struct graph *g)
     }
 }
 
-/* A mount namespace that a file keeps, as ip-netns(8) and unshare(1) do it for theirs. */
+/* A mount namespace that processes are in, and one that a file keeps, as ip-netns(8) and unshare(1)
+ * do it for theirs. */
 static void add_namespace_edges(struct graph *g)
 {
     for (size_t i = 0; i < g->snapshot->n_mounts; i++)
         if (lethe_mount_keeps_mounts(&g->snapshot->mounts[i]))
             add_edge(g, i, seen_node(g), LETHE_WHY_MAY_HOLD);
+    for (size_t i = 0; i < g->snapshot->n_namespaces; i++)
+        add_edge(g, namespace_node(g, i), seen_node(g), LETHE_WHY_MAY_HOLD);
 }
 
 static bool can_be_stopped(const struct lethe_block *block)
@@ -536,7 +546,8 @@ static int build(struct graph *g, const struct lethe_plan_options *options)
     qsort(by_device, s->n_mounts, sizeof *by_device, compare_keys);
     for (size_t node = s->n_mounts; node < erase_node(g, 0); node++)
         g->used[node] = true;
-    g->used[seen_node(g)] = true;
+    for (size_t node = seen_node(g); node < g->n_nodes; node++)
+        g->used[node] = true;
     find_first(g, by_device);
     find_traits(g);
     choose_erasures(g, options, by_device);
@@ -705,7 +716,7 @@ int lethe_plan_make(struct lethe_plan *plan, const struct lethe_snapshot *snapsh
 {
     struct lethe_tree tree;
     struct graph g = {.snapshot = snapshot, .tree = &tree, .arena = arena};
-    g.n_nodes = seen_node(&g) + 1;
+    g.n_nodes = namespace_node(&g, snapshot->n_namespaces);
     *plan = (struct lethe_plan){
         .steps =
             lethe_arena_take(arena, 2 * snapshot->n_mounts + snapshot->n_swaps + snapshot->n_blocks,

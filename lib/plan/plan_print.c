@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lethe/plan.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,8 +19,8 @@ const char *lethe_why_text(enum lethe_why why)
 
 const char *lethe_node_kind_name(enum lethe_node_kind kind)
 {
-    static const char *const names[] = {"mount", "swap",   "device", "erasure",
-                                        "way",   "unused", "erased", "seen"};
+    static const char *const names[] = {"mount",  "swap",   "device", "erasure",  "way",
+                                        "unused", "erased", "seen",   "namespace"};
     return names[kind];
 }
 
@@ -49,6 +50,7 @@ char *lethe_node_print(char *out, size_t size, struct lethe_node node,
                        const struct lethe_snapshot *snapshot)
 {
     char type[64]; /* a FUSE program chooses its type's end itself */
+    char id[32], process[32];
     const char *what = "devices", *kind = "seen";
     switch (node.kind) {
     case LETHE_NODE_SWAP:
@@ -59,6 +61,12 @@ char *lethe_node_print(char *out, size_t size, struct lethe_node node,
         what = snapshot->blocks[node.index].dm_name[0] ? snapshot->blocks[node.index].dm_name
                                                        : snapshot->blocks[node.index].name;
         kind = lethe_block_kind_name(snapshot->blocks[node.index].kind);
+        break;
+    case LETHE_NODE_NAMESPACE:
+        snprintf(id, sizeof id, "mnt:[%" PRIu64 "]", snapshot->namespaces[node.index].id);
+        snprintf(process, sizeof process, "process %" PRIu64, snapshot->namespaces[node.index].pid);
+        what = id;
+        kind = process;
         break;
     case LETHE_NODE_SEEN:
         break;

@@ -189,6 +189,45 @@ static void links_do_not_lead_out_of_the_tree(void **unused)
     assert_int_equal(scene.complaints, 1); /* its one line is no swap */
 }
 
+/* Nor is what such a link says taken for a partition's disk. */
+static void a_link_is_read_below_the_tree_only(void **unused)
+{
+    (void)unused;
+    char text[64];
+    put("in/here", "");
+    put_link("out", "/proc");
+    put_link("in/link", "there");
+    put_link("absolute", "/in");
+    assert_false(lethe_read_link(root, "out/self", text, sizeof text));
+    assert_string_equal(text, "");
+    assert_false(lethe_read_link(root, "in/here", text, sizeof text));
+    assert_true(lethe_read_link(root, "absolute/link", text, sizeof text));
+    assert_string_equal(text, "there");
+}
+
+static void reads_mount_namespaces(void **unused)
+{
+    (void)unused;
+    put("proc/self/mountinfo", "1 0 0:1 / / rw - tmpfs a rw\n");
+    assert_int_equal(take(), 0);
+    assert_int_equal(lethe_snapshot_add_namespaces(&scene.snapshot, root, false, &scene.arena), 0);
+    assert_int_equal(scene.snapshot.n_namespaces, 0);
+    put_link("proc/self/ns/mnt", "mnt:[40]");
+    put_link("proc/7/ns/mnt", "mnt:[40]");
+    put_link("proc/31/ns/mnt", "mnt:[9]");
+    put_link("proc/30/ns/mnt", "mnt:[9]");
+    put_link("proc/8/ns/mnt", "mnt:[8]");
+    put_link("proc/9/ns/mnt", "mnt:[eight]");
+    put_link("proc/10/ns/mnt", "net:[8]");
+    put_link("proc/1x/ns/mnt", "mnt:[10]");
+    put("proc/11/ns/mnt", "mnt:[10]");
+    assert_int_equal(lethe_snapshot_add_namespaces(&scene.snapshot, root, false, &scene.arena), 0);
+    assert_int_equal(scene.snapshot.n_namespaces, 2);
+    assert_int_equal(scene.snapshot.namespaces[0].id, 8);
+    assert_int_equal(scene.snapshot.namespaces[1].id, 9);
+    assert_int_equal(scene.snapshot.namespaces[1].pid, 30);
+}
+
 static void a_fifo_does_not_hold_it_up(void **unused)
 {
     (void)unused;
@@ -307,6 +346,8 @@ int main(void)
         TEST(a_name_that_is_only_a_directory_is_no_device),
         TEST(reads_aufs_branches),
         TEST(links_do_not_lead_out_of_the_tree),
+        TEST(a_link_is_read_below_the_tree_only),
+        TEST(reads_mount_namespaces),
         TEST(a_fifo_does_not_hold_it_up),
         TEST(every_full_arena_is_told),
         TEST(an_arena_can_be_mapped),
