@@ -80,6 +80,8 @@ struct lethe_namespace {
     uint64_t pid; /* the least of its processes */
 };
 
+struct lethe_tree;
+
 struct lethe_snapshot {
     struct lethe_mount *mounts;
     size_t n_mounts;
@@ -91,6 +93,7 @@ struct lethe_snapshot {
     size_t n_unions;
     struct lethe_namespace *namespaces; /* by their ids; see lethe_snapshot_add_namespaces() */
     size_t n_namespaces;
+    const struct lethe_tree *tree; /* over the mounts, or NULL: not built yet */
 };
 
 /* True for a file system whose files are nothing but RAM: tmpfs, ramfs, hugetlbfs, devtmpfs, and

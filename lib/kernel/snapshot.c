@@ -297,7 +297,6 @@ int lethe_snapshot_take(struct lethe_snapshot *snapshot, int root, bool live,
 {
     struct source s = {root, live, arena, snapshot};
     struct lethe_span text;
-    struct lethe_tree tree;
     const struct lethe_reader sysfs = {.read = read_small, .daemon = read_daemon, .context = &s};
     *snapshot = (struct lethe_snapshot){0};
     int r = read_whole(&s, "proc/self/mountinfo", &text);
@@ -314,12 +313,14 @@ int lethe_snapshot_take(struct lethe_snapshot *snapshot, int root, bool live,
     if (r)
         return r;
     lethe_devices_tie(snapshot, resolve_device, &s);
-    r = lethe_tree_build(&tree, snapshot, arena);
-    if (!r)
-        tie_files(snapshot, &tree);
+    struct lethe_tree *tree = lethe_arena_take(arena, 1, sizeof *tree);
+    r = tree ? lethe_tree_build(tree, snapshot, arena) : -ENOMEM;
     if (r && r != -ENOENT)
         return r;
-    return lethe_unions_find(snapshot, r ? NULL : &tree, arena, &sysfs);
+    snapshot->tree = tree;
+    if (!r)
+        tie_files(snapshot, tree);
+    return lethe_unions_find(snapshot, r ? NULL : tree, arena, &sysfs);
 }
 
 /* The id of the mount namespace that the process is in, 0 where that can't be said. A kernel thread

@@ -90,6 +90,7 @@ bool lethe_block_is_ram(const struct lethe_snapshot *snapshot, size_t block)
 struct sort_key {
     unsigned parent; /* or an id, see find_root() */
     const char *path;
+    size_t length; /* of the path, where they are sorted by it */
     size_t mount;
 };
 
@@ -114,12 +115,23 @@ int lethe_path_compare(const char *a, const char *b)
     return compare_paths(a, b, SIZE_MAX);
 }
 
+static uint64_t load(const char *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
 static int compare_keys(const void *left, const void *right)
 {
     const struct sort_key *a = left, *b = right;
+    const size_t both = a->length < b->length ? a->length : b->length;
+    size_t i = 0;
     if (a->parent != b->parent)
         return a->parent < b->parent ? -1 : 1;
-    int r = compare_paths(a->path, b->path, SIZE_MAX);
+    while (both - i >= sizeof(uint64_t) && load(a->path + i) == load(b->path + i))
+        i += sizeof(uint64_t); /* brothers begin alike */
+    int r = compare_paths(a->path + i, b->path + i, SIZE_MAX);
     return r ? r : (a->mount > b->mount) - (a->mount < b->mount);
 }
 
@@ -226,7 +238,7 @@ static size_t find_root(const struct lethe_snapshot *snapshot, struct sort_key *
     size_t n = 0;
     for (size_t i = 0; i < snapshot->n_mounts; i++)
         if (!strcmp(snapshot->mounts[i].path, "/"))
-            ids[n++] = (struct sort_key){snapshot->mounts[i].id, "/", i};
+            ids[n++] = (struct sort_key){snapshot->mounts[i].id, "/", 1, i};
     qsort(ids, n, sizeof *ids, compare_ids);
     for (size_t i = 0; i < snapshot->n_mounts; i++)
         if (!strcmp(snapshot->mounts[i].path, "/") &&
@@ -245,7 +257,8 @@ int lethe_tree_build(struct lethe_tree *tree, const struct lethe_snapshot *snaps
     if (!order || !top || !keys)
         return -ENOMEM;
     for (size_t i = 0; i < n; i++)
-        keys[i] = (struct sort_key){snapshot->mounts[i].parent, snapshot->mounts[i].path, i};
+        keys[i] = (struct sort_key){snapshot->mounts[i].parent, snapshot->mounts[i].path,
+                                    strlen(snapshot->mounts[i].path), i};
     qsort(keys, n, sizeof *keys, compare_keys);
     for (size_t i = 0; i < n; i++)
         order[i] = keys[i].mount;

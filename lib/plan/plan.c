@@ -715,13 +715,14 @@ int lethe_plan_make(struct lethe_plan *plan, const struct lethe_snapshot *snapsh
                     const struct lethe_plan_options *options, struct lethe_arena *arena)
 {
     struct lethe_tree tree;
-    struct graph g = {.snapshot = snapshot, .tree = &tree, .arena = arena};
+    struct graph g = {
+        .snapshot = snapshot, .tree = snapshot->tree ? snapshot->tree : &tree, .arena = arena};
     g.n_nodes = namespace_node(&g, snapshot->n_namespaces);
     *plan = (struct lethe_plan){
         .steps =
             lethe_arena_take(arena, 2 * snapshot->n_mounts + snapshot->n_swaps + snapshot->n_blocks,
                              sizeof *plan->steps)};
-    int r = lethe_tree_build(&tree, snapshot, arena);
+    int r = snapshot->tree ? 0 : lethe_tree_build(&tree, snapshot, arena);
     if (r == -ENOENT) /* no root: nothing can be looked up, but all can still be ordered */
         r = 0;
     if (!plan->steps || r || (r = allocate(&g)) || (r = build(&g, options)))
