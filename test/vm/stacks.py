@@ -220,6 +220,10 @@ for c in service sandbox; do
 done
 i=0; until [ -e /mnt/service ] && [ -e /mnt/sandbox ]; do sleep 0.5; [ $((i += 1)) -lt 20 ]; done; sleep 0.5; rmdir /srv/gone""",
           disks=1, plants=("cache+mnt:2M:/mnt",), check="check_ext4 /dev/vdb"),
+
+    Stack("deep", "a mount at a path longer than PATH_MAX, with a mount on it", """
+name=$(printf '%0250d' 0); cd /run; for i in $(seq 18); do mkdir $name; cd -P $name; done; mount -t tmpfs deep .; cd -P ../$name
+plant file+deep:1M:.; mkdir in; mount -t tmpfs deeper in; cd -P in; plant file+deeper:1M:.; cd /"""),
 ]
 
 
