@@ -126,13 +126,18 @@ static void read_cmdline(struct lethe_end *end)
     lethe_log_set_verbose(end->cmdline.verbose);
 }
 
-void lethe_end_prepare(struct lethe_end *end)
+void lethe_end_prepare_workers(void)
 {
-    lethe_process_harden();
+    lethe_process_shield();
     lethe_mount_api();
     lethe_process_take_stdio();
-    lethe_log_to_kernel();
     lethe_power_prepare();
+}
+
+void lethe_end_prepare(struct lethe_end *end)
+{
+    lethe_process_lock();
+    lethe_log_to_kernel();
     lethe_watchdog_open();
     read_cmdline(end);
 }
@@ -349,27 +354,38 @@ static void ask_firmware(const struct lethe_policy *policy, struct lethe_progres
         lethe_log(LETHE_LOG_VERBOSE, "the firmware was not asked to clear RAM: %s", strerror(-r));
 }
 
-/* A worker of its own: the memory of those that took the system apart, with paths and names in it,
- * is free by now. The pressure of the first round frees more objects: those are the second's. */
-static int clear_memory(struct lethe_progress *p, void *context)
+static void scrub(struct lethe_progress *p, const struct lethe_end *end)
 {
     enum { ROUNDS = 2 };
-    const struct lethe_end *end = context;
     const struct lethe_cmdline *asked = &end->cmdline;
-    const struct lethe_policy *policy = end->policy;
     int64_t ms =
-        asked->scrub_seconds ? 1000 * (int64_t)asked->scrub_seconds / ROUNDS : policy->fill_ms;
+        asked->scrub_seconds ? 1000 * (int64_t)asked->scrub_seconds / ROUNDS : end->policy->fill_ms;
+    if (asked->scrub == LETHE_SCRUB_OFF || (asked->scrub == LETHE_SCRUB_AUTO && p->clears))
+        return;
+    refill_slabs(ms / 4, end->policy, p);
+    fill_free_memory(ms / 4 * 3, end->policy, p);
+}
+
+/* A worker of its own: the memory of those that took the system apart, with paths and names in it,
+ * is free by now. */
+static int clear_memory(struct lethe_progress *p, void *context)
+{
+    const struct lethe_end *end = context;
     lethe_process_harden();
-    clear_screens(policy, p);
-    lethe_execute_drop_caches(policy, p);
-    p->clears = sees_clearing(policy, p);
-    bool wanted =
-        asked->scrub == LETHE_SCRUB_ON || (asked->scrub == LETHE_SCRUB_AUTO && !p->clears);
-    for (int round = 0; wanted && round < ROUNDS; round++) {
-        refill_slabs(ms / 4, policy, p);
-        fill_free_memory(ms / 4 * 3, policy, p);
-    }
-    ask_firmware(policy, p);
+    clear_screens(end->policy, p);
+    lethe_execute_drop_caches(end->policy, p);
+    p->clears = sees_clearing(end->policy, p);
+    scrub(p, end);
+    return 0;
+}
+
+/* The pressure of the first round frees more objects. */
+static int clear_memory_again(struct lethe_progress *p, void *context)
+{
+    const struct lethe_end *end = context;
+    lethe_process_harden();
+    scrub(p, end);
+    ask_firmware(end->policy, p);
     return 0;
 }
 
@@ -448,6 +464,8 @@ static bool work(struct lethe_end *end, struct lethe_progress *progress)
         lethe_supervise(progress, report_only, end, &supervisor);
     }
     lethe_supervise(progress, clear_memory, end, &supervisor);
+    lethe_log_to_kernel(); /* see lethe/log.h */
+    lethe_supervise(progress, clear_memory_again, end, &supervisor);
     bool clean = !r && is_clean(end, progress);
     if (end->cmdline.bad[0])
         lethe_log(LETHE_LOG_ERROR, "kernel argument not understood: %s", end->cmdline.bad);

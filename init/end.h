@@ -42,8 +42,10 @@ void lethe_end_take_argument(struct lethe_end *end, const char *argument);
 /* Writes them all into out[size], each with its NUL, after which there is one more. */
 void lethe_end_print_arguments(const struct lethe_end *end, char *out, size_t size);
 
-/* Puts signals, limits, mounts, the log and the kernel's settings right, and reads the command
- * line. */
+/* What a worker needs: signals, limits, /proc, /sys, /dev and the kernel's settings. What is said
+ * from now on reaches nobody yet. */
+void lethe_end_prepare_workers(void);
+/* And all else: memory is locked, the log and the watchdog are opened, the command line is read. */
 void lethe_end_prepare(struct lethe_end *end);
 
 /* The first stage from the stopping of processes on. It returns only when the second could not be

@@ -106,12 +106,13 @@ static void wipe_all_keys(struct emergency *e, struct lethe_progress *progress)
 {
     wipe_or_write_back(e, progress);
     if (e->end.keys_left) {
+        lethe_log_to_kernel();
         lethe_process_stop_all(e->end.policy->stop_ms);
         progress->n_stuck = 0;
         e->end.keys_left = supervise(progress, wipe_keys, e, 4 * e->end.policy->step_ms) != 0;
     }
     e->end.keys = progress->n_finished; /* nothing else has been finished yet */
-    e->end.keys_ms = lethe_now_ms() - e->end.started_ms;
+    e->end.keys_ms = (progress->keys_ms ? progress->keys_ms : lethe_now_ms()) - e->end.started_ms;
 }
 
 static bool leave_word(const struct lethe_end *end)
@@ -195,8 +196,7 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
     lethe_process_hurry(0, true);
     (void)setsid();
     join_mounts_of_init();
-    lethe_end_prepare(&e.end);
-    lethe_process_load();
+    lethe_end_prepare_workers();
     struct lethe_progress *progress = lethe_progress_new();
     if (lethe_deadman_start(e.end.dead_ms, kill->verb) < 0) {
         lethe_process_stop_all(e.end.policy->stop_ms);
@@ -205,6 +205,7 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
     if (!progress)
         lethe_end_finish(&e.end, NULL);
     wipe_all_keys(&e, progress);
+    lethe_end_prepare(&e.end);
     lethe_ipc_leave_session();
     lethe_pid1_leave_cgroup();
     lethe_watchdog_arm(e.end.dead_ms);
@@ -230,7 +231,8 @@ bool lethe_kill_take_option(struct lethe_kill *kill, const char *argument)
            lethe_command_take_seconds(argument, "--deadline=", &kill->deadline_seconds);
 }
 
-/* The armed copy lies in RAM, wherever this one lies. */
+/* The armed copy lies in RAM, wherever this one lies. Where there is none, this one's file may go
+ * with its medium. */
 static void become_armed_copy(char **argv)
 {
     char program[] = LETHE_ARMED_COPY, command[] = "now";
@@ -240,6 +242,7 @@ static void become_armed_copy(char **argv)
     for (int i = 1; i < 6 && argv[i]; i++)
         arguments[i + 1] = argv[i];
     execve(program, arguments, environment);
+    lethe_process_load();
 }
 
 int lethe_now_main(int argc, char **argv)

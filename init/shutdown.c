@@ -44,6 +44,7 @@ int lethe_shutdown_main(int argc, char **argv)
     read_arguments(&end, argc, argv);
     if (!second)
         read_emergency(&end);
+    lethe_end_prepare_workers();
     lethe_end_prepare(&end);
     struct lethe_progress *progress = lethe_progress_new();
     if (!second && end.verb == LETHE_VERB_NONE)

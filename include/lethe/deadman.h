@@ -9,8 +9,8 @@
 #include "lethe/verb.h"
 
 /* Starts it as a child of the caller. At `dead_ms` (lethe_now_ms()) it wipes the keys that are left
- * and ends the machine by all ways there are (power.h), each in a child with a deadline. Its pid,
- * or -errno. */
+ * and ends the machine by all ways there are (power.h), each in a child with a deadline. Until then
+ * it keeps no log open (log.h). Its pid, or -errno. */
 pid_t lethe_deadman_start(int64_t dead_ms, enum lethe_verb verb);
 
 #endif

@@ -18,9 +18,14 @@ enum lethe_log_level {
     LETHE_LOG_VERBOSE, /* only with lethe.verbose */
 };
 
-/* From now on to the kernel's log and the console below the present root; may be called again when
- * the root has changed. */
+/* From now on to the kernel's log and the console below the present root. It is called again when
+ * the root has changed, and when free memory has been zeroed: for each open /dev/kmsg the kernel
+ * keeps 16 KiB which it does not clear (struct devkmsg_user; with init_on_alloc=0 half of what a
+ * socket had held was found in it). */
 void lethe_log_to_kernel(void);
+
+/* Lets go of both. What is said then reaches nobody, until lethe_log_to_kernel(). */
+void lethe_log_close(void);
 void lethe_log_set_verbose(bool on);
 
 void lethe_log(enum lethe_log_level level, const char *format, ...)

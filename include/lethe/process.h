@@ -37,8 +37,10 @@ void lethe_process_load(void);
  * nothing yet, and are most of it. */
 void lethe_process_unlock_unused(void);
 
-/* lethe_process_lock(), and no signal but SIGKILL and SIGSTOP ends this process any more, and no
+/* No signal but SIGKILL and SIGSTOP ends this process any more, the OOM killer spares it, and no
  * limit on files is in the way. */
+void lethe_process_shield(void);
+/* lethe_process_lock() and lethe_process_shield(). */
 void lethe_process_harden(void);
 
 /* Puts a process (0: the caller) before all ordinary ones, or makes it one again (sched(7)): in a

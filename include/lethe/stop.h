@@ -9,6 +9,8 @@
 #ifndef LETHE_STOP_H
 #define LETHE_STOP_H
 
+#include <stdint.h>
+
 #include "lethe/model.h"
 
 /* 0, or -errno; -EBUSY while something holds it. A loop that is still held goes when its last
@@ -19,7 +21,8 @@ int lethe_stop_device(const struct lethe_block *block);
  * of it fail at once: suspend without flush or freeze, "key wipe", an error table in its place,
  * resume (M: shared facts, section 5: 3 ms, no copy of the key is left). What was not written yet
  * is lost. The device is removed when its last holder goes. 0, or -errno of the first step that
- * failed; the later ones are tried all the same. */
-int lethe_stop_wipe_key(const struct lethe_block *block);
+ * failed; the later ones are tried all the same. *wiped_ms is lethe_now_ms() when the key had gone:
+ * what follows may wait for the kernel's own pace. */
+int lethe_stop_wipe_key(const struct lethe_block *block, int64_t *wiped_ms);
 
 #endif

@@ -11,7 +11,7 @@
 #include "lethe/process.h"
 #include "lethe/sys.h"
 
-enum { KEYS_MS = 2000, POWER_MS = 4000 };
+enum { KEYS_MS = 2000, TELL_MS = 500, POWER_MS = 4000 };
 
 static const struct lethe_policy hurry = {.name = "deadman", .step_ms = 1000};
 
@@ -19,6 +19,15 @@ static int wipe_keys(struct lethe_progress *progress, void *unused)
 {
     (void)unused;
     lethe_keys_wipe(LETHE_KEYS_ALL, &hurry, progress);
+    return 0;
+}
+
+static int tell(struct lethe_progress *progress, void *unused)
+{
+    (void)progress;
+    (void)unused;
+    lethe_log_to_kernel();
+    lethe_log(LETHE_LOG_ERROR, "the work has not ended in time: the deadman ends the machine");
     return 0;
 }
 
@@ -36,11 +45,13 @@ pid_t lethe_deadman_start(int64_t dead_ms, enum lethe_verb verb)
     if (deadman)
         return deadman < 0 ? -errno : deadman;
     lethe_process_harden();
+    lethe_log_close();
     sleep_until(dead_ms);
     lethe_process_hurry(0, true);
-    lethe_log(LETHE_LOG_ERROR, "the work has not ended in time: the deadman ends the machine");
-    if (progress)
+    if (progress) {
         lethe_supervise(progress, wipe_keys, NULL, &(struct lethe_supervisor){.total_ms = KEYS_MS});
+        lethe_supervise(progress, tell, NULL, &(struct lethe_supervisor){.total_ms = TELL_MS});
+    }
     lethe_power_end(verb, NULL, POWER_MS);
     _exit(1);
 }

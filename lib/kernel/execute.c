@@ -242,7 +242,7 @@ void lethe_execute_wipe_keys(const struct lethe_snapshot *snapshot,
         if (b->kind != LETHE_BLOCK_CRYPT || lethe_finished(progress, key) ||
             !lethe_begin(progress, key, policy->step_ms, "wipe the key of %.64s", b->name))
             continue;
-        int r = lethe_stop_wipe_key(b);
+        int r = lethe_stop_wipe_key(b, &progress->keys_ms);
         lethe_end(progress);
         lethe_finished_add(progress, key);
         lethe_log(LETHE_LOG_ERROR, "%.64s (crypt) was still in use: its key %s%s", b->name,

@@ -74,7 +74,7 @@ static bool wipe(const struct lethe_block *block, const struct lethe_policy *pol
         return true;
     if (!lethe_begin(progress, key, policy->step_ms, "wipe the key of %.64s", block->name))
         return false;
-    int r = lethe_stop_wipe_key(block);
+    int r = lethe_stop_wipe_key(block, &progress->keys_ms);
     lethe_end(progress);
     if (r)
         lethe_log(LETHE_LOG_ERROR, "%.64s (crypt): its key could not be wiped: %s", block->name,

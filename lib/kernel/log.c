@@ -18,14 +18,18 @@ static bool verbose;
 static const int priorities[] = {
     [LETHE_LOG_ERROR] = 3, [LETHE_LOG_SUMMARY] = 5, [LETHE_LOG_VERBOSE] = 6};
 
-static void reopen(int *fd, const char *path)
+static void replace(int *fd, int fresh)
 {
-    int fresh = lethe_sys->open(path, O_WRONLY | O_NONBLOCK);
-    if (fresh < 0)
-        return;
     if (*fd >= 0)
         lethe_sys->close(*fd);
     *fd = fresh;
+}
+
+static void reopen(int *fd, const char *path)
+{
+    int fresh = lethe_sys->open(path, O_WRONLY | O_NONBLOCK);
+    if (fresh >= 0)
+        replace(fd, fresh);
 }
 
 void lethe_log_to_kernel(void)
@@ -35,6 +39,12 @@ void lethe_log_to_kernel(void)
     reopen(&console, "/dev/console");
     console_level =
         lethe_read_line(AT_FDCWD, "/proc/sys/kernel/printk", level, sizeof level) ? atoi(level) : 0;
+}
+
+void lethe_log_close(void)
+{
+    replace(&kmsg, -1);
+    replace(&console, -1);
 }
 
 void lethe_log_set_verbose(bool on)

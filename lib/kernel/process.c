@@ -153,11 +153,16 @@ void lethe_process_wait_for_reaper(int64_t ms)
     }
 }
 
+static void spare_from_oom(void)
+{
+    lethe_sys->write_file("/proc/self/oom_score_adj", "-1000");
+}
+
 void lethe_process_lock(void)
 {
     if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
         mlockall(MCL_CURRENT | MCL_FUTURE);
-    lethe_sys->write_file("/proc/self/oom_score_adj", "-1000");
+    spare_from_oom();
 }
 
 /* The ends of the initialized data and of all (end(3)); the program's headers are in its first
@@ -184,7 +189,7 @@ void lethe_process_unlock_unused(void)
             munlock(page, PAGE);
 }
 
-void lethe_process_harden(void)
+void lethe_process_shield(void)
 {
     const struct rlimit endless = {RLIM_INFINITY, RLIM_INFINITY}, many = {65536, 65536};
     sigset_t all;
@@ -196,6 +201,12 @@ void lethe_process_harden(void)
     setrlimit(RLIMIT_FSIZE, &endless);
     setrlimit(RLIMIT_NOFILE, &many);
     prctl(PR_SET_DUMPABLE, 0);
+    spare_from_oom();
+}
+
+void lethe_process_harden(void)
+{
+    lethe_process_shield();
     lethe_process_lock();
 }
 

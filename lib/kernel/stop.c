@@ -78,10 +78,12 @@ static int dm_load_error(const struct lethe_block *block)
     return dm_send(DM_TABLE_LOAD, &request);
 }
 
-int lethe_stop_wipe_key(const struct lethe_block *block)
+int lethe_stop_wipe_key(const struct lethe_block *block, int64_t *wiped_ms)
 {
     int first = dm_suspend(block, DM_SUSPEND_FLAG | DM_SKIP_LOCKFS_FLAG | DM_NOFLUSH_FLAG);
     int r = dm_message(block, "key wipe");
+    if (!r)
+        *wiped_ms = lethe_now_ms();
     first = first ? first : r;
     r = dm_load_error(block);
     first = first ? first : r;

@@ -453,10 +453,10 @@ def unkillable_process(boot):
 # -- what the kernel does not clear by itself ------------------------------------------------------------------------------------
 
 
-def want_filled(boot, clearing="none", each_max=0, **options):
+def want_filled(boot, clearing="none", most=0, **options):
     """Everything is planted and gone after the end, by Lethe's own doing, on a kernel that is seen to clear so much.
 
-    `each_max` is how often each kind may be found."""
+    `most` is how many patterns of all kinds together may be found."""
     with boot(**options) as guest:
         guest.arm()
         seen = guest.run("lethe status --verify-memory-clearing")
@@ -465,7 +465,7 @@ def want_filled(boot, clearing="none", each_max=0, **options):
         guest.hand_over("poweroff")
         want_clean_end(guest, says="nothing else is known to be left")
         left = guest.scan(kinds_of(EVERYTHING))
-        want(all(n <= each_max for n in left.values()), f"left in RAM: {left}", guest)
+        want(sum(left.values()) <= most, f"left in RAM: {left}", guest)
 
 
 @case
@@ -476,8 +476,8 @@ def default_kernel(boot):
 
 @case
 def no_clearing(boot):
-    """nor does it clear what it hands out to itself: at most what lies in the unused ends of its own objects is left"""
-    want_filled(boot, memory="init_on_alloc=0 init_on_free=0", each_max=256)
+    """nor does it clear what it hands out to itself: at most what lies in the unused ends of its own objects and slabs is left"""
+    want_filled(boot, memory="init_on_alloc=0 init_on_free=0", most=2048)  # of more than two million that were planted
 
 
 @case
