@@ -2,15 +2,16 @@
 /*
  * slab: what freed kernel objects still hold.
  *
- * File names, targets of symbolic links, extended attributes and messages lie in objects of the
- * kernel's slab caches. When they are freed their bytes stay until the slot is used again
- * (init_on_free apart), and one object that lives on keeps its whole slab from being given back, so
- * that no filler of free memory gets there. Therefore as many new objects are made, of each cache
- * that holds such things, as it has free slots: with content that is nobody's, and all at once.
+ * File names, targets of symbolic links, extended attributes, messages and the registers of
+ * processes lie in objects of the kernel's slab caches. When they are freed their bytes stay until
+ * the slot is used again (init_on_free apart), and one object that lives on keeps its whole slab
+ * from being given back, so that no filler of free memory gets there. Therefore as many new objects
+ * are made, of each cache that holds such things, as it has free slots: with content that is
+ * nobody's, and all at once.
  *
  * Which call makes an object of which cache was read in the kernel's source (v6.1, v6.12) and is
  * verified by scanning RAM, test/vm/test_small.py: d_alloc(), simple_xattr_alloc(), load_msg(),
- * user_preparse(), shmem_symlink().
+ * user_preparse(), shmem_symlink(), dup_task_struct().
  */
 #ifndef LETHE_SLAB_H
 #define LETHE_SLAB_H

@@ -27,7 +27,7 @@ PERSISTENT = {"home/amnesia/notes": "what was there before\n", "srv/data": "x" *
 
 # All kinds that plant can plant in it, so that one end after the other can be compared.
 KINDS = ["rw", "shm", "run", "heap", "cache", "names", "pipe", "unlinked", "mapped", "memfd", "sealed", "sysv", "mqueue",
-         "hugetlb", "keyring", "links", "xattrs", "environ", "stack", "socket"]
+         "hugetlb", "keyring", "links", "xattrs", "environ", "stack", "registers", "socket"]
 
 SUITE = "bookworm"
 PACKAGES = ["linux-image-amd64", "systemd-sysv", "live-boot", "live-boot-initramfs-tools", "cryptsetup-bin", "udev", "dbus",

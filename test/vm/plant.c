@@ -4,9 +4,9 @@
  *
  * Leaves secrets in the memory of the machine it runs on, as a user's programs would: each kind's
  * pattern (secrets.h), over and over, in the place that the kind is named for. SIZE is in bytes
- * (with K or M) or, for names, small, links and xattrs, a number of them. What a process has to
- * hold is held by one in the background. A line a kind is printed once it is planted. Kinds that
- * end in "+" of another word ("shm+rw") are that kind with a pattern of their own.
+ * (with K or M) or, for names, small, links, xattrs and registers, a number of them. What a process
+ * has to hold is held by one in the background. A line a kind is printed once it is planted. Kinds
+ * that end in "+" of another word ("shm+rw") are that kind with a pattern of their own.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -333,6 +333,35 @@ static void plant_hugetlb(const struct order *o)
     fill(map(o->size, MAP_SHARED, fd), o->size);
 }
 
+/* Sleeps with the pattern in the vector registers and nowhere else: the kernel has to keep them. */
+static _Noreturn void sleep_with_registers(void)
+{
+    __asm__ volatile("movups (%0), %%xmm0\n"
+                     "movaps %%xmm0, %%xmm7\n"
+                     "movaps %%xmm0, %%xmm15\n"
+                     "movq $0, (%0)\n"
+                     "movq $0, 8(%0)\n"
+                     "1: mov %1, %%eax\n"
+                     "syscall\n"
+                     "jmp 1b" ::"r"(pattern),
+                     "i"(SYS_pause)
+                     : "memory", "rax", "rcx", "r11", "xmm0", "xmm7", "xmm15");
+    __builtin_unreachable();
+}
+
+/* So many processes. */
+static void plant_registers(const struct order *o)
+{
+    for (size_t i = 0; i < o->size; i++)
+        switch (fork()) {
+        case -1:
+            err(1, "fork %zu", i);
+        case 0:
+            sleep_with_registers();
+        }
+    hold();
+}
+
 /* In root's user keyring; outlives its process. */
 static void plant_key(const struct order *o)
 {
@@ -373,6 +402,7 @@ static const struct kind {
     {"environ", plant_environ, 4 << 10, NULL},
     {"stack", plant_stack, 64 << 10, NULL},
     {"socket", plant_socket, 64 << 10, NULL},
+    {"registers", plant_registers, 100, NULL},
 };
 
 static const struct kind *find_kind(const char *name)

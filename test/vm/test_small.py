@@ -23,7 +23,7 @@ import small
 CASES = []
 # All kinds that plant can plant in a system without a disk.
 EVERYTHING = ["rw:16M", "shm:8M", "run:2M", "file:1M", "file+dev:1M:/dev", "heap:8M", "names", "pipe", "unlinked", "mapped", "memfd",
-              "sealed", "hugetlb", "links:500", "xattrs:500", "environ", "stack", "socket", "sysv", "mqueue", "keyring"]
+              "sealed", "hugetlb", "links:500", "xattrs:500", "environ", "stack", "registers", "socket", "sysv", "mqueue", "keyring"]
 verbose = False
 skipping = None
 
@@ -472,6 +472,20 @@ def want_filled(boot, clearing="none", most=0, **options):
 def default_kernel(boot):
     """a kernel that clears nothing that is freed, as most boot: nothing is left all the same"""
     want_filled(boot, memory="")
+
+
+@case
+def registers(boot):
+    """the registers of the dead that the kernel keeps between its own threads, on a kernel that clears nothing that is freed"""
+    modules = ["raid1", "fuse", "btrfs", "xfs", "nbd", "dm_crypt", "dm_integrity", "dm_snapshot", "virtio_scsi", "ext4", "zram", "loop"]
+    kinds = [f"registers+{module}" for module in modules]
+    with boot(memory="", tools=True) as guest:
+        guest.arm()
+        guest.run("\n".join(f"plant {kind}:7; modprobe {module}" for kind, module in zip(kinds, modules)), timeout=60)
+        want_there(guest, kinds)
+        guest.hand_over("poweroff")
+        want_clean_end(guest, says="nothing else is known to be left")
+        want_gone(guest, kinds)
 
 
 @case
