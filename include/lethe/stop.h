@@ -9,17 +9,24 @@
 #ifndef LETHE_STOP_H
 #define LETHE_STOP_H
 
+#include <stdbool.h>
+
 #include "lethe/model.h"
 
 /* 0, or -errno; -EBUSY while something holds it. A loop that is still held goes when its last
  * holder does (it is detached lazily by the kernel, and the answer is 0). */
 int lethe_stop_device(const struct lethe_block *block);
 
+/* True for a dm-crypt device. Not all have a uuid that says so (VeraCrypt's have none): of those
+ * without one the kernel is asked what they are, which no device has to answer. */
+bool lethe_stop_holds_key(const struct lethe_block *block);
+
 /* Takes the key out of a dm-crypt device that can't be removed and lets every later read and write
  * of it fail at once: suspend without flush or freeze, "key wipe", an error table in its place,
  * resume (M: shared facts, section 5: 3 ms, no copy of the key is left). What was not written yet
- * is lost. The device is removed when its last holder goes. 0, or -errno of the first step that
- * failed; the later ones are tried all the same. */
+ * is lost. The device is removed when its last holder goes. 0 when the error table stands, for then
+ * the kernel has freed the other with all keys in it, zeroed: one of several parts, as while LUKS
+ * encrypts anew, may know no "key wipe" in the first. Else -errno, all steps having been tried. */
 int lethe_stop_wipe_key(const struct lethe_block *block);
 
 #endif
