@@ -31,15 +31,23 @@ static bool is_gone(const char *name, int depth)
     return gone;
 }
 
-/* A line of /proc/swaps: name, type, size and how much of it is in use; a device-mapper device is
- * named by its node, /dev/dm-N. */
-static bool is_swapped_to(const char *swaps, const char *name)
+/* A line of /proc/swaps: name, type, size and how much of it is in use. */
+static bool is_in_use(const char *swaps, const char *folder, const char *name)
 {
-    char node[64];
+    char node[192];
     unsigned long long used;
-    int length = snprintf(node, sizeof node, "\n/dev/%.32s ", name);
+    int length = snprintf(node, sizeof node, "\n%s%.128s ", folder, name);
     const char *line = strstr(swaps, node);
     return line && sscanf(line + length, "%*s %*s %llu", &used) == 1 && used;
+}
+
+/* Without udev, which makes a link of it, the name in /dev/mapper is a node of its own. */
+static bool is_swapped_to(const char *swaps, const char *name)
+{
+    char dm_name[160];
+    return is_in_use(swaps, "/dev/", name) ||
+           (lethe_read_block(name, "dm/name", dm_name, sizeof dm_name) &&
+            is_in_use(swaps, "/dev/mapper/", dm_name));
 }
 
 /* Something that lies on it, too: a logical volume. */
