@@ -16,6 +16,7 @@
 #include "lethe/efi.h"
 #include "lethe/execute.h"
 #include "lethe/free_ram.h"
+#include "lethe/huge_pages.h"
 #include "lethe/keys.h"
 #include "lethe/log.h"
 #include "lethe/meminfo.h"
@@ -340,6 +341,14 @@ static void clear_screens(const struct lethe_policy *policy, struct lethe_progre
     lethe_end(p);
 }
 
+static void free_huge_pages(const struct lethe_policy *policy, struct lethe_progress *p)
+{
+    if (!lethe_begin(p, lethe_key('g', 0), policy->step_ms, "free huge pages"))
+        return;
+    lethe_huge_pages_free();
+    lethe_end(p);
+}
+
 /* The firmware is asked last but for the power: it may hang. That it does not have such a variable
  * is usual. */
 static void ask_firmware(const struct lethe_policy *policy, struct lethe_progress *p)
@@ -373,6 +382,7 @@ static int clear_memory(struct lethe_progress *p, void *context)
     const struct lethe_end *end = context;
     lethe_process_harden();
     clear_screens(end->policy, p);
+    free_huge_pages(end->policy, p);
     lethe_execute_drop_caches(end->policy, p);
     p->clears = sees_clearing(end->policy, p);
     scrub(p, end);
@@ -477,8 +487,10 @@ void lethe_end_finish(struct lethe_end *end, struct lethe_progress *progress)
 {
     end->init_stays = getpid() != 1;
     stop_again(end);
-    if (end->dead_ms)
+    if (end->dead_ms) {
         lethe_deadman_start(end->dead_ms, end->verb);
+        lethe_watchdog_arm(end->dead_ms); /* systemd has just stopped one that it had used */
+    }
     end->arena = lethe_arena_map();
     bool clean = progress && work(end, progress);
     if (!clean && end->policy == &lethe_policy_clean)
@@ -489,9 +501,14 @@ void lethe_end_finish(struct lethe_end *end, struct lethe_progress *progress)
         pause();
 }
 
-/* The first pid namespace has a fixed inode number (PROC_PID_INIT_INO, linux/proc_ns.h). */
-bool lethe_end_is_machine(void)
+static bool is_first(const char *namespace, ino_t number)
 {
     struct stat st;
-    return stat("/proc/self/ns/pid", &st) || st.st_ino == 0xEFFFFFFC;
+    return stat(namespace, &st) || st.st_ino == number;
+}
+
+/* The first namespaces have fixed numbers (PROC_PID_INIT_INO and its like, linux/proc_ns.h). */
+bool lethe_end_is_machine(void)
+{
+    return is_first("/proc/self/ns/pid", 0xEFFFFFFC) && is_first("/proc/self/ns/user", 0xEFFFFFFD);
 }

@@ -58,15 +58,45 @@ static void join_mounts_of_init(void)
     lethe_sys->close(fd);
 }
 
+/* The deadman, who is one of all others, begins again. */
+static void stop_all_others(const struct emergency *e)
+{
+    lethe_process_stop_all(e->end.policy->stop_ms);
+    lethe_deadman_start(e->end.dead_ms, e->end.verb);
+}
+
+/* Whoever started this process may have left it a limit on processes. */
+static void start_deadman(const struct emergency *e)
+{
+    if (lethe_deadman_start(e->end.dead_ms, e->end.verb) >= 0)
+        return;
+    lethe_pid1_leave_cgroup();
+    if (lethe_deadman_start(e->end.dead_ms, e->end.verb) < 0)
+        stop_all_others(e);
+}
+
+/* Two at once would stop each other, and each take the other's work for failures. The second waits
+ * to be stopped, unless the first has ended without that, or hangs. */
+static void wait_for_another(void)
+{
+    enum { WAIT_MS = 10000 };
+    const struct timespec pause = {0, 20 * 1000 * 1000};
+    const struct flock whole = {.l_type = F_WRLCK};
+    int fd = open(LETHE_ARMED_DIR "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    for (int64_t end = lethe_now_ms() + WAIT_MS;
+         fd >= 0 && fcntl(fd, F_SETLK, &whole) && lethe_now_ms() < end;)
+        nanosleep(&pause, NULL);
+}
+
 /* With no process number or memory left for a worker, all others are stopped first. */
 static int supervise(struct lethe_progress *progress, int (*work)(struct lethe_progress *, void *),
                      struct emergency *e, int64_t ms)
 {
-    const struct lethe_supervisor supervisor = {.total_ms = ms};
+    const struct lethe_supervisor supervisor = {.total_ms = ms, .tick = lethe_watchdog_ping};
     int r = lethe_supervise(progress, work, e, &supervisor);
     if (r != -EAGAIN && r != -ENOMEM)
         return r;
-    lethe_process_stop_all(e->end.policy->stop_ms);
+    stop_all_others(e);
     return lethe_supervise(progress, work, e, &supervisor);
 }
 
@@ -74,6 +104,8 @@ static int wipe_keys(struct lethe_progress *progress, void *context)
 {
     const struct emergency *e = context;
     const struct lethe_policy *policy = e->end.keys_left ? e->end.policy : &policy_keys;
+    if (e->end.keys_left)
+        lethe_keys_cut_off(e->keys, progress);
     return lethe_keys_wipe(e->keys, policy, progress) != 0;
 }
 
@@ -100,14 +132,15 @@ static void wipe_or_write_back(struct emergency *e, struct lethe_progress *progr
     e->end.keys_left = supervise(progress, wipe_keys, e, KEYS_MS) != 0;
 }
 
-/* The kernel may not get to it in a storm of processes: these are stopped then, and the keys tried
- * once more. */
+/* Once more where the disks no longer count; and once more without all other processes, in a storm
+ * of which the kernel may not get to it. */
 static void wipe_all_keys(struct emergency *e, struct lethe_progress *progress)
 {
     wipe_or_write_back(e, progress);
-    if (e->end.keys_left) {
+    for (int more = 0; e->end.keys_left && more < 2; more++) {
         lethe_log_to_kernel();
-        lethe_process_stop_all(e->end.policy->stop_ms);
+        if (more)
+            stop_all_others(e);
         progress->n_stuck = 0;
         e->end.keys_left = supervise(progress, wipe_keys, e, 4 * e->end.policy->step_ms) != 0;
     }
@@ -172,7 +205,7 @@ static int empty_pid1(struct lethe_progress *progress, void *context)
 static _Noreturn void go_without_init(struct emergency *e, struct lethe_progress *progress)
 {
     enum { REAP_MS = 1500 };
-    lethe_process_stop_all(e->end.policy->stop_ms);
+    stop_all_others(e);
     lethe_process_hurry(0, false);
     lethe_process_wait_for_reaper(REAP_MS);
     if (lethe_pid1_freeze())
@@ -198,10 +231,8 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
     join_mounts_of_init();
     lethe_end_prepare_workers();
     struct lethe_progress *progress = lethe_progress_new();
-    if (lethe_deadman_start(e.end.dead_ms, kill->verb) < 0) {
-        lethe_process_stop_all(e.end.policy->stop_ms);
-        lethe_deadman_start(e.end.dead_ms, kill->verb);
-    }
+    wait_for_another();
+    start_deadman(&e);
     if (!progress)
         lethe_end_finish(&e.end, NULL);
     wipe_all_keys(&e, progress);
@@ -254,7 +285,8 @@ int lethe_now_main(int argc, char **argv)
     if (geteuid())
         return lethe_command_refuse("now", "only root can do this");
     if (!lethe_end_is_machine())
-        return lethe_command_refuse("now", "a pid namespace of its own ends no machine");
+        return lethe_command_refuse("now", "a pid or user namespace of its own ends no machine");
+    lethe_process_close_all();
     become_armed_copy(argv);
     lethe_kill_now(&kill);
 }

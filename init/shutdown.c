@@ -27,16 +27,21 @@ static void read_arguments(struct lethe_end *end, int argc, char **argv)
 /* The kill switch has left its arguments there before it made PID 1 exec this program. */
 static void read_emergency(struct lethe_end *end)
 {
+    enum { STALE_MS = 60000 };
     char text[1024] = ""; /* all of it zero: the list ends wherever the file does */
+    struct lethe_end told = *end;
     lethe_read_text(AT_FDCWD, LETHE_ARMED_EMERGENCY, text, sizeof text - 1);
     for (char *at = text; *at; at += strlen(at) + 1)
-        lethe_end_take_argument(end, at);
+        lethe_end_take_argument(&told, at);
+    if (lethe_now_ms() < told.dead_ms + STALE_MS) /* else it is of one that came to nothing */
+        *end = told;
 }
 
 int lethe_shutdown_main(int argc, char **argv)
 {
     if (!lethe_end_is_machine()) {
-        fputs("lethe: PID 1 of a pid namespace ends no machine; nothing was done\n", stderr);
+        fputs("lethe: PID 1 of a pid or user namespace ends no machine; nothing was done\n",
+              stderr);
         return 2;
     }
     static struct lethe_end end = {.policy = &lethe_policy_clean, .own_root = true};

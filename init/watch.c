@@ -105,7 +105,8 @@ static int add_cords(struct watch *watch)
     return 0;
 }
 
-/* A drive is polled for its disc only when it is told to (Documentation/ABI/stable/sysfs-block). */
+/* A drive or reader is polled for what is in it only when it is told to, which udev else does
+ * (Documentation/ABI/stable/sysfs-block). */
 static void poll_drive(const struct lethe_watched *drive)
 {
     char path[128], text[16];
@@ -402,7 +403,7 @@ static void settle_down(struct watch *watch)
         lethe_takeover_hold();
     lethe_process_take_stdio();
     for (size_t i = 0; i < watch->n; i++)
-        if (watch->watched[i].device.is_optical)
+        if (watch->watched[i].device.is_removable)
             poll_drive(&watch->watched[i].device);
     leave_additions_if_none_is_awaited(watch);
     look_at_all(watch);
@@ -418,9 +419,10 @@ int lethe_watch_main(int argc, char **argv)
     if (geteuid())
         return lethe_command_refuse("watch", "only root can do this");
     if (!lethe_end_is_machine())
-        return lethe_command_refuse("watch", "a pid namespace of its own ends no machine");
+        return lethe_command_refuse("watch", "a pid or user namespace of its own ends no machine");
     if (!has_mounts_of_init())
         return lethe_command_refuse("watch", "in mounts of its own it does not see the medium's");
+    lethe_process_close_all();
     if (chdir("/"))
         return lethe_command_refuse("watch", "the root directory can't be reached");
     int r = open_sources(&watch);

@@ -14,13 +14,20 @@
 
 enum lethe_keys {
     LETHE_KEYS_GONE, /* of devices that have lost what they lie on */
-    LETHE_KEYS_IDLE, /* and of all others but swap: what is swapped out may be PID 1's */
+    LETHE_KEYS_IDLE, /* and of all others but those with pages swapped out to them, which may be
+                        PID 1's */
     LETHE_KEYS_ALL,
 };
 
 /* Inside a worker. Devices whose key is gone already are passed by. How many keys are left of those
- * that were asked for. */
+ * that were asked for; 1 when nobody could look. */
 unsigned lethe_keys_wipe(enum lethe_keys which, const struct lethe_policy *policy,
                          struct lethe_progress *progress);
+
+/* Inside a worker: cuts the devices whose keys are left off from the disks they lie on. A device is
+ * suspended only once all its requests are done: those that wait for a slow disk fail then, and
+ * only what the disk itself is at is waited for (R: drivers/scsi/scsi_sysfs.c,
+ * store_state_field()). */
+void lethe_keys_cut_off(enum lethe_keys which, const struct lethe_progress *progress);
 
 #endif

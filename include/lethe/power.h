@@ -7,8 +7,9 @@
 
 #include "lethe/verb.h"
 
-/* Keeps the machine from staying on whatever happens: a panic reboots after 10 s, neither a warning
- * nor the OOM killer panics. And has the kernel hurry. */
+/* Keeps the machine from staying on whatever happens: a panic reboots after 10 s and starts no
+ * kernel for a crash dump; no warning, oops or hung task, nor the OOM killer, panics. And has the
+ * kernel hurry. */
 void lethe_power_prepare(void);
 
 /* The one call of reboot(2) for the verb: kexec falls back to reboot when nothing is loaded, exit
@@ -27,7 +28,7 @@ int lethe_power_end(enum lethe_verb verb, const char *argument, int64_t ms);
 void lethe_power_keep_log(void);
 
 /* Opens the watchdog that systemd left armed (WATCHDOG_USEC and WATCHDOG_DEVICE in the environment,
- * or the state in sysfs). */
+ * or the state in sysfs), or shares what PID 1 has of it. */
 void lethe_watchdog_open(void);
 /* Arms one that nobody uses, with a time-out that ends after `end_ms` (lethe_now_ms()) even if it
  * is never told anything again, as far as it can count (Documentation/watchdog/watchdog-api.rst).

@@ -37,8 +37,8 @@ void lethe_process_load(void);
  * nothing yet, and are most of it. */
 void lethe_process_unlock_unused(void);
 
-/* No signal but SIGKILL and SIGSTOP ends this process any more, the OOM killer spares it, and no
- * limit on files is in the way. */
+/* No signal but SIGKILL and SIGSTOP ends this process any more; nor does a limit, or its parent's
+ * end, or the OOM killer, and it may use all processors and all memory. */
 void lethe_process_shield(void);
 /* lethe_process_lock() and lethe_process_shield(). */
 void lethe_process_harden(void);
@@ -46,6 +46,9 @@ void lethe_process_harden(void);
 /* Puts a process (0: the caller) before all ordinary ones, or makes it one again (sched(7)): in a
  * storm of forks it would get a thousandth of a processor. Children inherit it. */
 void lethe_process_hurry(pid_t pid, bool on);
+
+/* Closes all descriptors but the standard ones: inherited, they hold files of the old system. */
+void lethe_process_close_all(void);
 
 /* /dev/null for the three of them: no terminal is held, and nothing else gets their numbers. */
 void lethe_process_take_stdio(void);

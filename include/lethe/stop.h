@@ -9,6 +9,7 @@
 #ifndef LETHE_STOP_H
 #define LETHE_STOP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lethe/model.h"
@@ -17,12 +18,18 @@
  * holder does (it is detached lazily by the kernel, and the answer is 0). */
 int lethe_stop_device(const struct lethe_block *block);
 
+/* True for a dm-crypt device. Not all have a uuid that says so (VeraCrypt's have none): of those
+ * without one the kernel is asked what they are, which no device has to answer. */
+bool lethe_stop_holds_key(const struct lethe_block *block);
+
 /* Takes the key out of a dm-crypt device that can't be removed and lets every later read and write
  * of it fail at once: suspend without flush or freeze, "key wipe", an error table in its place,
  * resume (M: shared facts, section 5: 3 ms, no copy of the key is left). What was not written yet
- * is lost. The device is removed when its last holder goes. 0, or -errno of the first step that
- * failed; the later ones are tried all the same. *wiped_ms is lethe_now_ms() when the key had gone:
- * what follows may wait for the kernel's own pace. */
+ * is lost. The device is removed when its last holder goes. 0 when the error table stands, for then
+ * the kernel has freed the other with all keys in it, zeroed: one of several parts, as while LUKS
+ * encrypts anew, may know no "key wipe" in the first. Else -errno, all steps having been tried.
+ * *wiped_ms is lethe_now_ms() when the last key had gone; what follows may be at the kernel's pace.
+ */
 int lethe_stop_wipe_key(const struct lethe_block *block, int64_t *wiped_ms);
 
 #endif

@@ -239,7 +239,7 @@ void lethe_execute_wipe_keys(const struct lethe_snapshot *snapshot,
     for (size_t i = 0; i < snapshot->n_blocks; i++) {
         const struct lethe_block *b = &snapshot->blocks[i];
         uint64_t key = lethe_key('k', devno_number(b->devno));
-        if (b->kind != LETHE_BLOCK_CRYPT || lethe_finished(progress, key) ||
+        if (!lethe_stop_holds_key(b) || lethe_finished(progress, key) ||
             !lethe_begin(progress, key, policy->step_ms, "wipe the key of %.64s", b->name))
             continue;
         int r = lethe_stop_wipe_key(b, &progress->keys_ms);

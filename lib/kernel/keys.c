@@ -8,16 +8,17 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "lethe/devices.h"
 #include "lethe/log.h"
-#include "lethe/mountinfo.h"
 #include "lethe/stop.h"
 #include "lethe/sys.h"
 #include "lethe/text.h"
 
+enum { DEPTH_MAX = 16 };
+
 /* A link in slaves/ outlives what it leads to. */
 static bool is_gone(const char *name, int depth)
 {
-    enum { DEPTH_MAX = 16 };
     char path[320], number[32];
     bool gone = !lethe_read_block(name, "dev", number, sizeof number);
     snprintf(path, sizeof path, "/sys/class/block/%.255s/slaves", name);
@@ -30,18 +31,45 @@ static bool is_gone(const char *name, int depth)
     return gone;
 }
 
-/* /proc/swaps names a device-mapper device by its node, /dev/dm-N. */
+/* A line of /proc/swaps: name, type, size and how much of it is in use. */
+static bool is_in_use(const char *swaps, const char *folder, const char *name)
+{
+    char node[192];
+    unsigned long long used;
+    int length = snprintf(node, sizeof node, "\n%s%.128s ", folder, name);
+    const char *line = strstr(swaps, node);
+    return line && sscanf(line + length, "%*s %*s %llu", &used) == 1 && used;
+}
+
+/* Without udev, which makes a link of it, the name in /dev/mapper is a node of its own. */
+static bool is_swapped_to(const char *swaps, const char *name)
+{
+    char dm_name[160];
+    return is_in_use(swaps, "/dev/", name) ||
+           (lethe_read_block(name, "dm/name", dm_name, sizeof dm_name) &&
+            is_in_use(swaps, "/dev/mapper/", dm_name));
+}
+
+/* Something that lies on it, too: a logical volume. */
+static bool carries_swap(const char *swaps, const char *name, int depth)
+{
+    char path[320];
+    bool found = is_swapped_to(swaps, name);
+    snprintf(path, sizeof path, "/sys/class/block/%.255s/holders", name);
+    DIR *holders = found || depth == DEPTH_MAX ? NULL : opendir(path);
+    if (!holders)
+        return found;
+    for (struct dirent *holder; !found && (holder = readdir(holders));)
+        found = holder->d_name[0] != '.' && carries_swap(swaps, holder->d_name, depth + 1);
+    closedir(holders);
+    return found;
+}
+
 static bool is_swap(const char *name)
 {
-    char text[4096], node[64];
-    struct lethe_span swaps, line;
-    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/swaps", text, sizeof text);
-    int length = snprintf(node, sizeof node, "/dev/%.32s ", name);
-    swaps = (struct lethe_span){text, n > 0 ? (size_t)n : 0};
-    while (lethe_next_line(&swaps, &line))
-        if (line.n > (size_t)length && !memcmp(line.at, node, (size_t)length))
-            return true;
-    return false;
+    char swaps[4096];
+    return lethe_read_text(AT_FDCWD, "/proc/swaps", swaps, sizeof swaps) &&
+           carries_swap(swaps, name, 0);
 }
 
 static bool is_wanted(const char *name, enum lethe_keys which)
@@ -59,17 +87,25 @@ static bool is_wanted(const char *name, enum lethe_keys which)
 
 static bool find_crypt(const char *name, struct lethe_block *block)
 {
-    char text[160]; /* DM_UUID_LEN is 129 */
-    *block = (struct lethe_block){.name = name, .kind = LETHE_BLOCK_CRYPT};
-    return !strncmp(name, "dm-", 3) && lethe_read_block(name, "dm/uuid", text, sizeof text) &&
-           !strncmp(text, "CRYPT-", 6) && lethe_read_block(name, "dev", text, sizeof text) &&
-           !lethe_devno(lethe_span(text), &block->devno);
+    static char uuid[160]; /* DM_UUID_LEN is 129 */
+    char number[32];
+    if (strncmp(name, "dm-", 3) || !lethe_read_block(name, "dm/uuid", uuid, sizeof uuid) ||
+        !lethe_read_block(name, "dev", number, sizeof number))
+        return false;
+    *block =
+        (struct lethe_block){.name = name, .kind = lethe_block_kind(name, uuid), .dm_uuid = uuid};
+    return !lethe_devno(lethe_span(number), &block->devno) && lethe_stop_holds_key(block);
+}
+
+static uint64_t key_of(const struct lethe_block *block)
+{
+    return lethe_key('k', makedev(block->devno.major, block->devno.minor));
 }
 
 static bool wipe(const struct lethe_block *block, const struct lethe_policy *policy,
                  struct lethe_progress *progress)
 {
-    uint64_t key = lethe_key('k', makedev(block->devno.major, block->devno.minor));
+    uint64_t key = key_of(block);
     if (lethe_finished(progress, key))
         return true;
     if (!lethe_begin(progress, key, policy->step_ms, "wipe the key of %.64s", block->name))
@@ -84,6 +120,38 @@ static bool wipe(const struct lethe_block *block, const struct lethe_policy *pol
     return !r;
 }
 
+/* A disk of the kernel's SCSI layer (USB and SATA are too) that is set offline fails what waits for
+ * it at once; others have no such word. Of a partition it is asked of the disk around it. */
+static void cut_off(const char *name, int depth)
+{
+    char path[320];
+    snprintf(path, sizeof path, "/sys/class/block/%.255s/device/state", name);
+    lethe_sys->write_file(path, "offline");
+    snprintf(path, sizeof path, "/sys/class/block/%.255s/../device/state", name);
+    lethe_sys->write_file(path, "offline");
+    snprintf(path, sizeof path, "/sys/class/block/%.255s/slaves", name);
+    DIR *slaves = depth == DEPTH_MAX ? NULL : opendir(path);
+    if (!slaves)
+        return;
+    for (struct dirent *slave; (slave = readdir(slaves));)
+        if (slave->d_name[0] != '.')
+            cut_off(slave->d_name, depth + 1);
+    closedir(slaves);
+}
+
+void lethe_keys_cut_off(enum lethe_keys which, const struct lethe_progress *progress)
+{
+    struct lethe_block block;
+    DIR *blocks = opendir("/sys/class/block");
+    if (!blocks)
+        return;
+    for (struct dirent *entry; (entry = readdir(blocks));)
+        if (find_crypt(entry->d_name, &block) && is_wanted(entry->d_name, which) &&
+            !lethe_finished(progress, key_of(&block)))
+            cut_off(entry->d_name, 0);
+    closedir(blocks);
+}
+
 unsigned lethe_keys_wipe(enum lethe_keys which, const struct lethe_policy *policy,
                          struct lethe_progress *progress)
 {
@@ -91,7 +159,7 @@ unsigned lethe_keys_wipe(enum lethe_keys which, const struct lethe_policy *polic
     struct lethe_block block;
     DIR *blocks = opendir("/sys/class/block");
     if (!blocks)
-        return 0;
+        return 1;
     for (struct dirent *entry; (entry = readdir(blocks));)
         if (find_crypt(entry->d_name, &block) && is_wanted(entry->d_name, which))
             left += !wipe(&block, policy, progress);

@@ -3,13 +3,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kexec.h>
 #include <linux/reboot.h>
 #include <linux/watchdog.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +29,9 @@ void lethe_power_prepare(void)
     static const char *const settings[][2] = {
         {"/proc/sys/kernel/panic", "10"},
         {"/proc/sys/kernel/panic_on_warn", "0"},
+        {"/proc/sys/kernel/panic_on_oops", "0"}, /* it costs a worker; a panic, all that is left */
+        {"/proc/sys/kernel/hung_task_panic", "0"},
+        {"/proc/sys/kernel/softlockup_panic", "0"},
         {"/proc/sys/vm/panic_on_oom", "0"},
         {"/proc/sys/vm/overcommit_memory",
          "1"}, /* a worker's fork() is not refused for its arena */
@@ -35,11 +41,32 @@ void lethe_power_prepare(void)
     };
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         lethe_sys->write_file(settings[i][0], settings[i][1]);
+    /* A panic would start the kernel for a crash dump (kdump), with RAM as it is, not end here. */
+    syscall(SYS_kexec_load, 0, 0, NULL, KEXEC_ON_CRASH);
 }
 
 void lethe_power_keep_log(void)
 {
     lethe_sys->write_file("/sys/module/printk/parameters/always_kmsg_dump", "Y");
+}
+
+/* A watchdog is open once only. What PID 1 has open it may share (pidfd_getfd(2), Linux 5.6):
+ * frozen, it serves it no more. */
+static int share_init_watchdog(void)
+{
+    enum { FILES_MAX = 256 };
+    char path[32], target[64];
+    int found = -1, pidfd = (int)syscall(SYS_pidfd_open, 1, 0);
+    for (int fd = 0; pidfd >= 0 && found < 0 && fd < FILES_MAX; fd++) {
+        snprintf(path, sizeof path, "/proc/1/fd/%d", fd);
+        ssize_t n = readlink(path, target, sizeof target - 1);
+        target[n > 0 ? n : 0] = '\0';
+        if (strstr(target, "/dev/watchdog"))
+            found = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+    }
+    if (pidfd >= 0)
+        close(pidfd);
+    return found;
 }
 
 void lethe_watchdog_open(void)
@@ -52,6 +79,8 @@ void lethe_watchdog_open(void)
     int fd = lethe_sys->open(device && device[0] ? device : "/dev/watchdog0", O_WRONLY);
     if (fd < 0)
         fd = lethe_sys->open("/dev/watchdog", O_WRONLY);
+    if (fd < 0)
+        fd = share_init_watchdog();
     if (fd >= 0)
         watchdog = fd;
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/mempolicy.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -189,18 +190,31 @@ void lethe_process_unlock_unused(void)
             munlock(page, PAGE);
 }
 
-void lethe_process_shield(void)
+/* What whoever started this process has left it: a limit on real-time processors' time ends it, and
+ * so may its parent's end; from one processor or memory node not all of free memory is reached. */
+static void shed_inheritance(void)
 {
     const struct rlimit endless = {RLIM_INFINITY, RLIM_INFINITY}, many = {65536, 65536};
+    cpu_set_t everywhere;
+    for (int limit = 0; limit < RLIM_NLIMITS; limit++)
+        if (limit != RLIMIT_CORE)
+            setrlimit(limit, limit == RLIMIT_NOFILE ? &many : &endless);
+    prctl(PR_SET_PDEATHSIG, 0);
+    memset(&everywhere, 0xff, sizeof everywhere);
+    sched_setaffinity(0, sizeof everywhere, &everywhere);
+    syscall(SYS_set_mempolicy, MPOL_DEFAULT, NULL, 0);
+}
+
+void lethe_process_shield(void)
+{
     sigset_t all;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
     for (int s = 1; s < NSIG; s++)
         signal(s, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);
-    setrlimit(RLIMIT_FSIZE, &endless);
-    setrlimit(RLIMIT_NOFILE, &many);
     prctl(PR_SET_DUMPABLE, 0);
+    shed_inheritance();
     spare_from_oom();
 }
 
@@ -214,6 +228,15 @@ void lethe_process_hurry(pid_t pid, bool on)
 {
     const struct sched_param priority = {.sched_priority = on ? 10 : 0};
     syscall(SYS_sched_setscheduler, pid, on ? SCHED_RR : SCHED_OTHER, &priority);
+}
+
+void lethe_process_close_all(void)
+{
+    enum { FIRST = STDERR_FILENO + 1, MANY = 65536 };
+    if (!syscall(SYS_close_range, FIRST, ~0U, 0))
+        return;
+    for (int fd = FIRST; fd < MANY; fd++)
+        close(fd);
 }
 
 void lethe_process_take_stdio(void)

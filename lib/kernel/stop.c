@@ -78,20 +78,32 @@ static int dm_load_error(const struct lethe_block *block)
     return dm_send(DM_TABLE_LOAD, &request);
 }
 
+bool lethe_stop_holds_key(const struct lethe_block *block)
+{
+    struct dm_target_spec target;
+    if (block->kind != LETHE_BLOCK_DM || block->dm_uuid[0])
+        return block->kind == LETHE_BLOCK_CRYPT;
+    struct dm_request request = dm_request(block, DM_NOFLUSH_FLAG);
+    if (dm_send(DM_TABLE_STATUS, &request) || !request.head.target_count)
+        return false;
+    memcpy(&target, request.data, sizeof target);
+    return !strncmp(target.target_type, "crypt", sizeof target.target_type);
+}
+
 int lethe_stop_wipe_key(const struct lethe_block *block, int64_t *wiped_ms)
 {
-    int first = dm_suspend(block, DM_SUSPEND_FLAG | DM_SKIP_LOCKFS_FLAG | DM_NOFLUSH_FLAG);
-    int r = dm_message(block, "key wipe");
-    if (!r)
+    const unsigned at_once = DM_SKIP_LOCKFS_FLAG | DM_NOFLUSH_FLAG;
+    struct dm_request suspended = dm_request(block, DM_SUSPEND_FLAG | at_once);
+    dm_send(DM_DEV_SUSPEND, &suspended);
+    bool has_one = suspended.head.target_count == 1;
+    if (!dm_message(block, "key wipe") && has_one)
         *wiped_ms = lethe_now_ms();
-    first = first ? first : r;
-    r = dm_load_error(block);
-    first = first ? first : r;
-    r = dm_suspend(block,
-                   DM_NOFLUSH_FLAG | DM_SKIP_LOCKFS_FLAG); /* without DM_SUSPEND_FLAG: resume */
-    first = first ? first : r;
+    int loaded = dm_load_error(block);
+    int resumed = dm_suspend(block, at_once); /* without DM_SUSPEND_FLAG: resume */
+    if (!loaded && !resumed && !has_one)
+        *wiped_ms = lethe_now_ms();
     dm_remove(block, DM_DEFERRED_REMOVE);
-    return first;
+    return loaded ? loaded : resumed;
 }
 
 static int send_to_node(const struct lethe_block *block, unsigned long command)

@@ -161,6 +161,13 @@ static void leaves_other_devices_alone(void **unused)
     mock_finish();
 }
 
+static void suspend_of_one_part(void *argument)
+{
+    struct dm_ioctl *head = argument;
+    suspend(argument);
+    head->target_count = 1;
+}
+
 /* The device is not in this machine's /sys: its size is not known and no table can be loaded. */
 static void wipes_a_key_whatever_fails(void **unused)
 {
@@ -170,14 +177,43 @@ static void wipes_a_key_whatever_fails(void **unused)
                 DM(DM_TARGET_MSG, .look = key_wipe, .answer = -EINVAL), CONTROL,
                 DM(DM_DEV_SUSPEND, .look = resume, .answer = -EINVAL), CONTROL,
                 DM(DM_DEV_REMOVE, .look = deferred));
-    assert_int_equal(lethe_stop_wipe_key(&crypt, &wiped_ms), -ENXIO);
+    assert_int_equal(lethe_stop_wipe_key(&crypt, &wiped_ms), -ENODATA);
     assert_int_equal(wiped_ms, 0);
     mock_finish();
-    MOCK_EXPECT(CONTROL, DM(DM_DEV_SUSPEND, .look = suspend), CONTROL,
+    MOCK_EXPECT(CONTROL, DM(DM_DEV_SUSPEND, .look = suspend_of_one_part), CONTROL,
                 DM(DM_TARGET_MSG, .look = key_wipe), CONTROL, DM(DM_DEV_SUSPEND, .look = resume),
                 CONTROL, DM(DM_DEV_REMOVE, .look = deferred, .answer = -EBUSY));
     assert_int_equal(lethe_stop_wipe_key(&crypt, &wiped_ms), -ENODATA);
     assert_true(wiped_ms > 0);
+    mock_finish();
+}
+
+static void a_crypt_target(void *argument)
+{
+    struct dm_ioctl *head = argument;
+    const struct dm_target_spec target = {.target_type = "crypt"};
+    mock_check(check_head(argument)->flags == DM_NOFLUSH_FLAG, "the status of it, without a flush");
+    head->target_count = 1;
+    memcpy((char *)argument + head->data_start, &target, sizeof target);
+}
+
+static void knows_which_devices_hold_a_key(void **unused)
+{
+    (void)unused;
+    struct lethe_block dm = block("dm-3", LETHE_BLOCK_DM);
+    const struct lethe_block loop = block("loop7", LETHE_BLOCK_LOOP);
+    dm.dm_uuid = "LVM-1";
+    mock_expect(NULL, 0);
+    assert_true(lethe_stop_holds_key(&crypt));
+    assert_false(lethe_stop_holds_key(&dm));
+    assert_false(lethe_stop_holds_key(&loop));
+    mock_finish();
+    dm.dm_uuid = "";
+    MOCK_EXPECT(CONTROL, DM(DM_TABLE_STATUS, .look = a_crypt_target), CONTROL, DM(DM_TABLE_STATUS),
+                CONTROL, DM(DM_TABLE_STATUS, .answer = -ENXIO));
+    assert_true(lethe_stop_holds_key(&dm));
+    assert_false(lethe_stop_holds_key(&dm));
+    assert_false(lethe_stop_holds_key(&dm));
     mock_finish();
 }
 
@@ -192,6 +228,7 @@ int main(void)
         cmocka_unit_test(resets_zram),
         cmocka_unit_test(leaves_other_devices_alone),
         cmocka_unit_test(wipes_a_key_whatever_fails),
+        cmocka_unit_test(knows_which_devices_hold_a_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

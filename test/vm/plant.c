@@ -317,20 +317,31 @@ static void plant_mqueue(const struct order *o)
             err(1, "mq_send");
 }
 
-/* A file of huge pages; outlives its process. The pages are reserved first. */
-static void plant_hugetlb(const struct order *o)
+static void reserve_huge(const struct order *o)
 {
     FILE *f = fopen("/proc/sys/vm/nr_hugepages", "r+e");
     size_t n = 0;
-    int fd;
 
     if (!f || fscanf(f, "%zu", &n) != 1)
         err(1, "nr_hugepages");
     rewind(f);
     if (fprintf(f, "%zu\n", n + o->size / HUGE_PAGE) < 0 || fclose(f) != 0)
         err(1, "nr_hugepages");
-    fd = create(o);
-    fill(map(o->size, MAP_SHARED, fd), o->size);
+}
+
+/* A file of huge pages; outlives its process. */
+static void plant_hugetlb(const struct order *o)
+{
+    reserve_huge(o);
+    fill(map(o->size, MAP_SHARED, create(o)), o->size);
+}
+
+/* A program's huge pages. */
+static void plant_huge(const struct order *o)
+{
+    reserve_huge(o);
+    fill(map(o->size, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1), o->size);
+    hold();
 }
 
 /* Sleeps with the pattern in the vector registers and nowhere else: the kernel has to keep them. */
@@ -395,6 +406,7 @@ static const struct kind {
     {"sysv", plant_sysv, 4 << 20, NULL},
     {"mqueue", plant_mqueue, 40 << 10, NULL},
     {"hugetlb", plant_hugetlb, HUGE_PAGE, "/dev/hugepages"},
+    {"huge", plant_huge, HUGE_PAGE, NULL},
     {"keyring", plant_key, 16 << 10, NULL},
     {"small", plant_small, 1000, "/var/tmp"},
     {"links", plant_links, 500, "/var/tmp"},

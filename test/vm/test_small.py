@@ -19,11 +19,12 @@ from pathlib import Path
 import lab
 import live
 import small
+import stacks
 
 CASES = []
 # All kinds that plant can plant in a system without a disk.
 EVERYTHING = ["rw:16M", "shm:8M", "run:2M", "file:1M", "file+dev:1M:/dev", "heap:8M", "names", "pipe", "unlinked", "mapped", "memfd",
-              "sealed", "hugetlb", "links:500", "xattrs:500", "environ", "stack", "registers", "socket", "sysv", "mqueue", "keyring"]
+              "sealed", "hugetlb", "huge", "links:500", "xattrs:500", "environ", "stack", "registers", "socket", "sysv", "mqueue", "keyring"]
 verbose = False
 skipping = None
 
@@ -608,6 +609,7 @@ def switched_off(boot):
             ("erasing of IPC objects", "ifz", ["sysv"], "", {}),
             ("filling of free memory", "zf", ["heap:8M", "stack", "pipe"], "", {}),
             ("overwriting of freed kernel objects", "f", ["names", "links:500", "xattrs:500"], "", {}),
+            ("emptying of pools of huge pages", "gz", ["huge"], "init_on_free=1", {}),
             ("closing of dm-crypt", "dk", ["cache:1M:/mnt"], "init_on_free=1", {"disk": True, "prepare": open_disk}),
             ("unmounting, with a kernel that clears", "uhe", ["rw:4M"], "init_on_free=1", {})]:
         left = left_without(kinds, plants, memory, **options)
@@ -694,6 +696,117 @@ def bad_argument(boot):
         want_end(guest, "poweroff")
         want(any("lethe.paws=9" in line for line in guest.said), f"it said: {guest.said}", guest)
         want_gone(guest, ["rw"])
+
+
+# -- the kill switch beside a PID 1 that is no systemd ---------------------------------------------------------------------------
+
+def want_emergency(guest, keys, *plants):
+    """It has switched off, with so many keys wiped first, and nothing is left in RAM, keys least of all."""
+    want_end(guest, "poweroff", 100)
+    want(any(f"(emergency beside PID 1: {keys} keys " in line for line in guest.said), f"it said: {guest.said}", guest)
+    want(not any("could not be wiped" in line for line in guest.said), f"it said: {guest.said}", guest)
+    want_gone(guest, kinds_of(plants), key=small.encrypted_disk() / "key")
+
+
+def boot_with_tools(boot, disks=1):
+    return boot(tools=True, ram="768M", disks=[small.blank_disk()] * disks)
+
+
+PLAIN = "cryptsetup open --type plain -c aes-xts-plain64 -s 512 --key-file $fw/opt/lethe.key/raw /dev/vdb plain\n"
+
+
+@case
+def now_without_uuid(boot):
+    """lethe now: a dm-crypt device that has no uuid, as VeraCrypt makes them, on a disk that hangs"""
+    with boot_with_tools(boot) as guest:
+        guest.do(stacks.HELPERS + 'echo "0 200000 linear /dev/vdb 0" | dmsetup create lazy\n'
+                 "key=$(od -An -v -tx1 $fw/opt/lethe.key/raw | tr -d ' \\n')\n"
+                 'echo "0 200000 crypt aes-xts-plain64 $key 0 /dev/mapper/lazy 0" | dmsetup create vera\n'
+                 "mkfs.ext4 -q /dev/mapper/vera; mount /dev/mapper/vera /mnt; sync")
+        guest.arm()
+        plant(guest, "shm:4M")
+        guest.run("echo lost >/mnt/file; dmsetup suspend --noflush --nolockfs lazy")
+        guest.send("lethe now &")
+        want_emergency(guest, 1, "shm")
+
+
+@case
+def now_verity(boot):
+    """lethe now: a medium that dm-verity checks has no key, and is left alone at first"""
+    with boot_with_tools(boot) as guest:
+        guest.do(stacks.HELPERS + stacks.named("verity").setup)
+        guest.arm()
+        plant(guest, "shm:4M")
+        guest.send("lethe now &")
+        want_emergency(guest, 0, "shm")
+
+
+@case
+def now_swap(boot):
+    """lethe now: PID 1 and secrets are swapped out to a volume that lies on dm-crypt: called back before its key goes"""
+    with boot_with_tools(boot) as guest:
+        guest.do(stacks.HELPERS + PLAIN + 'echo "0 200000 linear /dev/mapper/plain 0" | dmsetup create volume\n'
+                 "mkswap /dev/mapper/volume; swapon /dev/mapper/volume; echo 200 >/proc/sys/vm/swappiness\n"
+                 "cd /sys/fs/cgroup; mount -t cgroup2 cgroup .; cd .; echo +memory >cgroup.subtree_control; mkdir init.scope; echo 1 >init.scope/cgroup.procs")
+        guest.arm()
+        plant(guest, "shm:16M", "memfd:16M")
+        guest.run("for i in $(seq 20); do echo 8M >/sys/fs/cgroup/init.scope/memory.reclaim || true; done", timeout=60)
+        used = guest.run("cat /proc/swaps; grep VmSwap /proc/1/status")
+        want(int(used.split()[8]) > 8192 and int(used.split()[-2]) > 0, f"not enough is swapped out:\n{used}")
+        guest.send("lethe now &")
+        want_emergency(guest, 0, "shm", "memfd")
+
+
+@case
+def now_inherits(boot):
+    """lethe now from a shell that has a nameless file of RAM open, and on one processor"""
+    with boot() as guest:
+        guest.arm()
+        plant(guest, "file+held:4M:/tmp", "shm:4M")
+        guest.send("(exec 9</tmp/lethe-file+held; rm /tmp/lethe-file+held; exec taskset 1 lethe now) &")
+        want_emergency(guest, 0, "file+held", "shm")
+
+
+@case
+def now_three_times(boot):
+    """lethe now three times at once: they do not stop each other, nor take each other's work for failures"""
+    with boot(disk=True) as guest:
+        guest.arm()
+        open_disk(guest)
+        plant(guest, "shm:4M")
+        guest.send("for i in 1 2 3; do setsid lethe now & done")
+        want_emergency(guest, 1, "shm")
+
+
+@case
+def now_watchdog(boot):
+    """lethe now arms an emulated watchdog of an Intel board, which resets the machine when Lethe is killed"""
+    with boot("lethe.pause=60", kernel=live.base(), load=["i6300esb", "ext4"], args=["-device", "i6300esb"]) as guest:
+        guest.arm()
+        want(guest.run("cat /sys/class/watchdog/watchdog0/state") == "inactive", "it is armed already")
+        plant(guest, "shm:4M")
+        guest.send("lethe now --deadline=20 &")
+        for _ in range(300):
+            if "emergency beside PID 1" in guest.console:
+                break
+            time.sleep(0.1)
+        guest.send("kill -9 -1")  # of PID 1: all but itself
+        time.sleep(3)
+        want("Restarting" not in guest.console and "Power down" not in guest.console, "it has ended without the watchdog", guest)
+        want_end(guest, "reboot", 90)
+        want_gone(guest, ["shm"])
+
+
+@case
+def now_watchdog_of_init(boot):
+    """lethe now serves a watchdog that PID 1 has open, and so nobody else can open, through a pause longer than its time-out"""
+    with boot("lethe.pause=12") as guest:
+        guest.arm()
+        guest.run("modprobe softdog")
+        arm_watchdog(guest, 6)
+        plant(guest, "shm:4M")
+        guest.send("exec 8>/dev/watchdog0; lethe now --deadline=1000 &")
+        want_emergency(guest, 0, "shm")
 
 
 # -- commands -----------------------------------------------------------------------------------------------------------------

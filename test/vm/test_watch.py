@@ -138,7 +138,6 @@ def image_on_a_stick(guest):
 @starting_from("stick")
 def card_taken_out(guest):
     """fires: the card that the system runs from is taken out of its reader, which stays"""
-    guest.run("echo 500 >/sys/block/sda/events_poll_msecs")  # udev has all devices polled
     watch(guest)
     guest.take_out("node-medium")
     want_off(guest, "the medium sda is gone")
@@ -396,7 +395,7 @@ def nothing_to_watch(guest):
 @case
 def used_wrongly(guest):
     """as nobody, in a namespace of its own, with an option that it does not know: a word, status 2, and it does not begin"""
-    for command, why in [("setpriv --reuid=65534 --clear-groups", "only root"), ("unshare -pf", "pid namespace"), ("unshare -m", "mounts of its own")]:
+    for command, why in [("setpriv --reuid=65534 --clear-groups", "only root"), ("unshare -pf", "pid or user namespace"), ("unshare -r", "pid or user namespace"), ("unshare -m", "mounts of its own")]:
         said = guest.run(f"{command} /run/initramfs/lethe watch; echo $?")
         want(said.endswith("2") and why in said, f"{command}: {said}")
     for option, why in [("--cord=lanyard", "usb:VVVV:PPPP"), ("--cord=usb:46f4:1:x", "usb:VVVV:PPPP"), ("--grace=soon", "unknown argument '--grace=soon'"),
