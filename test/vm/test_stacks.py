@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import lab
+import servers
 import small
 import stacks
 import test_small as t
@@ -70,6 +71,21 @@ def dead_server(lethe, memory):
         t.want_gone(guest, ["rw", "shm", "cache+remote"])
 
 
+def lost_server(lethe, stack, memory, lose):
+    with stack.boot(lethe, memory=memory) as guest:
+        guest.do(stacks.HELPERS + stack.setup, timeout=120)
+        guest.arm()
+        t.plant(guest, "rw:1M", "shm:1M", *stack.plants)
+        guest.run("sync; cat /mnt/lethe-cache+remote >/dev/null")
+        lose(guest.server)
+        guest.run("(exec plant cache+unwritten:2M:/run/medium) >/dev/null 2>&1 & sleep 3")
+        kinds = ["rw", "shm", "cache+unwritten", *t.kinds_of(stack.plants)]
+        t.want_there(guest, kinds)
+        guest.hand_over("poweroff")
+        t.want_end(guest, "poweroff", 200)
+        t.want_gone(guest, kinds)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lethe", type=Path, default=lab.HERE.parent.parent / "build/init/lethe", help="the program under test")
@@ -82,6 +98,10 @@ def main():
     lethe = args.lethe.resolve()
     cases = [(s.name, s.about, lambda s=s: take_apart(lethe, s, args.memory)) for s in stacks.STACKS if s.plants or planted_in(s.setup)]
     cases.append(("dead-server", dead_server.__doc__, lambda: dead_server(lethe, args.memory)))
+    for name in "nfs", "nbd":
+        for how, lose in [("hangs", servers.Server.hang), ("gone", servers.Server.die)]:
+            cases.append((f"{name}-{how}", f"the same when the server {'answers no more' if how == 'hangs' else 'has gone'}",
+                          lambda name=name, lose=lose: lost_server(lethe, stacks.named(name), args.memory, lose)))
     passed = failed = 0
     for name, about, run in cases:
         if args.cases and not any(part in name for part in args.cases):
