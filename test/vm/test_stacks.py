@@ -71,19 +71,29 @@ def dead_server(lethe, memory):
         t.want_gone(guest, ["rw", "shm", "cache+remote"])
 
 
-def lost_server(lethe, stack, memory, lose):
+def lost_server(lethe, stack, memory, lose, emergency=False):
+    """What has been written to it goes both ways over the network; some is not written yet, and two processes wait for the server."""
     with stack.boot(lethe, memory=memory) as guest:
         guest.do(stacks.HELPERS + stack.setup, timeout=120)
         guest.arm()
         t.plant(guest, "rw:1M", "shm:1M", *stack.plants)
-        guest.run("sync; cat /mnt/lethe-cache+remote >/dev/null")
-        lose(guest.server)
-        guest.run("(exec plant cache+unwritten:2M:/run/medium) >/dev/null 2>&1 & sleep 3")
+        guest.run("sync; echo 3 >/proc/sys/vm/drop_caches; cat /run/medium/lethe-cache+remote >/dev/null")
+        t.plant(guest, "cache+unwritten:2M:/run/medium")
+        lose(guest)
+        guest.run("for i in 1 2; do (echo >/run/medium/$i; sync) >/dev/null 2>&1 & done; sleep 3")
         kinds = ["rw", "shm", "cache+unwritten", *t.kinds_of(stack.plants)]
         t.want_there(guest, kinds)
-        guest.hand_over("poweroff")
+        guest.send("exec /run/initramfs/lethe now") if emergency else guest.hand_over("poweroff")
         t.want_end(guest, "poweroff", 200)
         t.want_gone(guest, kinds)
+        t.want(any(line.endswith("left") for line in guest.said), f"it said: {guest.said}", guest)
+
+
+# How a server is lost.
+LOST = [("hangs", "its server answers no more", lambda guest: guest.server.hang()),
+        ("gone", "its server has gone", lambda guest: guest.server.die()),
+        ("unplugged", "the cable is pulled out", lambda guest: guest.qmp("set_link", name="net", up=False)),
+        ("now", "the same, and the kill switch", lambda guest: guest.qmp("set_link", name="net", up=False))]
 
 
 def main():
@@ -99,9 +109,9 @@ def main():
     cases = [(s.name, s.about, lambda s=s: take_apart(lethe, s, args.memory)) for s in stacks.STACKS if s.plants or planted_in(s.setup)]
     cases.append(("dead-server", dead_server.__doc__, lambda: dead_server(lethe, args.memory)))
     for name in "nfs", "nbd":
-        for how, lose in [("hangs", servers.Server.hang), ("gone", servers.Server.die)]:
-            cases.append((f"{name}-{how}", f"the same when the server {'answers no more' if how == 'hangs' else 'has gone'}",
-                          lambda name=name, lose=lose: lost_server(lethe, stacks.named(name), args.memory, lose)))
+        for how, about, lose in LOST:
+            cases.append((f"{name}-{how}", f"{name}, and {about}",
+                          lambda name=name, how=how, lose=lose: lost_server(lethe, stacks.named(name), args.memory, lose, how == "now")))
     passed = failed = 0
     for name, about, run in cases:
         if args.cases and not any(part in name for part in args.cases):
