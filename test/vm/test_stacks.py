@@ -83,7 +83,7 @@ def lost_server(lethe, stack, memory, lose, emergency=False):
         guest.run("for i in 1 2; do (echo >/run/medium/$i; sync) >/dev/null 2>&1 & done; sleep 3")
         kinds = ["rw", "shm", "cache+unwritten", *t.kinds_of(stack.plants)]
         t.want_there(guest, kinds)
-        guest.send("exec /run/initramfs/lethe now") if emergency else guest.hand_over("poweroff")
+        guest.send("/run/initramfs/lethe now") if emergency else guest.hand_over("poweroff")
         t.want_end(guest, "poweroff", 200)
         t.want_gone(guest, kinds)
         t.want(any(line.endswith("left") for line in guest.said), f"it said: {guest.said}", guest)
