@@ -139,7 +139,8 @@ static void set_up(int fd, const char *interface, bool up)
 }
 
 /* What was received is given back to the processor that has received it, which frees it when it
- * receives again (skb_attempt_defer_free(), net/core/skbuff.c): so each gets a datagram from itself.
+ * receives again (skb_attempt_defer_free(), net/core/skbuff.c): so each gets a datagram from
+ * itself.
  */
 static void receive_everywhere(void)
 {
@@ -159,8 +160,8 @@ static void receive_everywhere(void)
 }
 
 /* virtio_net keeps its receive buffers, with what came in them, until it is unbound (M:
- * test_stacks.py nbd-unplugged). No other driver is: an unbinding that hangs is a machine that can't
- * be switched off any more. */
+ * test_stacks.py nbd-unplugged). No other driver is: an unbinding that hangs is a machine that
+ * can't be switched off any more. */
 static void unbind(const char *interface)
 {
     char path[300], driver[256], device[256];

@@ -95,15 +95,15 @@ static bool is_ram(const struct lethe_snapshot *snapshot, size_t block, size_t u
     (void)unused;
     const enum lethe_block_kind kind = snapshot->blocks[block].kind;
     const struct lethe_mount *host = host_of(snapshot, block);
-    return kind == LETHE_BLOCK_ZRAM || kind == LETHE_BLOCK_BRD || (host && lethe_mount_is_ram(host));
+    return kind == LETHE_BLOCK_ZRAM || kind == LETHE_BLOCK_BRD ||
+           (host && lethe_mount_is_ram(host));
 }
 
 static bool is_answered_for(const struct lethe_snapshot *snapshot, size_t block, size_t unused)
 {
     (void)unused;
     const struct lethe_mount *host = host_of(snapshot, block);
-    return snapshot->blocks[block].kind == LETHE_BLOCK_NBD ||
-           (host && lethe_mount_is_remote(host));
+    return snapshot->blocks[block].kind == LETHE_BLOCK_NBD || (host && lethe_mount_is_remote(host));
 }
 
 static bool is_the_same(const struct lethe_snapshot *snapshot, size_t block, size_t lower)
@@ -133,8 +133,7 @@ bool lethe_mount_is_answered_for(const struct lethe_snapshot *snapshot, size_t m
 {
     const struct lethe_mount *m = &snapshot->mounts[mount];
     return lethe_mount_is_remote(m) ||
-           (m->device != LETHE_NONE &&
-            is_below(snapshot, m->device, is_answered_for, LETHE_NONE));
+           (m->device != LETHE_NONE && is_below(snapshot, m->device, is_answered_for, LETHE_NONE));
 }
 
 struct sort_key {

@@ -28,7 +28,7 @@ TOOL_MODULES = ["dm_snapshot", "dm_verity", "dm_integrity", "raid1", "fuse", "bt
                 "sha256_generic", "vfat", "nls_cp437", "nls_ascii", "sr_mod", "virtio_scsi", "virtio_net", "nfs", "nfsv3"]
 TOOLS = ["/usr/sbin/lvm", "/usr/sbin/mdadm", "/usr/sbin/veritysetup", "/usr/sbin/integritysetup", "/usr/bin/fuse-overlayfs", "/usr/bin/unionfs",
          "/usr/bin/mergerfs", "/usr/sbin/mkfs.btrfs", "/usr/bin/btrfs", "/usr/sbin/mkfs.xfs", "/usr/sbin/xfs_repair", "/usr/sbin/e2fsck",
-         "/usr/sbin/sfdisk", "/usr/sbin/mkfs.fat", "/usr/sbin/nbd-client"]
+         "/usr/sbin/sfdisk", "/usr/sbin/mkfs.fat", "/usr/sbin/nbd-client", "/usr/sbin/mkfs.f2fs", "/usr/sbin/fsck.f2fs"]
 
 INIT = """#!/bin/busybox sh
 export PATH=/bin

@@ -9,6 +9,7 @@ which print nothing where the file systems on them are clean.
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
+import live
 import servers
 import small
 
@@ -29,6 +30,10 @@ mkdir -p /run/lvm /mnt
 """
 
 
+# What the full kernel is given in its initramfs, for the modules of the small system are the small kernel's.
+FULL_MODULES = ["ext4", "f2fs", "qemu_fw_cfg", "dm_mod", "dm_crypt", "xts", "algif_skcipher", "aesni_intel"]
+
+
 @dataclass
 class Stack:
     name: str
@@ -40,10 +45,19 @@ class Stack:
     key: bool = False  # a LUKS device with the key that is handed in
     iso: bool = False  # /dev/vdb is small.iso_disk()
     optical: bool = False  # /dev/sr0 is small.iso()
+    full: bool = False  # with Debian's full kernel
     server: str = ""  # of servers.py: the guest's $port at 10.0.2.2 is its, and guest.server
 
     def images(self):
         return [small.iso_disk()] if self.iso else [small.blank_disk()] * self.disks
+
+    @contextmanager
+    def start(self, lethe, **options):
+        """The small system with its kernel and tools."""
+        kernel = {"kernel": live.base(), "load": FULL_MODULES} if self.full else {}
+        with small.booted(lethe, tools=True, ram="768M", **kernel, **options) as guest:
+            guest.run("modprobe() { :; }") if self.full else None
+            yield guest
 
     @contextmanager
     def boot(self, lethe, **options):
@@ -52,7 +66,7 @@ class Stack:
         serve = {"nbd": lambda: servers.nbd(small.blank_disk()), "nfs": servers.nfs, "": nullcontext}[self.server]
         with serve() as server:
             args += server.args if server else []
-            with small.booted(lethe, tools=True, disks=self.images(), ram="768M", args=args, **options) as guest:
+            with self.start(lethe, disks=self.images(), args=args, **options) as guest:
                 guest.server = server
                 guest.run(f"export port={server.port}") if server else None
                 yield guest
@@ -182,6 +196,12 @@ mkdir /home/anna /home/documents; mount --bind /home/anna /home/documents""", di
 
     Stack("xfs", "an xfs", "modprobe xfs; mkfs.xfs -q /dev/vdb; mount -t xfs /dev/vdb /mnt", disks=1, plants=("cache+xfs:4M:/mnt",),
           check="xfs_repair -n /dev/vdb >/tmp/check 2>&1 && ! grep -i 'log.*dirty' /tmp/check || cat /tmp/check"),
+
+    Stack("f2fs", "a persistence with f2fs on LUKS2", """
+luks_format luks2 --pbkdf pbkdf2 /dev/vdb; luks_open /dev/vdb home; mkfs.f2fs /dev/mapper/home >/tmp/mkfs; mount -t f2fs /dev/mapper/home /mnt""",
+          disks=1, plants=("cache+f2fs:4M:/mnt",), key=True, full=True, check="""
+luks_open -r /dev/vdb home; fsck.f2fs --dry-run /dev/mapper/home >/tmp/check 2>&1 || true
+grep -q 'checkpoint state.* unmount' /tmp/check && ! grep -i 'fail' /tmp/check || cat /tmp/check"""),
 
     Stack("swaps", "swap on zram, in a file on a disk, on a loop over a tmpfs, on a disk", """
 modprobe zram num_devices=1; echo 16M >/sys/block/zram0/disksize; mkfs.ext4 -q /dev/vdb; mount /dev/vdb /mnt; dd if=/dev/zero of='/mnt/swap file' bs=1M count=12

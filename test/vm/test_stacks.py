@@ -34,7 +34,7 @@ def check_disks(lethe, stack, guest):
         images = [Path(tmp) / f"disk{i}" for i in range(len(guest.disks))]
         for disk, image in zip(guest.disks, images):
             disk.export(image)
-        with small.booted(lethe, tools=True, disks=images, ram="768M") as second:
+        with stack.start(lethe, disks=images) as second:
             said = second.do(stacks.HELPERS.replace("modprobe -a", "modprobe -qa") + stack.check, timeout=120)
     t.want(not said, f"not clean:\n{said}")
 
