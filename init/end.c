@@ -20,6 +20,7 @@
 #include "lethe/keys.h"
 #include "lethe/log.h"
 #include "lethe/meminfo.h"
+#include "lethe/network.h"
 #include "lethe/own_root.h"
 #include "lethe/plan.h"
 #include "lethe/power.h"
@@ -38,6 +39,7 @@ const struct lethe_policy lethe_policy_clean = {
     .stop_ms = 8000, /* a module that is being loaded ends when it is ready */
     .step_ms = 5000,
     .write_ms = 40000, /* a stick that is reset takes 30 s (the SCSI command timeout) */
+    .answer_ms = 10000,
     .erase_ms = 60000,
     .fill_ms = 60000,
     .total_ms = 180000,
@@ -170,6 +172,14 @@ static void exec_second_stage(const struct lethe_end *end)
     execve(LETHE_OWN_ROOT_PROGRAM, argv, environ);
 }
 
+static void supervise_early(struct lethe_end *end, struct lethe_progress *progress,
+                            int (*work)(struct lethe_progress *, void *))
+{
+    lethe_supervise(
+        progress, work, end,
+        &(struct lethe_supervisor){2 * end->policy->write_ms, lethe_watchdog_ping, NULL});
+}
+
 /* Some of the processes that systemd spares are file systems' daemons: what is dirty goes through
  * them before they end. */
 static int sync_early(struct lethe_progress *progress, void *context)
@@ -178,16 +188,46 @@ static int sync_early(struct lethe_progress *progress, void *context)
     return 0;
 }
 
+static int settle_network(struct lethe_progress *progress, void *context)
+{
+    const struct lethe_end *end = context;
+    struct lethe_arena arena = lethe_arena_map();
+    struct lethe_snapshot snapshot;
+    if (!lethe_begin(progress, lethe_key('p', 2), end->policy->step_ms, "look for servers"))
+        return 1;
+    int r = lethe_snapshot_take(&snapshot, AT_FDCWD, false, &arena, &lethe_complain_to_log);
+    lethe_end(progress);
+    if (!r)
+        lethe_network_settle(&snapshot, end->policy, progress);
+    return r != 0;
+}
+
+/* What waits for a server that was given up is let go as often as it waits: a process writes its
+ * files back as it ends. */
+static void stop_processes(struct lethe_end *end, struct lethe_progress *progress)
+{
+    enum { ROUNDS = 10, ROUND_MS = 300 };
+    const struct lethe_policy *policy = end->policy;
+    unsigned left = 1;
+    for (int i = 0; progress->cut_off && left && i < ROUNDS; i++) {
+        left = lethe_process_stop_all(ROUND_MS);
+        if (left)
+            supervise_early(end, progress, settle_network);
+    }
+    if (left)
+        lethe_process_stop_all(policy->stop_ms);
+}
+
 void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *progress)
 {
     const struct lethe_policy *policy = end->policy;
+    lethe_network_close_at_once();
+    supervise_early(end, progress, settle_network);
     if (policy->sync)
-        lethe_supervise(
-            progress, sync_early, end,
-            &(struct lethe_supervisor){2 * policy->write_ms, lethe_watchdog_ping, NULL});
+        supervise_early(end, progress, sync_early);
     end->sync_hung |= lethe_is_stuck(progress, lethe_execute_sync_key());
     lethe_process_hurry(0, true);
-    lethe_process_stop_all(policy->stop_ms);
+    stop_processes(end, progress);
     lethe_process_hurry(0, false);
     end->stopped_ms = lethe_now_ms() - end->started_ms;
     int r =
@@ -333,19 +373,12 @@ static bool sees_clearing(const struct lethe_policy *policy, struct lethe_progre
     return clearing == LETHE_CLEARING_ZERO;
 }
 
-static void clear_screens(const struct lethe_policy *policy, struct lethe_progress *p)
+static void take_step(struct lethe_progress *p, const struct lethe_policy *policy, char kind,
+                      const char *what, void (*act)(void))
 {
-    if (!lethe_begin(p, lethe_key('v', 0), policy->step_ms, "clear the screens"))
+    if (!lethe_begin(p, lethe_key(kind, 0), policy->step_ms, "%s", what))
         return;
-    lethe_screen_clear();
-    lethe_end(p);
-}
-
-static void free_huge_pages(const struct lethe_policy *policy, struct lethe_progress *p)
-{
-    if (!lethe_begin(p, lethe_key('g', 0), policy->step_ms, "free huge pages"))
-        return;
-    lethe_huge_pages_free();
+    act();
     lethe_end(p);
 }
 
@@ -381,8 +414,9 @@ static int clear_memory(struct lethe_progress *p, void *context)
 {
     const struct lethe_end *end = context;
     lethe_process_harden();
-    clear_screens(end->policy, p);
-    free_huge_pages(end->policy, p);
+    take_step(p, end->policy, 'v', "clear the screens", lethe_screen_clear);
+    take_step(p, end->policy, 'w', "take the network down", lethe_network_down);
+    take_step(p, end->policy, 'g', "free huge pages", lethe_huge_pages_free);
     lethe_execute_drop_caches(end->policy, p);
     p->clears = sees_clearing(end->policy, p);
     scrub(p, end);

@@ -37,6 +37,7 @@ enum lethe_block_kind {
     LETHE_BLOCK_MD,
     LETHE_BLOCK_ZRAM,
     LETHE_BLOCK_BRD, /* a ramdisk */
+    LETHE_BLOCK_NBD, /* a network block device with a connection */
 };
 
 /* A directory of /sys/class/block. */
@@ -123,6 +124,13 @@ size_t lethe_block_find(const struct lethe_snapshot *snapshot, struct lethe_devn
 /* True when what the device holds is RAM: a ramdisk, zram, or a loop or device-mapper device with
  * such a thing below it. */
 bool lethe_block_is_ram(const struct lethe_snapshot *snapshot, size_t block);
+
+/* True when `block` is `lower`, a partition of it or built on it. */
+bool lethe_block_lies_on(const struct lethe_snapshot *snapshot, size_t block, size_t lower);
+
+/* True when another machine or a process has to answer for what is written to the mount: a remote
+ * file system, or one on a network block device or in a file of a remote file system. */
+bool lethe_mount_is_answered_for(const struct lethe_snapshot *snapshot, size_t mount);
 
 /* An order of paths in which what is in a directory follows it at once: '/' is the least of bytes.
  */

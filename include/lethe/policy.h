@@ -9,14 +9,15 @@
 
 struct lethe_policy {
     const char *name;
-    int64_t stop_ms;  /* ending the processes */
-    int64_t step_ms;  /* what has no reason to wait for a disk */
-    int64_t write_ms; /* what writes data back, as long as it makes no headway */
-    int64_t erase_ms; /* zeroing one file system */
-    int64_t fill_ms;  /* overwriting freed objects and filling free memory once */
-    int64_t total_ms; /* all of it */
-    int64_t power_ms; /* reboot(2), before other ways are tried */
-    bool sync;        /* write data back before its file system goes */
+    int64_t stop_ms;   /* ending the processes */
+    int64_t step_ms;   /* what has no reason to wait for a disk */
+    int64_t write_ms;  /* what writes data back, as long as it makes no headway */
+    int64_t answer_ms; /* what writes to a server back, likewise */
+    int64_t erase_ms;  /* zeroing one file system */
+    int64_t fill_ms;   /* overwriting freed objects and filling free memory once */
+    int64_t total_ms;  /* all of it */
+    int64_t power_ms;  /* reboot(2), before other ways are tried */
+    bool sync;         /* write data back before its file system goes */
 };
 
 /* systemd-shutdown has stopped all, and the data of the persistence is still wanted. */

@@ -4,7 +4,8 @@
  *
  * device-mapper by its ioctls (linux/dm-ioctl.h, Documentation/admin-guide/device-mapper/), loop by
  * LOOP_CLR_FD (loop(4)), md by STOP_ARRAY (linux/raid/md_u.h), zram by its reset attribute
- * (Documentation/admin-guide/blockdev/zram.rst).
+ * (Documentation/admin-guide/blockdev/zram.rst), nbd by NBD_DISCONNECT and NBD_CLEAR_SOCK
+ * (linux/nbd.h).
  */
 #ifndef LETHE_STOP_H
 #define LETHE_STOP_H
@@ -21,6 +22,9 @@ int lethe_stop_device(const struct lethe_block *block);
 /* True for a dm-crypt device. Not all have a uuid that says so (VeraCrypt's have none): of those
  * without one the kernel is asked what they are, which no device has to answer. */
 bool lethe_stop_holds_key(const struct lethe_block *block);
+
+/* Closes the connection of an nbd device that may be in use: what waits for its server fails. */
+int lethe_stop_cut_off(const struct lethe_block *block);
 
 /* Takes the key out of a dm-crypt device that can't be removed and lets every later read and write
  * of it fail at once: suspend without flush or freeze, "key wipe", an error table in its place,

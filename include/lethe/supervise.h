@@ -29,6 +29,7 @@ struct lethe_progress {
 
     uint64_t erased_bytes, erased_files; /* the account for the summary */
     unsigned erased_file_systems, unmounted, stopped, failed;
+    bool cut_off;        /* a server that does not answer was given up */
     unsigned not_erased; /* RAM file systems, files and segments that could not be zeroed */
     int64_t erased_ms;   /* when the last of them was zeroed, by lethe_now_ms(); 0: none was */
     int64_t keys_ms;     /* the same for the last key that was wiped */

@@ -166,6 +166,8 @@ static void write_block(struct capture *c, size_t block)
         put_text(c, "1", "sys/%s/partition", place);
     if (b->kind == LETHE_BLOCK_ZRAM) /* without a size it would hold nothing */
         put_text(c, "8", "sys/%s/size", place);
+    if (b->kind == LETHE_BLOCK_NBD) /* without a process it would have no connection */
+        put_text(c, "1", "sys/%s/pid", place);
     put_text(c, lethe_names_path(&c->names, b->dm_name), "sys/%s/dm/name", place);
     put_text(c, lethe_names_dm_uuid(&c->names, b->dm_uuid), "sys/%s/dm/uuid", place);
     put_text(c, lethe_names_path(&c->names, b->file), "sys/%s/loop/backing_file", place);

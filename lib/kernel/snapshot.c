@@ -132,6 +132,8 @@ static int read_block(const struct source *s, const char *name, struct lethe_blo
         const char *size = attribute(s, name, "size");
         return !size ? -ENOMEM : strcmp(size, "0") ? 0 : -EINVAL;
     }
+    if (b->kind == LETHE_BLOCK_NBD && !attribute_line(s, name, "pid")[0])
+        b->kind = LETHE_BLOCK_PLAIN; /* it has no connection that could be closed */
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <linux/dm-ioctl.h>
 #include <linux/loop.h>
 #include <linux/major.h>
+#include <linux/nbd.h>
 #include <linux/raid/md_u.h>
 #include <stdio.h>
 #include <string.h>
@@ -106,13 +107,18 @@ int lethe_stop_wipe_key(const struct lethe_block *block, int64_t *wiped_ms)
     return loaded ? loaded : resumed;
 }
 
-static int send_to_node(const struct lethe_block *block, unsigned long command)
+static int open_node(const struct lethe_block *block, int flags)
 {
     char path[300];
     snprintf(path, sizeof path, "/dev/%.255s", block->name);
     for (char *c = path; (c = strchr(c, '!'));)
         *c = '/';
-    int fd = lethe_sys->open(path, O_RDONLY | O_NONBLOCK);
+    return lethe_sys->open(path, O_RDONLY | O_NONBLOCK | flags);
+}
+
+static int send_to_node(const struct lethe_block *block, unsigned long command)
+{
+    int fd = open_node(block, 0);
     if (fd < 0)
         return fd;
     int r = lethe_sys->ioctl(fd, command, NULL);
@@ -127,6 +133,25 @@ static int reset_zram(const struct lethe_block *block)
     return lethe_sys->write_file(path, "1");
 }
 
+/* The server is told, and the kernel waits for it no more. NBD_CLEAR_SOCK would not ask whether
+ * anybody uses the device: O_EXCL does. */
+static int disconnect(const struct lethe_block *block, int flags)
+{
+    int fd = open_node(block, flags);
+    if (fd < 0)
+        return fd;
+    if (flags)
+        lethe_sys->ioctl(fd, NBD_DISCONNECT, NULL);
+    int r = lethe_sys->ioctl(fd, NBD_CLEAR_SOCK, NULL);
+    lethe_sys->close(fd);
+    return r;
+}
+
+int lethe_stop_cut_off(const struct lethe_block *block)
+{
+    return disconnect(block, 0);
+}
+
 int lethe_stop_device(const struct lethe_block *block)
 {
     switch (block->kind) {
@@ -139,6 +164,8 @@ int lethe_stop_device(const struct lethe_block *block)
         return send_to_node(block, STOP_ARRAY);
     case LETHE_BLOCK_ZRAM:
         return reset_zram(block);
+    case LETHE_BLOCK_NBD:
+        return disconnect(block, O_EXCL);
     case LETHE_BLOCK_BRD:
     case LETHE_BLOCK_PLAIN:
         break;

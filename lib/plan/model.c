@@ -56,35 +56,84 @@ size_t lethe_block_find(const struct lethe_snapshot *snapshot, struct lethe_devn
     return LETHE_NONE;
 }
 
-static bool file_system_is_ram(const struct lethe_snapshot *snapshot, struct lethe_devno devno)
-{
-    for (size_t i = 0; i < snapshot->n_mounts; i++)
-        if (lethe_devno_is(snapshot->mounts[i].devno, devno))
-            return lethe_mount_is_ram(&snapshot->mounts[i]);
-    return false;
-}
+/* A question about one block device; `lower` is what it is asked for. */
+typedef bool block_test(const struct lethe_snapshot *snapshot, size_t block, size_t lower);
 
-/* Holders and slaves form no cycle in a kernel, but a captured tree may be forged: `left` bounds
- * the walk. */
-static bool is_ram(const struct lethe_snapshot *snapshot, size_t block, unsigned *left)
+/* Whether it is true of the device or of anything that it lies on. Holders and slaves form no cycle
+ * in a kernel, but a captured tree may be forged: `left` bounds the walk. */
+static bool any_below(const struct lethe_snapshot *snapshot, size_t block, block_test *test,
+                      size_t lower, unsigned *left)
 {
     const struct lethe_block *b = &snapshot->blocks[block];
-    if (b->kind == LETHE_BLOCK_ZRAM || b->kind == LETHE_BLOCK_BRD)
+    if (test(snapshot, block, lower))
         return true;
-    if (b->kind == LETHE_BLOCK_LOOP)
-        return file_system_is_ram(snapshot, b->file_devno);
+    if (*left && b->disk != LETHE_NONE) {
+        --*left;
+        if (any_below(snapshot, b->disk, test, lower, left))
+            return true;
+    }
     for (size_t i = 0; *left && i < b->n_slaves; i++) {
         --*left;
-        if (is_ram(snapshot, b->slaves[i], left))
+        if (any_below(snapshot, b->slaves[i], test, lower, left))
             return true;
     }
     return false;
 }
 
-bool lethe_block_is_ram(const struct lethe_snapshot *snapshot, size_t block)
+/* The file system that holds a loop's file, where a mount shows it. */
+static const struct lethe_mount *host_of(const struct lethe_snapshot *snapshot, size_t block)
+{
+    const struct lethe_block *b = &snapshot->blocks[block];
+    for (size_t i = 0; b->kind == LETHE_BLOCK_LOOP && i < snapshot->n_mounts; i++)
+        if (lethe_devno_is(snapshot->mounts[i].devno, b->file_devno))
+            return &snapshot->mounts[i];
+    return NULL;
+}
+
+static bool is_ram(const struct lethe_snapshot *snapshot, size_t block, size_t unused)
+{
+    (void)unused;
+    const enum lethe_block_kind kind = snapshot->blocks[block].kind;
+    const struct lethe_mount *host = host_of(snapshot, block);
+    return kind == LETHE_BLOCK_ZRAM || kind == LETHE_BLOCK_BRD ||
+           (host && lethe_mount_is_ram(host));
+}
+
+static bool is_answered_for(const struct lethe_snapshot *snapshot, size_t block, size_t unused)
+{
+    (void)unused;
+    const struct lethe_mount *host = host_of(snapshot, block);
+    return snapshot->blocks[block].kind == LETHE_BLOCK_NBD || (host && lethe_mount_is_remote(host));
+}
+
+static bool is_the_same(const struct lethe_snapshot *snapshot, size_t block, size_t lower)
+{
+    (void)snapshot;
+    return block == lower;
+}
+
+static bool is_below(const struct lethe_snapshot *snapshot, size_t block, block_test *test,
+                     size_t lower)
 {
     unsigned left = 256;
-    return is_ram(snapshot, block, &left);
+    return any_below(snapshot, block, test, lower, &left);
+}
+
+bool lethe_block_is_ram(const struct lethe_snapshot *snapshot, size_t block)
+{
+    return is_below(snapshot, block, is_ram, LETHE_NONE);
+}
+
+bool lethe_block_lies_on(const struct lethe_snapshot *snapshot, size_t block, size_t lower)
+{
+    return is_below(snapshot, block, is_the_same, lower);
+}
+
+bool lethe_mount_is_answered_for(const struct lethe_snapshot *snapshot, size_t mount)
+{
+    const struct lethe_mount *m = &snapshot->mounts[mount];
+    return lethe_mount_is_remote(m) ||
+           (m->device != LETHE_NONE && is_below(snapshot, m->device, is_answered_for, LETHE_NONE));
 }
 
 struct sort_key {

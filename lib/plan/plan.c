@@ -458,6 +458,7 @@ static bool can_be_stopped(const struct lethe_block *block)
     case LETHE_BLOCK_DM:
     case LETHE_BLOCK_MD:
     case LETHE_BLOCK_ZRAM:
+    case LETHE_BLOCK_NBD:
         return true;
     case LETHE_BLOCK_BRD:
     case LETHE_BLOCK_PLAIN:
@@ -601,6 +602,8 @@ static const char *device_reason(enum lethe_block_kind kind)
         return "its blocks are RAM: zeroed when nothing uses them any more";
     case LETHE_BLOCK_ZRAM:
         return "nothing holds it any more: its memory is given back";
+    case LETHE_BLOCK_NBD:
+        return "nothing holds it any more: its connection is closed";
     default:
         return "nothing holds it any more";
     }

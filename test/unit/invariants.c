@@ -169,7 +169,8 @@ static bool precedes(const struct check *c, const struct lethe_step *first,
 static bool can_be_stopped(const struct lethe_block *b)
 {
     return b->kind == LETHE_BLOCK_CRYPT || b->kind == LETHE_BLOCK_DM || b->kind == LETHE_BLOCK_MD ||
-           b->kind == LETHE_BLOCK_ZRAM || (b->kind == LETHE_BLOCK_LOOP && b->file[0]);
+           b->kind == LETHE_BLOCK_ZRAM || b->kind == LETHE_BLOCK_NBD ||
+           (b->kind == LETHE_BLOCK_LOOP && b->file[0]);
 }
 
 static size_t count(const struct lethe_plan *plan, enum lethe_step_kind kind, size_t index)

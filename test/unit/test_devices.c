@@ -30,6 +30,8 @@ static void knows_a_device_by_its_name(void **unused)
         {"mdx", "", LETHE_BLOCK_PLAIN},
         {"zram0", "", LETHE_BLOCK_ZRAM},
         {"ram15", "", LETHE_BLOCK_BRD},
+        {"nbd0", "", LETHE_BLOCK_NBD},
+        {"nbd0p1", "", LETHE_BLOCK_PLAIN},
         {"random", "", LETHE_BLOCK_PLAIN},
         {"dm-0", "", LETHE_BLOCK_DM},
         {"dm-0", "LVM-abc", LETHE_BLOCK_DM},

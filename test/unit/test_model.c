@@ -169,6 +169,36 @@ static void knows_devices_that_are_ram(void **unused)
     scene_finish(&scene);
 }
 
+static void knows_what_lies_on_the_network(void **unused)
+{
+    (void)unused;
+    static const size_t on_part[] = {1};
+    const struct lethe_block blocks[] = {
+        {{43, 0}, "nbd0", LETHE_BLOCK_NBD, "", "", "", {0, 0}, LETHE_NONE, NULL, 0},
+        {{43, 1}, "nbd0p1", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, 0, NULL, 0},
+        {{254, 0}, "dm-0", LETHE_BLOCK_CRYPT, "a", "", "", {0, 0}, LETHE_NONE, on_part, 1},
+        {{7, 0}, "loop0", LETHE_BLOCK_LOOP, "", "", "/nfs/img", {0, 30}, LETHE_NONE, NULL, 0},
+        {{8, 0}, "sda", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, LETHE_NONE, NULL, 0},
+    };
+    static const bool expected[] = {false, true, true, true, false};
+    struct scene scene;
+    scene_init(&scene, &(struct scene_input){
+                           .mountinfo = lethe_span("1 0 0:20 / / rw - tmpfs t rw\n"
+                                                   "2 1 0:30 / /nfs rw - nfs4 x:/ rw\n"
+                                                   "3 1 254:0 / /a rw - ext4 /dev/dm-0 rw\n"
+                                                   "4 1 7:0 / /b rw - ext4 /dev/loop0 rw\n"
+                                                   "5 1 8:0 / /c rw - ext4 /dev/sda rw\n"),
+                           .blocks = blocks,
+                           .n_blocks = sizeof blocks / sizeof *blocks,
+                       });
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+        assert_int_equal(lethe_mount_is_answered_for(&scene.snapshot, i), expected[i]);
+    assert_true(lethe_block_lies_on(&scene.snapshot, 2, 0));
+    assert_true(lethe_block_lies_on(&scene.snapshot, 4, 4));
+    assert_false(lethe_block_lies_on(&scene.snapshot, 0, 2));
+    scene_finish(&scene);
+}
+
 /* Each of them lies on all the others. */
 static void devices_in_circles_end(void **unused)
 {
@@ -195,6 +225,7 @@ int main(void)
         cmocka_unit_test(knows_ram_by_its_type),
         cmocka_unit_test(knows_its_own_mounts),
         cmocka_unit_test(knows_devices_that_are_ram),
+        cmocka_unit_test(knows_what_lies_on_the_network),
         cmocka_unit_test(devices_in_circles_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

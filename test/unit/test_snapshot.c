@@ -126,6 +126,9 @@ static void reads_devices(void **unused)
     put("sys/devices/zram0/size", "0\n");
     put("sys/devices/zram1/dev", "252:1\n");
     put("sys/devices/zram1/size", "2048\n");
+    put("sys/devices/nbd0/dev", "43:0\n");
+    put("sys/devices/nbd0/pid", "100\n");
+    put("sys/devices/nbd1/dev", "43:1\n");
     put("sys/devices/odd/dev", "not a number\n");
     put_link("sys/devices/dm-0/slaves/sda1", "../../sda/sda1");
     put_link("sys/devices/dm-0/slaves/gone", "../../gone");
@@ -136,10 +139,14 @@ static void reads_devices(void **unused)
     put_link("sys/class/block/loop0", "../../devices/loop0");
     put_link("sys/class/block/zram0", "../../devices/zram0");
     put_link("sys/class/block/zram1", "../../devices/zram1");
+    put_link("sys/class/block/nbd0", "../../devices/nbd0");
+    put_link("sys/class/block/nbd1", "../../devices/nbd1");
     put_link("sys/class/block/odd", "../../devices/odd");
     assert_int_equal(take(), 0);
     const struct lethe_snapshot *s = &scene.snapshot;
-    assert_int_equal(s->n_blocks, 6);
+    assert_int_equal(s->n_blocks, 8);
+    assert_int_equal(s->blocks[find("nbd0")].kind, LETHE_BLOCK_NBD);
+    assert_int_equal(s->blocks[find("nbd1")].kind, LETHE_BLOCK_PLAIN); /* no connection */
     assert_int_equal(s->blocks[find("zram1")].kind, LETHE_BLOCK_ZRAM); /* and not the empty one */
     const struct lethe_block *dm = &s->blocks[find("dm-0")], *loop = &s->blocks[find("loop0")];
     assert_int_equal(dm->kind, LETHE_BLOCK_CRYPT);

@@ -4,6 +4,7 @@
 #include <linux/dm-ioctl.h>
 #include <linux/loop.h>
 #include <linux/major.h>
+#include <linux/nbd.h>
 #include <linux/raid/md_u.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -150,6 +151,25 @@ static void resets_zram(void **unused)
     mock_finish();
 }
 
+/* It must not take a device away from who uses it, but for a server that is given up. */
+static void disconnects_nbd(void **unused)
+{
+    (void)unused;
+    const struct lethe_block nbd = block("nbd0", LETHE_BLOCK_NBD);
+    const int unused_only = O_RDONLY | O_NONBLOCK | O_EXCL;
+    MOCK_EXPECT({MOCK_OPEN, .path = "/dev/nbd0", .number = unused_only},
+                {MOCK_IOCTL, .path = "/dev/nbd0", .number = NBD_DISCONNECT},
+                {MOCK_IOCTL, .path = "/dev/nbd0", .number = NBD_CLEAR_SOCK});
+    assert_int_equal(lethe_stop_device(&nbd), 0);
+    mock_finish();
+    MOCK_EXPECT({MOCK_OPEN, .path = "/dev/nbd0", .number = unused_only, .answer = -EBUSY});
+    assert_int_equal(lethe_stop_device(&nbd), -EBUSY);
+    mock_finish();
+    MOCK_EXPECT(NODE("/dev/nbd0"), {MOCK_IOCTL, .path = "/dev/nbd0", .number = NBD_CLEAR_SOCK});
+    assert_int_equal(lethe_stop_cut_off(&nbd), 0);
+    mock_finish();
+}
+
 static void leaves_other_devices_alone(void **unused)
 {
     (void)unused;
@@ -226,6 +246,7 @@ int main(void)
         cmocka_unit_test(stops_arrays),
         cmocka_unit_test(a_name_with_a_slash_is_found),
         cmocka_unit_test(resets_zram),
+        cmocka_unit_test(disconnects_nbd),
         cmocka_unit_test(leaves_other_devices_alone),
         cmocka_unit_test(wipes_a_key_whatever_fails),
         cmocka_unit_test(knows_which_devices_hold_a_key),

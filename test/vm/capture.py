@@ -19,7 +19,7 @@ import small
 import stacks
 
 DATA = lab.HERE.parent / "data"
-KERNEL = "Linux 6.1 (Debian's cloud kernel), the small guest of test/vm"
+ABOUT = "Linux 6.1 (Debian's {} kernel), the small guest of test/vm: {}.\n"
 
 
 def captured(lethe, stack):
@@ -41,7 +41,7 @@ def keep(stack, archive, plan):
             member.name = member.name.partition("/")[2]
             if member.name:
                 tar.extract(member, place)
-    (place / "about").write_text(f"{KERNEL}: {stack.about}.\n")
+    (place / "about").write_text(ABOUT.format("full" if stack.full else "cloud", stack.about))
     (place / "plan").write_text(plan + "\n")
 
 

@@ -6,8 +6,11 @@ its user is mounted at /mnt; `plants` are what is planted there before the end, 
 which print nothing where the file systems on them are clean.
 """
 
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
+import live
+import servers
 import small
 
 HELPERS = """export DM_DISABLE_UDEV=1
@@ -20,8 +23,15 @@ luks_open() { cryptsetup open --key-file $fw/opt/lethe.passphrase/raw "$@"; }
 raid() { modprobe raid1; mdadm --quiet "$@"; }
 union() { mkdir -p $1/up $1/work $2; mount -t overlay -o lowerdir=/run/live/rootfs,upperdir=$1/up,workdir=$1/work union $2; }
 check_ext4() { e2fsck -fn $1 >/tmp/e2fsck 2>&1 && ! grep -i journal /tmp/e2fsck || cat /tmp/e2fsck; }
+network() { modprobe virtio_net; ip link set eth0 up; ip address add 10.0.2.15/24 dev eth0; }
+mount_nfs() { modprobe nfs; mount -t nfs -o vers=3,proto=tcp,port=$port,mountproto=tcp,mountport=$port,nolock,addr=10.0.2.2 10.0.2.2:/ $1; }
+open_nbd() { modprobe nbd nbds_max=1; nbd-client 10.0.2.2 $port /dev/nbd0 -b 4096 >/tmp/nbd-client 2>&1 || { cat /tmp/nbd-client; false; }; }
 mkdir -p /run/lvm /mnt
 """
+
+
+# What the full kernel is given in its initramfs, for the modules of the small system are the small kernel's.
+FULL_MODULES = ["ext4", "f2fs", "qemu_fw_cfg", "dm_mod", "dm_crypt", "xts", "algif_skcipher", "aesni_intel"]
 
 
 @dataclass
@@ -35,14 +45,31 @@ class Stack:
     key: bool = False  # a LUKS device with the key that is handed in
     iso: bool = False  # /dev/vdb is small.iso_disk()
     optical: bool = False  # /dev/sr0 is small.iso()
+    full: bool = False  # with Debian's full kernel
+    server: str = ""  # of servers.py: the guest's $port at 10.0.2.2 is its, and guest.server
 
     def images(self):
         return [small.iso_disk()] if self.iso else [small.blank_disk()] * self.disks
 
+    @contextmanager
+    def start(self, lethe, **options):
+        """The small system with its kernel and tools."""
+        kernel = {"kernel": live.base(), "load": FULL_MODULES} if self.full else {}
+        with small.booted(lethe, tools=True, ram="768M", **kernel, **options) as guest:
+            guest.run("modprobe() { :; }") if self.full else None
+            yield guest
+
+    @contextmanager
     def boot(self, lethe, **options):
-        drive = ["-device", "virtio-scsi-pci", "-drive", f"if=none,id=disc,media=cdrom,readonly=on,format=raw,file={small.iso()}",
-                 "-device", "scsi-cd,drive=disc"] if self.optical else []
-        return small.booted(lethe, tools=True, disks=self.images(), ram="768M", args=drive, **options)
+        args = ["-device", "virtio-scsi-pci", "-drive", f"if=none,id=disc,media=cdrom,readonly=on,format=raw,file={small.iso()}",
+                "-device", "scsi-cd,drive=disc"] if self.optical else []
+        serve = {"nbd": lambda: servers.nbd(small.blank_disk()), "nfs": servers.nfs, "": nullcontext}[self.server]
+        with serve() as server:
+            args += server.args if server else []
+            with self.start(lethe, disks=self.images(), args=args, **options) as guest:
+                guest.server = server
+                guest.run(f"export port={server.port}") if server else None
+                yield guest
 
 
 STACKS = [
@@ -99,9 +126,17 @@ losetup /dev/loop5 /tmp/data; losetup /dev/loop6 /tmp/hash
 root=$(veritysetup format /dev/loop5 /dev/loop6 | sed -n 's/^Root hash:[[:space:]]*//p')
 veritysetup open /dev/loop5 medium /dev/loop6 $root; mount -r -t ext4 /dev/mapper/medium /mnt"""),
 
-    Stack("nbd", "a medium on the network (nbd)", """
-modprobe nbd nbds_max=1; truncate -s 16M /tmp/served; mkfs.ext4 -q -b 4096 /tmp/served; remote nbd /dev/nbd0 /tmp/served
-i=0; until [ "$(cat /sys/block/nbd0/size)" != 0 ] || [ $((i += 1)) = 20 ]; do sleep 0.2; done; mount -r -t ext4 /dev/nbd0 /mnt"""),
+    Stack("nbd", "a medium on the network (nbd), and what is written to it", """
+network; open_nbd; mkfs.ext4 -q /dev/nbd0; mkdir /run/medium; mount -t ext4 /dev/nbd0 /run/medium
+mkdir /run/branch; mount -t tmpfs branch /run/branch; mkdir /run/branch/up /run/branch/work
+mount -t overlay -o lowerdir=/run/medium,upperdir=/run/branch/up,workdir=/run/branch/work live /mnt""",
+          server="nbd", plants=("cache+remote:4M:/run/medium", "file+branch:1M:/mnt")),
+
+    Stack("nfs", "a medium on the network (NFS), and what is written to it", """
+network; mkdir /run/medium; mount_nfs /run/medium
+mkdir /run/branch; mount -t tmpfs branch /run/branch; mkdir /run/branch/up /run/branch/work
+mount -t overlay -o lowerdir=/run/medium,upperdir=/run/branch/up,workdir=/run/branch/work live /mnt""",
+          server="nfs", plants=("cache+remote:4M:/run/medium", "file+branch:1M:/mnt")),
 
     Stack("nested", "two overlays on one overlay (the kernel takes no third storey), all branches on one tmpfs", """
 mkdir /run/branches /run/one /run/two; mount -t tmpfs branches /run/branches; cd /run/branches; mkdir a b c; union /run/branches/a /run/one
@@ -161,6 +196,12 @@ mkdir /home/anna /home/documents; mount --bind /home/anna /home/documents""", di
 
     Stack("xfs", "an xfs", "modprobe xfs; mkfs.xfs -q /dev/vdb; mount -t xfs /dev/vdb /mnt", disks=1, plants=("cache+xfs:4M:/mnt",),
           check="xfs_repair -n /dev/vdb >/tmp/check 2>&1 && ! grep -i 'log.*dirty' /tmp/check || cat /tmp/check"),
+
+    Stack("f2fs", "a persistence with f2fs on LUKS2", """
+luks_format luks2 --pbkdf pbkdf2 /dev/vdb; luks_open /dev/vdb home; mkfs.f2fs /dev/mapper/home >/tmp/mkfs; mount -t f2fs /dev/mapper/home /mnt""",
+          disks=1, plants=("cache+f2fs:4M:/mnt",), key=True, full=True, check="""
+luks_open -r /dev/vdb home; fsck.f2fs --dry-run /dev/mapper/home >/tmp/check 2>&1 || true
+grep -q 'checkpoint state.* unmount' /tmp/check && ! grep -i 'fail' /tmp/check || cat /tmp/check"""),
 
     Stack("swaps", "swap on zram, in a file on a disk, on a loop over a tmpfs, on a disk", """
 modprobe zram num_devices=1; echo 16M >/sys/block/zram0/disksize; mkfs.ext4 -q /dev/vdb; mount /dev/vdb /mnt; dd if=/dev/zero of='/mnt/swap file' bs=1M count=12

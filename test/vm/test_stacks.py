@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import lab
+import servers
 import small
 import stacks
 import test_small as t
@@ -33,7 +34,7 @@ def check_disks(lethe, stack, guest):
         images = [Path(tmp) / f"disk{i}" for i in range(len(guest.disks))]
         for disk, image in zip(guest.disks, images):
             disk.export(image)
-        with small.booted(lethe, tools=True, disks=images, ram="768M") as second:
+        with stack.start(lethe, disks=images) as second:
             said = second.do(stacks.HELPERS.replace("modprobe -a", "modprobe -qa") + stack.check, timeout=120)
     t.want(not said, f"not clean:\n{said}")
 
@@ -70,6 +71,31 @@ def dead_server(lethe, memory):
         t.want_gone(guest, ["rw", "shm", "cache+remote"])
 
 
+def lost_server(lethe, stack, memory, lose, emergency=False):
+    """What has been written to it goes both ways over the network; some is not written yet, and two processes wait for the server."""
+    with stack.boot(lethe, memory=memory) as guest:
+        guest.do(stacks.HELPERS + stack.setup, timeout=120)
+        guest.arm()
+        t.plant(guest, "rw:1M", "shm:1M", *stack.plants)
+        guest.run("sync; echo 3 >/proc/sys/vm/drop_caches; cat /run/medium/lethe-cache+remote >/dev/null")
+        t.plant(guest, "cache+unwritten:2M:/run/medium")
+        lose(guest)
+        guest.run("for i in 1 2; do (echo >/run/medium/$i; sync) >/dev/null 2>&1 & done; sleep 3")
+        kinds = ["rw", "shm", "cache+unwritten", *t.kinds_of(stack.plants)]
+        t.want_there(guest, kinds)
+        guest.send("/run/initramfs/lethe now") if emergency else guest.hand_over("poweroff")
+        t.want_end(guest, "poweroff", 200)
+        t.want_gone(guest, kinds)
+        t.want(any(line.endswith("left") for line in guest.said), f"it said: {guest.said}", guest)
+
+
+# How a server is lost.
+LOST = [("hangs", "its server answers no more", lambda guest: guest.server.hang()),
+        ("gone", "its server has gone", lambda guest: guest.server.die()),
+        ("unplugged", "the cable is pulled out", lambda guest: guest.qmp("set_link", name="net", up=False)),
+        ("now", "the same, and the kill switch", lambda guest: guest.qmp("set_link", name="net", up=False))]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lethe", type=Path, default=lab.HERE.parent.parent / "build/init/lethe", help="the program under test")
@@ -82,6 +108,10 @@ def main():
     lethe = args.lethe.resolve()
     cases = [(s.name, s.about, lambda s=s: take_apart(lethe, s, args.memory)) for s in stacks.STACKS if s.plants or planted_in(s.setup)]
     cases.append(("dead-server", dead_server.__doc__, lambda: dead_server(lethe, args.memory)))
+    for name in "nfs", "nbd":
+        for how, about, lose in LOST:
+            cases.append((f"{name}-{how}", f"{name}, and {about}",
+                          lambda name=name, how=how, lose=lose: lost_server(lethe, stacks.named(name), args.memory, lose, how == "now")))
     passed = failed = 0
     for name, about, run in cases:
         if args.cases and not any(part in name for part in args.cases):

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * network: what another machine, or a process, has to answer for and may not.
+ *
+ * A server that has gone is waited for without an end by whatever reads or writes there, which then
+ * can't be killed, unmounted or freed. Linux has a way out for each kind: umount2(2) with MNT_FORCE
+ * fails what waits for an answer (NFS, CIFS, Ceph, 9p, FUSE), NBD_CLEAR_SOCK (linux/nbd.h) what
+ * waits for a block, and a TCP connection that is given up gives its queue back.
+ */
+#ifndef LETHE_NETWORK_H
+#define LETHE_NETWORK_H
+
+#include "lethe/model.h"
+#include "lethe/policy.h"
+#include "lethe/supervise.h"
+
+/* From now on a TCP connection that is closed is gone at once: none keeps what its peer has not
+ * taken. */
+void lethe_network_close_at_once(void);
+
+/* Writes back what lies on the network, each file system for itself and within its deadline, then
+ * cuts off the servers that did not answer; without policy->sync all of them are, at once. What was
+ * not written is lost. May be called again, for what has been asked of them since. Runs inside a
+ * worker; whether any was cut off is progress->cut_off. */
+void lethe_network_settle(const struct lethe_snapshot *snapshot, const struct lethe_policy *policy,
+                          struct lethe_progress *progress);
+
+/* Takes the network interfaces down: their drivers give back the memory in which they receive. */
+void lethe_network_down(void);
+
+#endif

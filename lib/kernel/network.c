@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/network.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lethe/log.h"
+#include "lethe/stop.h"
+#include "lethe/sys.h"
+
+/* Each closed connection is one too many (Documentation/networking/ip-sysctl.rst). */
+void lethe_network_close_at_once(void)
+{
+    lethe_sys->write_file("/proc/sys/net/ipv4/tcp_max_orphans", "-1");
+}
+
+static uint64_t key_of(char kind, struct lethe_devno devno)
+{
+    return lethe_key(kind, makedev(devno.major, devno.minor));
+}
+
+static void write_back(const struct lethe_mount *m, const struct lethe_policy *policy,
+                       struct lethe_progress *progress)
+{
+    const int64_t ms = progress->n_stuck ? policy->step_ms : policy->answer_ms;
+    const uint64_t key = key_of('n', m->devno);
+    if (lethe_finished(progress, key) ||
+        !lethe_begin(progress, key, ms, "write %.80s (%.20s) back", m->path, m->fstype))
+        return;
+    int fd = lethe_sys->open(m->path, O_RDONLY | O_NONBLOCK);
+    if (fd >= 0) {
+        lethe_sys->syncfs(fd);
+        lethe_sys->close(fd);
+    }
+    lethe_end(progress);
+    lethe_finished_add(progress, key);
+}
+
+/* The copy of the mount that is in a mount namespace of this process's own is never the last one,
+ * whose end would wait for the server. */
+static void fail_requests(const char *path)
+{
+    pid_t child = fork();
+    if (!child) {
+        if (unshare(CLONE_NEWNS) ||
+            lethe_sys->mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+            _exit(1);
+        _exit(lethe_sys->umount(path, UMOUNT_NOFOLLOW | MNT_FORCE) != 0);
+    }
+    if (child > 0)
+        waitpid(child, NULL, 0);
+}
+
+static bool is_silent(const struct lethe_mount *m, const struct lethe_policy *policy,
+                      const struct lethe_progress *progress)
+{
+    return !policy->sync || lethe_is_stuck(progress, key_of('n', m->devno));
+}
+
+static bool carries_silent(const struct lethe_snapshot *s, size_t block,
+                           const struct lethe_policy *policy, const struct lethe_progress *progress)
+{
+    for (size_t i = 0; policy->sync && i < s->n_mounts; i++)
+        if (s->mounts[i].device != LETHE_NONE && is_silent(&s->mounts[i], policy, progress) &&
+            lethe_block_lies_on(s, s->mounts[i].device, block))
+            return true;
+    return !policy->sync;
+}
+
+/* Once it is known. A connection that nobody answers on ends with its next time-out. */
+static void give_up_on(const char *what, uint64_t key, const struct lethe_policy *policy,
+                       struct lethe_progress *progress)
+{
+    if (!progress->cut_off)
+        lethe_sys->write_file("/proc/sys/net/ipv4/tcp_retries2", "0");
+    progress->cut_off = true;
+    if (policy->sync && !lethe_finished(progress, key))
+        lethe_log(LETHE_LOG_ERROR, "%.80s: nobody answers; what was not written is lost", what);
+    lethe_finished_add(progress, key);
+}
+
+static void cut_mount(const struct lethe_mount *m, const struct lethe_policy *policy,
+                      struct lethe_progress *progress)
+{
+    const uint64_t key = key_of('F', m->devno);
+    if (!lethe_begin(progress, key, policy->step_ms, "cut %.80s (%.20s) off", m->path, m->fstype))
+        return;
+    give_up_on(m->path, key, policy, progress);
+    fail_requests(m->path);
+    lethe_end(progress);
+}
+
+static void cut_device(const struct lethe_block *b, const struct lethe_policy *policy,
+                       struct lethe_progress *progress)
+{
+    const uint64_t key = key_of('N', b->devno);
+    if (lethe_finished(progress, key) ||
+        !lethe_begin(progress, key, policy->step_ms, "cut %.64s (nbd) off", b->name))
+        return;
+    give_up_on(b->name, key, policy, progress);
+    lethe_stop_cut_off(b);
+    lethe_end(progress);
+}
+
+void lethe_network_settle(const struct lethe_snapshot *snapshot, const struct lethe_policy *policy,
+                          struct lethe_progress *progress)
+{
+    const struct lethe_snapshot *s = snapshot;
+    for (size_t i = s->n_mounts; policy->sync && i--;)
+        if (lethe_mount_is_answered_for(s, i))
+            write_back(&s->mounts[i], policy, progress);
+    for (size_t i = 0; i < s->n_blocks; i++)
+        if (s->blocks[i].kind == LETHE_BLOCK_NBD && carries_silent(s, i, policy, progress))
+            cut_device(&s->blocks[i], policy, progress);
+    for (size_t i = s->n_mounts; i--;)
+        if (lethe_mount_is_remote(&s->mounts[i]) && is_silent(&s->mounts[i], policy, progress))
+            cut_mount(&s->mounts[i], policy, progress);
+}
+
+static void set_up(int fd, const char *interface, bool up)
+{
+    struct ifreq request = {0};
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%.15s", interface);
+    if (lethe_sys->ioctl(fd, SIOCGIFFLAGS, &request) < 0 || !(request.ifr_flags & IFF_UP) != up)
+        return;
+    request.ifr_flags = (short)(request.ifr_flags ^ IFF_UP);
+    lethe_sys->ioctl(fd, SIOCSIFFLAGS, &request);
+}
+
+/* What was received is given back to the processor that has received it, which frees it when it
+ * receives again (skb_attempt_defer_free(), net/core/skbuff.c): so each gets a datagram from
+ * itself.
+ */
+static void receive_everywhere(void)
+{
+    const struct sockaddr_in here = {.sin_family = AF_INET,
+                                     .sin_port = htons(9), /* discard */
+                                     .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    for (int i = 0; fd >= 0 && i < CPU_SETSIZE; i++) {
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(i, &one);
+        if (!sched_setaffinity(0, sizeof one, &one))
+            sendto(fd, "", 1, MSG_DONTWAIT, (const void *)&here, sizeof here);
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+/* virtio_net keeps its receive buffers, with what came in them, until it is unbound (M:
+ * test_stacks.py nbd-unplugged). No other driver is: an unbinding that hangs is a machine that
+ * can't be switched off any more. */
+static void unbind(const char *interface)
+{
+    char path[300], driver[256], device[256];
+    snprintf(path, sizeof path, "/sys/class/net/%.15s/device/driver", interface);
+    lethe_read_link(AT_FDCWD, path, driver, sizeof driver);
+    snprintf(path, sizeof path, "/sys/class/net/%.15s/device", interface);
+    lethe_read_link(AT_FDCWD, path, device, sizeof device);
+    const char *name = strrchr(device, '/');
+    if (!name || !strstr(driver, "/virtio_net"))
+        return;
+    snprintf(path, sizeof path, "/sys/class/net/%.15s/device/driver/unbind", interface);
+    lethe_sys->write_file(path, name + 1);
+}
+
+void lethe_network_down(void)
+{
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* any socket takes these requests */
+    DIR *dir = opendir("/sys/class/net");
+    for (struct dirent *entry; fd >= 0 && dir && (entry = readdir(dir));)
+        if (entry->d_name[0] != '.') {
+            set_up(fd, entry->d_name, false);
+            unbind(entry->d_name);
+        }
+    if (dir)
+        closedir(dir);
+    if (fd < 0)
+        return;
+    set_up(fd, "lo", true);
+    receive_everywhere();
+    close(fd);
+}
