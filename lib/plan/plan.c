@@ -72,14 +72,14 @@ static size_t erased_node(const struct graph *g, size_t mount)
     return mount_node(g->snapshot, LETHE_NODE_ERASED, mount);
 }
 
-static size_t seen_node(const struct graph *g)
+static size_t seen_node(const struct graph *g, enum lethe_seen what)
 {
-    return erased_node(g, g->snapshot->n_mounts);
+    return erased_node(g, g->snapshot->n_mounts) + what;
 }
 
 static size_t namespace_node(const struct graph *g, size_t namespace)
 {
-    return seen_node(g) + 1 + namespace;
+    return seen_node(g, LETHE_SEEN_KINDS) + namespace;
 }
 
 struct lethe_node lethe_plan_node(const struct lethe_snapshot *s, size_t node)
@@ -93,10 +93,10 @@ struct lethe_node lethe_plan_node(const struct lethe_snapshot *s, size_t node)
     if (node < s->n_blocks)
         return (struct lethe_node){LETHE_NODE_DEVICE, node};
     node -= s->n_blocks;
-    if (node == 4 * s->n_mounts)
-        return (struct lethe_node){LETHE_NODE_SEEN, 0};
-    if (node > 4 * s->n_mounts)
-        return (struct lethe_node){LETHE_NODE_NAMESPACE, node - 4 * s->n_mounts - 1};
+    if (node >= 4 * s->n_mounts + LETHE_SEEN_KINDS)
+        return (struct lethe_node){LETHE_NODE_NAMESPACE, node - 4 * s->n_mounts - LETHE_SEEN_KINDS};
+    if (node >= 4 * s->n_mounts)
+        return (struct lethe_node){LETHE_NODE_SEEN, node - 4 * s->n_mounts};
     return (struct lethe_node){LETHE_NODE_ERASURE + (enum lethe_node_kind)(node / s->n_mounts),
                                node % s->n_mounts};
 }
@@ -399,7 +399,6 @@ static void add_device_edges(struct graph *g, const struct key *by_device)
     const struct lethe_snapshot *s = g->snapshot;
     for (size_t i = 0; i < s->n_blocks; i++) {
         const struct lethe_block *b = &s->blocks[i];
-        add_edge(g, seen_node(g), device_node(g, i), LETHE_WHY_MAY_HOLD);
         for (size_t j = 0; j < b->n_slaves; j++)
             add_edge(g, device_node(g, i), device_node(g, b->slaves[j]), LETHE_WHY_BUILT_ON);
         if (b->disk != LETHE_NONE)
@@ -414,14 +413,15 @@ static void add_device_edges(struct graph *g, const struct key *by_device)
     }
 }
 
-/* A branch whose path leads nowhere, or to Lethe itself, is pinned by the union alone: no mount
- * shows what it lies on, so every device may be it. */
+/* A branch whose path leads nowhere, or to Lethe itself. */
 static bool is_known(const struct graph *g, const struct lethe_union *u,
                      const struct lethe_branch *branch)
 {
     return branch->mount != LETHE_NONE && branch->mount != u->mount && g->used[branch->mount];
 }
 
+/* A union holds its layers by itself, and their paths are those of the day when it was mounted: it
+ * may hold, unseen, what nobody is seen to use; where a path leads nowhere, any device. */
 static void add_union_edges(struct graph *g)
 {
     const struct lethe_snapshot *s = g->snapshot;
@@ -433,8 +433,9 @@ static void add_union_edges(struct graph *g)
                 add_edge(g, u->mount, u->branches[j].mount, LETHE_WHY_LAYER);
             known = known && is_known(g, u, &u->branches[j]);
         }
+        add_edge(g, u->mount, seen_node(g, LETHE_SEEN_UNUSED), LETHE_WHY_MAY_HOLD);
         if (!known)
-            add_edge(g, u->mount, seen_node(g), LETHE_WHY_MAY_HOLD);
+            add_edge(g, u->mount, seen_node(g, LETHE_SEEN_ALL), LETHE_WHY_MAY_HOLD);
     }
 }
 
@@ -444,9 +445,45 @@ static void add_namespace_edges(struct graph *g)
 {
     for (size_t i = 0; i < g->snapshot->n_mounts; i++)
         if (lethe_mount_keeps_mounts(&g->snapshot->mounts[i]))
-            add_edge(g, i, seen_node(g), LETHE_WHY_MAY_HOLD);
+            add_edge(g, i, seen_node(g, LETHE_SEEN_ALL), LETHE_WHY_MAY_HOLD);
     for (size_t i = 0; i < g->snapshot->n_namespaces; i++)
-        add_edge(g, namespace_node(g, i), seen_node(g), LETHE_WHY_MAY_HOLD);
+        add_edge(g, namespace_node(g, i), seen_node(g, LETHE_SEEN_ALL), LETHE_WHY_MAY_HOLD);
+}
+
+/* Marks as done, for the moment, the node and what has to go before it. */
+static void mark_all_before(struct graph *g, size_t node)
+{
+    size_t n = 0;
+    for (g->heap[n++] = node; n;)
+        for (size_t e = g->first_in[g->heap[--n]]; e != LETHE_NONE; e = g->edges[e].next_in)
+            if (!g->done[g->edges[e].before]) {
+                g->done[g->edges[e].before] = true;
+                g->heap[n++] = g->edges[e].before;
+            }
+}
+
+/* A mount, a swap or another device is on it. */
+static bool has_user(const struct graph *g, size_t device)
+{
+    return g->first_in[device_node(g, device)] != LETHE_NONE;
+}
+
+/* Not before a device that goes before them itself, such as a loop whose file lies in a union, when
+ * it is seen what that is used for. */
+static void add_seen_edges(struct graph *g)
+{
+    const size_t all = seen_node(g, LETHE_SEEN_ALL), unused = seen_node(g, LETHE_SEEN_UNUSED);
+    mark_all_before(g, all);
+    mark_all_before(g, unused);
+    for (size_t i = 0; i < g->snapshot->n_blocks; i++) {
+        size_t device = device_node(g, i);
+        bool used = has_user(g, i);
+        if (g->first_in[unused] != LETHE_NONE && !g->done[device] && !used)
+            add_edge(g, unused, device, LETHE_WHY_MAY_HOLD);
+        if (g->first_in[all] != LETHE_NONE && !(g->done[device] && used))
+            add_edge(g, all, device, LETHE_WHY_MAY_HOLD);
+    }
+    memset(g->done, 0, g->n_nodes * sizeof *g->done);
 }
 
 static bool can_be_stopped(const struct lethe_block *block)
@@ -546,7 +583,7 @@ static int build(struct graph *g, const struct lethe_plan_options *options)
     qsort(by_device, s->n_mounts, sizeof *by_device, compare_keys);
     for (size_t node = s->n_mounts; node < erase_node(g, 0); node++)
         g->used[node] = true;
-    for (size_t node = seen_node(g); node < g->n_nodes; node++)
+    for (size_t node = seen_node(g, 0); node < g->n_nodes; node++)
         g->used[node] = true;
     find_first(g, by_device);
     find_traits(g);
@@ -558,6 +595,7 @@ static int build(struct graph *g, const struct lethe_plan_options *options)
     add_device_edges(g, by_device);
     add_union_edges(g);
     add_namespace_edges(g);
+    add_seen_edges(g);
     return g->full ? -ENOMEM : 0;
 }
 

@@ -51,7 +51,7 @@ char *lethe_node_print(char *out, size_t size, struct lethe_node node,
 {
     char type[64]; /* a FUSE program chooses its type's end itself */
     char id[32], process[32];
-    const char *what = "devices", *kind = "seen";
+    const char *what = "", *kind = "seen";
     switch (node.kind) {
     case LETHE_NODE_SWAP:
         what = snapshot->swaps[node.index].path;
@@ -69,6 +69,7 @@ char *lethe_node_print(char *out, size_t size, struct lethe_node node,
         kind = process;
         break;
     case LETHE_NODE_SEEN:
+        what = node.index == LETHE_SEEN_ALL ? "devices" : "unused devices";
         break;
     default:
         what = snapshot->mounts[node.index].path;
