@@ -125,7 +125,7 @@ static int read_block(const struct source *s, const char *name, struct lethe_blo
         return -ENOMEM;
     if (lethe_devno(lethe_span(number), &b->devno))
         return -EINVAL;
-    b->kind = lethe_block_kind(b->name, b->dm_uuid);
+    b->kind = lethe_block_kind(b->name, b->dm_uuid, attribute_line(s, name, "md/array_state")[0]);
     if (b->kind == LETHE_BLOCK_LOOP && b->file[0])
         b->file_devno = loop_host(s, b->name);
     if (b->kind == LETHE_BLOCK_ZRAM) { /* with no size it holds nothing, and is left out */

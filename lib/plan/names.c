@@ -21,7 +21,7 @@ static const char common[] =
     "etc "
     "filesystem filesystem.squashfs firmware fs fuse fuse-overlayfs fusectl home hugepages "
     "hugetlbfs "
-    "image initramfs kernel lethe lib lib64 live lock log lower lowerdir mapper media medium "
+    "image initramfs kernel lethe lib lib64 live lock log lower lowerdir mapper md media medium "
     "mergerfs "
     "misc mnt mounts mqueue net netns none ns oldroot opt overlay persistence proc pstore pts "
     "ramfs "
@@ -52,10 +52,9 @@ static size_t digits(struct lethe_span name, size_t at)
 /* As the kernel names its devices: sda1, vdb, loop0p1, dm-3, nvme0n1p2, md127. */
 static bool is_device(struct lethe_span name)
 {
-    static const char *const letters[] = {"sd", "vd", "hd", "xvd"}, *const numbers[] = {
-                                                                        "loop", "dm-",  "md",
-                                                                        "zram", "ram",  "sr",
-                                                                        "nbd",  "nvme", "mmcblk"};
+    static const char *const letters[] = {"sd", "vd", "hd", "xvd"};
+    static const char *const numbers[] = {"loop", "dm-",    "md",   "zram", "ram",  "sr",    "nbd",
+                                          "nvme", "mmcblk", "pmem", "fd",   "drbd", "bcache"};
     size_t at = 0;
     for (size_t i = 0; !at && i < sizeof letters / sizeof *letters; i++) {
         size_t n = strlen(letters[i]);

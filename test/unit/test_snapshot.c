@@ -126,6 +126,8 @@ static void reads_devices(void **unused)
     put("sys/devices/zram0/size", "0\n");
     put("sys/devices/zram1/dev", "252:1\n");
     put("sys/devices/zram1/size", "2048\n");
+    put("sys/devices/md_home/dev", "9:127\n");
+    put("sys/devices/md_home/md/array_state", "clean\n");
     put("sys/devices/odd/dev", "not a number\n");
     put_link("sys/devices/dm-0/slaves/sda1", "../../sda/sda1");
     put_link("sys/devices/dm-0/slaves/gone", "../../gone");
@@ -136,10 +138,12 @@ static void reads_devices(void **unused)
     put_link("sys/class/block/loop0", "../../devices/loop0");
     put_link("sys/class/block/zram0", "../../devices/zram0");
     put_link("sys/class/block/zram1", "../../devices/zram1");
+    put_link("sys/class/block/md_home", "../../devices/md_home");
     put_link("sys/class/block/odd", "../../devices/odd");
     assert_int_equal(take(), 0);
     const struct lethe_snapshot *s = &scene.snapshot;
-    assert_int_equal(s->n_blocks, 6);
+    assert_int_equal(s->n_blocks, 7);
+    assert_int_equal(s->blocks[find("md_home")].kind, LETHE_BLOCK_MD);
     assert_int_equal(s->blocks[find("zram1")].kind, LETHE_BLOCK_ZRAM); /* and not the empty one */
     const struct lethe_block *dm = &s->blocks[find("dm-0")], *loop = &s->blocks[find("loop0")];
     assert_int_equal(dm->kind, LETHE_BLOCK_CRYPT);
