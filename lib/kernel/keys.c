@@ -70,9 +70,11 @@ static bool wipe(const struct lethe_block *block, const struct lethe_policy *pol
                  struct lethe_progress *progress)
 {
     uint64_t key = lethe_key('k', makedev(block->devno.major, block->devno.minor));
+    char text[100];
     if (lethe_finished(progress, key))
         return true;
-    if (!lethe_begin(progress, key, policy->step_ms, "wipe the key of %.64s", block->name))
+    snprintf(text, sizeof text, "wipe the key of %.64s", block->name);
+    if (!lethe_begin(progress, key, policy->step_ms, text))
         return false;
     int r = lethe_stop_wipe_key(block);
     lethe_end(progress);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,14 +84,13 @@ static bool is_skipped(uint64_t key)
 }
 #endif
 
-bool lethe_begin(struct lethe_progress *p, uint64_t key, int64_t ms, const char *format, ...)
+bool lethe_begin(struct lethe_progress *p, uint64_t key, int64_t ms, const char *what)
 {
-    va_list list;
     if (lethe_is_stuck(p, key) || is_skipped(key))
         return false;
-    va_start(list, format);
-    vsnprintf(p->what, sizeof p->what, format, list);
-    va_end(list);
+    size_t n = strnlen(what, sizeof p->what - 1);
+    memcpy(p->what, what, n);
+    p->what[n] = '\0';
     p->key = key;
     p->allowed_ms = ms;
     p->deadline_ms = lethe_now_ms() + ms;

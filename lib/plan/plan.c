@@ -3,8 +3,9 @@
 
 #include <errno.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "lethe/sort.h"
 
 /*
  * Nodes are numbered mounts first, then swaps, devices and, for each mount, four more (most stay
@@ -27,7 +28,8 @@ struct graph {
     size_t *first_out, *first_in; /* of each node's edges; those in from done nodes are dropped */
     unsigned *waits_for;          /* how many nodes must still come before it */
     bool *used, *done, *lazy;
-    size_t *heap, n_heap;
+    uint64_t *heap; /* of turns, see turn_of() */
+    size_t n_heap;
     size_t *path, n_path;  /* of the walk for a cycle … */
     size_t *on_path;       /* … and each node's place on it, from 1 … */
     size_t n_walked;       /* … and the length of all cycles so far */
@@ -148,36 +150,39 @@ static void add_edge(struct graph *g, size_t before, size_t after, enum lethe_wh
     g->waits_for[after]++;
 }
 
-/* Which of two free nodes goes first: the better rank, then the newest. A mount's age is its place
- * in mountinfo. */
-static bool goes_first(const struct graph *g, size_t a, size_t b)
+/* The greater of two free nodes' turns goes first: by rank, then the newest. A mount's age is its
+ * place in mountinfo. */
+enum { RANK_SHIFT = 60 };
+
+static uint64_t turn_of(const struct graph *g, size_t node)
 {
-    enum rank ra = rank_of(g, a), rb = rank_of(g, b);
-    return ra != rb ? ra < rb : a > b;
+    return (uint64_t)(RANK_DEVICE - rank_of(g, node)) << RANK_SHIFT | node;
 }
 
 static void heap_push(struct graph *g, size_t node)
 {
+    const uint64_t turn = turn_of(g, node);
     size_t at = g->n_heap++;
-    while (at && goes_first(g, node, g->heap[(at - 1) / 2])) {
+    while (at && turn > g->heap[(at - 1) / 2]) {
         g->heap[at] = g->heap[(at - 1) / 2];
         at = (at - 1) / 2;
     }
-    g->heap[at] = node;
+    g->heap[at] = turn;
 }
 
 static size_t heap_pop(struct graph *g)
 {
-    size_t top = g->heap[0], moved = g->heap[--g->n_heap], at = 0;
+    const uint64_t top = g->heap[0], moved = g->heap[--g->n_heap];
+    size_t at = 0;
     for (size_t child; (child = 2 * at + 1) < g->n_heap; at = child) {
-        if (child + 1 < g->n_heap && goes_first(g, g->heap[child + 1], g->heap[child]))
+        if (child + 1 < g->n_heap && g->heap[child + 1] > g->heap[child])
             child++;
-        if (!goes_first(g, g->heap[child], moved))
+        if (g->heap[child] <= moved)
             break;
         g->heap[at] = g->heap[child];
     }
     g->heap[at] = moved;
-    return top;
+    return (size_t)(top & ((UINT64_C(1) << RANK_SHIFT) - 1));
 }
 
 /* Mounts sorted by a number for look-ups: their id, or their device and, within it, the part of it
@@ -193,8 +198,7 @@ static int compare_keys(const void *left, const void *right)
     const struct key *a = left, *b = right;
     if (a->key != b->key)
         return a->key < b->key ? -1 : 1;
-    int r = lethe_path_compare(a->root, b->root);
-    return r ? r : (a->mount > b->mount) - (a->mount < b->mount);
+    return a->root == b->root ? 0 : lethe_path_compare(a->root, b->root);
 }
 
 /* The first of the n sorted keys that is not below `key`. */
@@ -453,12 +457,12 @@ static void add_namespace_edges(struct graph *g)
 /* Marks as done, for the moment, the node and what has to go before it. */
 static void mark_all_before(struct graph *g, size_t node)
 {
-    size_t n = 0;
-    for (g->heap[n++] = node; n;)
-        for (size_t e = g->first_in[g->heap[--n]]; e != LETHE_NONE; e = g->edges[e].next_in)
+    size_t n = 0, *stack = g->path; /* which is not in use yet */
+    for (stack[n++] = node; n;)
+        for (size_t e = g->first_in[stack[--n]]; e != LETHE_NONE; e = g->edges[e].next_in)
             if (!g->done[g->edges[e].before]) {
                 g->done[g->edges[e].before] = true;
-                g->heap[n++] = g->edges[e].before;
+                stack[n++] = g->edges[e].before;
             }
 }
 
@@ -571,7 +575,8 @@ static int build(struct graph *g, const struct lethe_plan_options *options)
     const struct lethe_snapshot *s = g->snapshot;
     struct key *by_id = lethe_arena_take(g->arena, s->n_mounts, sizeof *by_id);
     struct key *by_device = lethe_arena_take(g->arena, s->n_mounts, sizeof *by_device);
-    if (!by_id || !by_device)
+    struct key *room = lethe_arena_take(g->arena, (s->n_mounts + 1) / 2, sizeof *room);
+    if (!by_id || !by_device || !room)
         return -ENOMEM;
     for (size_t i = 0; i < s->n_mounts; i++) {
         by_id[i] = (struct key){s->mounts[i].id, "", i};
@@ -579,8 +584,8 @@ static int build(struct graph *g, const struct lethe_plan_options *options)
         g->used[i] = !lethe_mount_is_own(&s->mounts[i], options->own_root);
         g->used[way_node(g, i)] = true;
     }
-    qsort(by_id, s->n_mounts, sizeof *by_id, compare_keys);
-    qsort(by_device, s->n_mounts, sizeof *by_device, compare_keys);
+    lethe_sort(by_id, s->n_mounts, sizeof *by_id, room, compare_keys);
+    lethe_sort(by_device, s->n_mounts, sizeof *by_device, room, compare_keys);
     for (size_t node = s->n_mounts; node < erase_node(g, 0); node++)
         g->used[node] = true;
     for (size_t node = seen_node(g, 0); node < g->n_nodes; node++)

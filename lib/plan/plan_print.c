@@ -46,6 +46,18 @@ const char *lethe_step_verb(const struct lethe_step *step)
     return "stop";
 }
 
+/* A line is printed for each of 10,000 mounts when they are taken down: snprintf(3) would be dear.
+ */
+static void append(char *out, size_t size, const char *text)
+{
+    size_t n = size ? strlen(out) : 0, more = strlen(text);
+    if (!size)
+        return;
+    more = more < size - n ? more : size - n - 1;
+    memcpy(out + n, text, more);
+    out[n + more] = '\0';
+}
+
 char *lethe_node_print(char *out, size_t size, struct lethe_node node,
                        const struct lethe_snapshot *snapshot)
 {
@@ -79,8 +91,9 @@ char *lethe_node_print(char *out, size_t size, struct lethe_node node,
     lethe_printable(type, sizeof type, kind);
     size_t room = strlen(type) + sizeof " ()";
     lethe_printable(out, size > room ? size - room : size, what);
-    size_t n = size ? strlen(out) : 0;
-    snprintf(out + n, size - n, " (%s)", type);
+    append(out, size, " (");
+    append(out, size, type);
+    append(out, size, ")");
     return out;
 }
 
@@ -93,7 +106,10 @@ char *lethe_step_print(char *out, size_t size, const struct lethe_step *step,
         [LETHE_STEP_ERASE_DEVICE] = LETHE_NODE_DEVICE,
     };
     const struct lethe_node node = {kinds[step->kind], step->index};
-    snprintf(out, size, "%s ", lethe_step_verb(step));
+    if (size)
+        out[0] = '\0';
+    append(out, size, lethe_step_verb(step));
+    append(out, size, " ");
     size_t n = size ? strlen(out) : 0;
     lethe_node_print(out + n, size - n, node, snapshot);
     return out;
