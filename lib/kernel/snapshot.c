@@ -23,6 +23,13 @@ struct source {
     bool live;
     struct lethe_arena *arena;
     struct lethe_snapshot *snapshot;
+    struct daemon *daemons; /* of FUSE unions, the last found first … */
+    bool looked;            /* … when they were looked for */
+};
+
+struct daemon {
+    struct lethe_span command;
+    struct daemon *next;
 };
 
 struct lethe_arena lethe_arena_map(void)
@@ -253,27 +260,44 @@ static struct lethe_devno resolve_device(void *context, const char *path)
     return (struct lethe_devno){0, 0};
 }
 
-/* Looks among all processes, which takes no answer of the daemon itself. Only where there is such a
- * mount at all, and not when the system is known to hang. */
+static bool keep_daemon(struct source *s, const char *process)
+{
+    char path[300];
+    struct lethe_span command;
+    snprintf(path, sizeof path, "proc/%.255s/cmdline", process);
+    if (read_whole(s, path, &command) || !lethe_union_is_daemon(command))
+        return false;
+    struct daemon *daemon = lethe_arena_take(s->arena, 1, sizeof *daemon);
+    if (daemon)
+        *daemon = (struct daemon){command, s->daemons};
+    s->daemons = daemon ? daemon : s->daemons;
+    return daemon;
+}
+
+/* Looks among all processes, which takes no answer of the daemon itself. Once, where there is such
+ * a mount at all, and not when the system is known to hang. */
+static void find_daemons(struct source *s)
+{
+    DIR *dir = s->live || s->root != AT_FDCWD ? open_dir(s, "proc") : NULL;
+    s->looked = true;
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        size_t used = s->arena->used;
+        if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9' && !keep_daemon(s, entry->d_name))
+            s->arena->used = used;
+    }
+    if (dir)
+        closedir(dir);
+}
+
 static struct lethe_span read_daemon(void *context, const struct lethe_mount *mount)
 {
     struct source *s = context;
-    struct lethe_span text = {NULL, 0};
-    DIR *dir = s->live || s->root != AT_FDCWD ? open_dir(s, "proc") : NULL;
-    if (!dir)
-        return text;
-    for (struct dirent *entry; !text.n && (entry = readdir(dir));) {
-        char path[300];
-        size_t used = s->arena->used;
-        snprintf(path, sizeof path, "proc/%.255s/cmdline", entry->d_name);
-        if (entry->d_name[0] < '0' || entry->d_name[0] > '9' || read_whole(s, path, &text) ||
-            !lethe_union_is_served_by(mount, text)) {
-            s->arena->used = used;
-            text = (struct lethe_span){NULL, 0};
-        }
-    }
-    closedir(dir);
-    return text;
+    if (!s->looked)
+        find_daemons(s);
+    for (const struct daemon *d = s->daemons; d; d = d->next)
+        if (lethe_union_is_served_by(mount, d->command))
+            return d->command;
+    return (struct lethe_span){NULL, 0};
 }
 
 /* A swap file's file system is that of the mount its path leads to; a loop's is too, where the
@@ -295,7 +319,7 @@ static void tie_files(struct lethe_snapshot *snapshot, const struct lethe_tree *
 int lethe_snapshot_take(struct lethe_snapshot *snapshot, int root, bool live,
                         struct lethe_arena *arena, const struct lethe_complaint *complaint)
 {
-    struct source s = {root, live, arena, snapshot};
+    struct source s = {.root = root, .live = live, .arena = arena, .snapshot = snapshot};
     struct lethe_span text;
     const struct lethe_reader sysfs = {.read = read_small, .daemon = read_daemon, .context = &s};
     *snapshot = (struct lethe_snapshot){0};
@@ -351,7 +375,7 @@ static int compare_namespaces(const void *left, const void *right)
 int lethe_snapshot_add_namespaces(struct lethe_snapshot *snapshot, int root, bool live,
                                   struct lethe_arena *arena)
 {
-    const struct source s = {root, live, arena, snapshot};
+    const struct source s = {.root = root, .live = live, .arena = arena, .snapshot = snapshot};
     const uint64_t own = read_namespace(&s, "self");
     DIR *dir = own ? open_dir(&s, "proc") : NULL;
     if (!dir)

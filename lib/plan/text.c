@@ -79,8 +79,8 @@ static bool octal_escape(const char *at, size_t n, char *byte)
 char *lethe_unescape(struct lethe_arena *arena, struct lethe_span span)
 {
     char *text = lethe_arena_text(arena, span.n ? span.at : "", span.n);
-    if (!text || !span.n || !memchr(span.at, '\\', span.n))
-        return text;
+    if (!text)
+        return NULL;
     char *out = text;
     for (size_t i = 0; i < span.n; out++) {
         bool escaped = octal_escape(span.at + i, span.n - i, out);
