@@ -300,6 +300,13 @@ static struct lethe_span aufs_id(const struct lethe_mount *m)
     return (struct lethe_span){NULL, 0};
 }
 
+/* In a list of layers a colon, and what stands before it, is escaped. */
+static void put_layer(FILE *out, const char *path)
+{
+    for (; *path; path++)
+        fprintf(out, "%s%c", strchr(":\\", *path) ? "\\" : "", *path);
+}
+
 /* fuse-overlayfs takes its layers as options, the others as a list with modes. */
 static void write_daemon(struct capture *c, const struct lethe_union *u, size_t number)
 {
@@ -318,9 +325,10 @@ static void write_daemon(struct capture *c, const struct lethe_union *u, size_t 
         const char *path = lethe_names_path(&c->names, b->path);
         if (!path)
             fail(c, -ENOMEM);
-        else if (overlay)
-            fprintf(out, "%s%s=%s", i ? "," : "", b->writable ? "upperdir" : "lowerdir", path);
-        else
+        else if (overlay) {
+            fprintf(out, "%s%s=", i ? "," : "", b->writable ? "upperdir" : "lowerdir");
+            put_layer(out, path);
+        } else
             fprintf(out, "%s%s=%s", i ? ":" : "", path, b->writable ? "RW" : "RO");
     }
     const char *path = lethe_names_path(&c->names, m->path);

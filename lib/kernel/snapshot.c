@@ -15,6 +15,7 @@
 
 #include "lethe/devices.h"
 #include "lethe/log.h"
+#include "lethe/sort.h"
 #include "lethe/sys.h"
 #include "lethe/union.h"
 
@@ -23,8 +24,16 @@ struct source {
     bool live;
     struct lethe_arena *arena;
     struct lethe_snapshot *snapshot;
+    struct name *names; /* of all devices, in order */
+    size_t n_names;
     struct daemon *daemons; /* of FUSE unions, the last found first … */
     bool looked;            /* … when they were looked for */
+};
+
+/* A device's name of the kernel's or of device-mapper's. */
+struct name {
+    const char *text;
+    size_t block;
 };
 
 struct daemon {
@@ -190,11 +199,42 @@ static int read_blocks(struct source *s)
     return r;
 }
 
-static size_t find_name(const struct lethe_snapshot *snapshot, const char *name)
+static int compare_names(const void *left, const void *right)
 {
-    for (size_t i = 0; i < snapshot->n_blocks; i++)
-        if (!strcmp(snapshot->blocks[i].name, name))
-            return i;
+    return strcmp(((const struct name *)left)->text, ((const struct name *)right)->text);
+}
+
+static int index_names(struct source *s)
+{
+    const size_t n = s->snapshot->n_blocks;
+    struct name *room = lethe_arena_take(s->arena, n, sizeof *room);
+    s->names = lethe_arena_take(s->arena, 2 * n, sizeof *s->names);
+    if (!s->names || !room)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        const struct lethe_block *b = &s->snapshot->blocks[i];
+        s->names[s->n_names++] = (struct name){b->name, i};
+        if (b->dm_name[0])
+            s->names[s->n_names++] = (struct name){b->dm_name, i};
+    }
+    lethe_sort(s->names, s->n_names, sizeof *s->names, room, compare_names);
+    return 0;
+}
+
+/* The first device with this name, or LETHE_NONE; `kernel`: none of device-mapper's will do. */
+static size_t find_name(const struct source *s, const char *text, bool kernel)
+{
+    size_t low = 0, high = s->n_names;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(s->names[middle].text, text) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < s->n_names && !strcmp(s->names[low].text, text); low++)
+        if (!kernel || s->names[low].text == s->snapshot->blocks[s->names[low].block].name)
+            return s->names[low].block;
     return LETHE_NONE;
 }
 
@@ -208,7 +248,7 @@ static int read_slaves(const struct source *s, struct lethe_block *b)
     size_t room = count_entries(dir), n = 0;
     size_t *slaves = lethe_arena_alloc(s->arena, room, sizeof *slaves);
     for (struct dirent *entry; slaves && n < room && (entry = readdir(dir));) {
-        size_t slave = find_name(s->snapshot, entry->d_name);
+        size_t slave = find_name(s, entry->d_name, true);
         if (slave != LETHE_NONE)
             slaves[n++] = slave;
     }
@@ -233,7 +273,7 @@ static void read_disk(const struct source *s, struct lethe_block *b)
         *last = '\0';
     char *disk = strrchr(link, '/');
     if (last && disk)
-        b->disk = find_name(s->snapshot, disk + 1);
+        b->disk = find_name(s, disk + 1, true);
 }
 
 /* The number of the device that a name in /dev leads to. /dev/mapper and /dev/dm-N are known from
@@ -248,10 +288,9 @@ static struct lethe_devno resolve_device(void *context, const char *path)
     const char *base = strrchr(path, '/');
     if (strncmp(path, "/dev/", 5))
         return (struct lethe_devno){0, 0};
-    for (size_t i = 0; base[1] && i < s->snapshot->n_blocks; i++)
-        if (!strcmp(s->snapshot->blocks[i].name, base + 1) ||
-            !strcmp(s->snapshot->blocks[i].dm_name, base + 1))
-            return s->snapshot->blocks[i].devno;
+    size_t known = base[1] ? find_name(s, base + 1, false) : LETHE_NONE;
+    if (known != LETHE_NONE)
+        return s->snapshot->blocks[known].devno;
     if (s->live && !stat(path, &st) && S_ISBLK(st.st_mode))
         return devno_of(st.st_rdev);
     if (s->root != AT_FDCWD && lethe_read_line(s->root, path, line, sizeof line) &&
@@ -330,6 +369,8 @@ int lethe_snapshot_take(struct lethe_snapshot *snapshot, int root, bool live,
         r = lethe_swaps_parse(snapshot, text, arena, complaint);
     if (!r)
         r = read_blocks(&s);
+    if (!r)
+        r = index_names(&s);
     for (size_t i = 0; !r && i < snapshot->n_blocks; i++) {
         read_disk(&s, &snapshot->blocks[i]);
         r = read_slaves(&s, &snapshot->blocks[i]);

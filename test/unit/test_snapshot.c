@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -232,6 +234,27 @@ static void reads_mount_namespaces(void **unused)
     assert_int_equal(scene.snapshot.namespaces[1].pid, 30);
 }
 
+/* openat2(2) gives up with EAGAIN where ".." is on the way while anybody renames anything. */
+static void renames_elsewhere_do_not_matter(void **unused)
+{
+    (void)unused;
+    enum { TRIES = 20000 };
+    char text[8];
+    put("in/side/file", "1");
+    put_link("link", "in/side/../../in/side/file");
+    put("a", "");
+    pid_t child = fork();
+    while (!child)
+        if (renameat(root, "a", root, "b") || renameat(root, "b", root, "a"))
+            _exit(1);
+    unsigned lost = 0;
+    for (int i = 0; i < TRIES; i++)
+        lost += !lethe_read_line(root, "link", text, sizeof text);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    assert_int_equal(lost, 0);
+}
+
 static void a_fifo_does_not_hold_it_up(void **unused)
 {
     (void)unused;
@@ -352,6 +375,7 @@ int main(void)
         TEST(links_do_not_lead_out_of_the_tree),
         TEST(a_link_is_read_below_the_tree_only),
         TEST(reads_mount_namespaces),
+        TEST(renames_elsewhere_do_not_matter),
         TEST(a_fifo_does_not_hold_it_up),
         TEST(every_full_arena_is_told),
         TEST(an_arena_can_be_mapped),
