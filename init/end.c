@@ -376,7 +376,7 @@ static bool sees_clearing(const struct lethe_policy *policy, struct lethe_progre
 static void take_step(struct lethe_progress *p, const struct lethe_policy *policy, char kind,
                       const char *what, void (*act)(void))
 {
-    if (!lethe_begin(p, lethe_key(kind, 0), policy->step_ms, "%s", what))
+    if (!lethe_begin(p, lethe_key(kind, 0), policy->step_ms, what))
         return;
     act();
     lethe_end(p);

@@ -20,7 +20,7 @@ struct index {
 static int index_nodes(struct index *index, const struct lethe_plan *plan,
                        const struct lethe_snapshot *s)
 {
-    index->n = 1 + 5 * s->n_mounts + s->n_swaps + s->n_blocks + s->n_namespaces;
+    index->n = LETHE_SEEN_KINDS + 5 * s->n_mounts + s->n_swaps + s->n_blocks + s->n_namespaces;
     index->step = calloc(index->n, sizeof *index->step);
     index->shown = calloc(index->n, sizeof *index->shown);
     if (!index->step || !index->shown)
@@ -95,6 +95,7 @@ static void print_node(const struct lethe_snapshot *s, size_t number, size_t ste
                s->namespaces[node.index].pid);
         break;
     case LETHE_NODE_SEEN:
+        print_text("devices", node.index == LETHE_SEEN_ALL ? "all" : "unused");
         break;
     default:
         printf(", \"of\": %zu", node.index);

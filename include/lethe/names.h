@@ -11,7 +11,7 @@
 
 #include "lethe/model.h"
 
-enum { LETHE_NAME_BUCKETS = 1024 };
+enum { LETHE_NAME_BUCKETS = 4096 };
 
 struct lethe_name;
 

@@ -4,8 +4,10 @@
  *
  * The steps are nodes of a graph and its edges say what must come first, and why (enum lethe_why):
  *   - a mount's children before it, by mount id, never by path prefix;
- *   - a union before the mounts that show its branches, and before every device where a branch is
- * shown by none; the same for the file that keeps a mount namespace, whose mounts nobody sees;
+ *   - a union before the mounts that show its branches, and before the devices that nobody is seen
+ * to use, for it may hold them; where a branch is shown by no mount, before every device; the same
+ * for the file that keeps a mount namespace, whose mounts nobody sees; but not before a device that
+ * has to go before it, such as a loop whose file lies in the union;
  *   - a mount or a swap before the device that it is on, a holder before its slaves, a partition
  * before its disk;
  *   - a mount, a swap or a loop that lies in a file before the mounts of the file system that hosts
@@ -49,9 +51,12 @@ enum lethe_node_kind {
     LETHE_NODE_WAY,       /* nothing turns a look-up of the mount's path aside any more */
     LETHE_NODE_UNUSED,    /* no file of the mount's file system is a swap or a loop any more */
     LETHE_NODE_ERASED,    /* all that lies in RAM of the mount's file system is zeroed */
-    LETHE_NODE_SEEN,      /* nothing is left that may hold a device without saying so; index 0 */
+    LETHE_NODE_SEEN,      /* nothing is left that may hold a device unseen; see below */
     LETHE_NODE_NAMESPACE, /* the processes in it have ended, as all have before the first step */
 };
+
+/* What may be held unseen: any device, or those that nobody is seen to use. */
+enum lethe_seen { LETHE_SEEN_ALL, LETHE_SEEN_UNUSED, LETHE_SEEN_KINDS };
 
 struct lethe_node {
     enum lethe_node_kind kind;

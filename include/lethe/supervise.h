@@ -46,8 +46,9 @@ struct lethe_progress *lethe_progress_new(void);
 /* The worker's side. lethe_begin() is false, and nothing is begun, when `key` is stuck. A key is
  * made of a kind and a number. */
 uint64_t lethe_key(char kind, uint64_t number);
-bool lethe_begin(struct lethe_progress *progress, uint64_t key, int64_t ms, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+bool lethe_begin(struct lethe_progress *progress, uint64_t key, int64_t ms, const char *what);
+bool lethe_beginf(struct lethe_progress *progress, uint64_t key, int64_t ms, const char *format,
+                  ...) __attribute__((format(printf, 4, 5)));
 void lethe_end(struct lethe_progress *progress);
 bool lethe_is_stuck(const struct lethe_progress *progress, uint64_t key);
 void lethe_stuck_add(struct lethe_progress *progress, uint64_t key);

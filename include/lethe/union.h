@@ -33,7 +33,8 @@ int lethe_unions_find(struct lethe_snapshot *snapshot, const struct lethe_tree *
 /* True for the FUSE unions whose command lines are understood. */
 bool lethe_union_is_fuse(const struct lethe_mount *mount);
 
-/* True when this is the command line of the program that serves the mount. */
+/* True when this is the command line of a program that serves such unions, or this one. */
+bool lethe_union_is_daemon(struct lethe_span command);
 bool lethe_union_is_served_by(const struct lethe_mount *mount, struct lethe_span command);
 
 /* Cuts the first layer out of the value of an overlay's option and returns its path, escapes

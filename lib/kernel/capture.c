@@ -10,7 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lethe/log.h"
 #include "lethe/names.h"
+
+/* A path of the tree: what is made up of a device's name and a number or two has room in it. */
+enum { PLACE_MAX = 1024 };
 
 struct capture {
     int dir;
@@ -24,26 +28,58 @@ static void fail(struct capture *c, int r)
     c->r = c->r ? c->r : r;
 }
 
-static void make_parents(struct capture *c, const char *path)
+/* No name in a snapshot may lead out of the tree. */
+static bool leads_out(const char *path)
 {
-    char part[1024];
-    snprintf(part, sizeof part, "%s", path);
+    for (struct lethe_span rest = lethe_span(path); rest.at;) {
+        struct lethe_span name = lethe_cut(&rest, '/');
+        if (!name.n || lethe_span_is(name, ".") || lethe_span_is(name, ".."))
+            return true;
+    }
+    return false;
+}
+
+/* A file that can't be made because of its name, too long or taken by a directory, which a forged
+ * tree brings about, is told and left out. */
+static void leave_out(struct capture *c, const char *path, int error)
+{
+    static const int names[] = {EISDIR, ENOTDIR, EEXIST, ENAMETOOLONG, ELOOP};
+    char shown[200];
+    bool name = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        name = name || error == names[i];
+    if (name)
+        lethe_log(LETHE_LOG_ERROR, "%s is left out: %s", lethe_printable(shown, sizeof shown, path),
+                  strerror(error));
+    else
+        fail(c, -error);
+}
+
+static bool make_parents(struct capture *c, const char *path)
+{
+    char part[PLACE_MAX];
+    if (snprintf(part, sizeof part, "%s", path) >= PLACE_MAX || leads_out(path)) {
+        leave_out(c, path, leads_out(path) ? EISDIR : ENAMETOOLONG);
+        return false;
+    }
     for (char *slash = part; (slash = strchr(slash, '/')); *slash++ = '/') {
         *slash = '\0';
-        if (mkdirat(c->dir, part, 0755) && errno != EEXIST)
-            fail(c, -errno);
+        if (mkdirat(c->dir, part, 0755) && errno != EEXIST) {
+            leave_out(c, path, errno);
+            return false;
+        }
     }
+    return true;
 }
 
 static FILE *create(struct capture *c, const char *path)
 {
-    if (c->r)
+    if (c->r || !make_parents(c, path))
         return NULL;
-    make_parents(c, path);
     int fd = openat(c->dir, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
     FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
     if (!out)
-        fail(c, -errno);
+        leave_out(c, path, errno);
     if (!out && fd >= 0)
         close(fd);
     return out;
@@ -60,7 +96,7 @@ static void put_text(struct capture *c, const char *text, const char *format, ..
 /* A file of one line, where there is a text. */
 static void put_text(struct capture *c, const char *text, const char *format, ...)
 {
-    char path[1024];
+    char path[PLACE_MAX];
     va_list list;
     if (!text)
         fail(c, -ENOMEM);
@@ -84,9 +120,8 @@ static void put_devno(struct capture *c, struct lethe_devno devno, const char *p
 
 static void put_link(struct capture *c, const char *target, const char *path)
 {
-    make_parents(c, path);
-    if (!c->r && symlinkat(target, c->dir, path))
-        fail(c, -errno);
+    if (!c->r && make_parents(c, path) && symlinkat(target, c->dir, path))
+        leave_out(c, path, errno);
 }
 
 /* As show_mountinfo() and seq_path() in the kernel's fs do it. */
@@ -136,28 +171,57 @@ static void write_swaps(struct capture *c)
         fputs("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n", out);
     for (size_t i = 0; out && i < c->snapshot->n_swaps; i++) {
         const struct lethe_swap *s = &c->snapshot->swaps[i];
-        put_escaped(out, lethe_names_path(&c->names, s->path));
+        const char *path = lethe_names_path(&c->names, s->path);
+        if (!path)
+            fail(c, -ENOMEM);
+        put_escaped(out, path);
         fprintf(out, "\t%s\t0\t0\t-2\n", s->is_file ? "file" : "partition");
     }
     finish(c, out);
 }
 
-/* A partition's directory lies in its disk's. */
-static void name_place(char *out, size_t size, const struct lethe_snapshot *s, size_t block)
+/* Most names are the kernel's and stay, but that of an MD array may be the user's. NULL when the
+ * arena is full. */
+static const char *block_name(struct capture *c, size_t block)
 {
-    size_t disk = s->blocks[block].disk;
-    if (disk == LETHE_NONE)
-        snprintf(out, size, "devices/block/%s", s->blocks[block].name);
-    else
-        snprintf(out, size, "devices/block/%s/%s", s->blocks[disk].name, s->blocks[block].name);
+    const char *name = lethe_names_path(&c->names, c->snapshot->blocks[block].name);
+    if (!name)
+        fail(c, -ENOMEM);
+    return name;
+}
+
+/* A partition's directory lies in one by its disk's name: not in the disk's own, where it could
+ * have the name of one of its files. */
+static void name_place(struct capture *c, char *out, size_t size, size_t block, const char *name)
+{
+    size_t disk = c->snapshot->blocks[block].disk;
+    const char *in = disk == LETHE_NONE ? "block" : block_name(c, disk);
+    snprintf(out, size, "devices/%s%s/%s", disk == LETHE_NONE ? "" : "partitions/", in ? in : "",
+             name);
+}
+
+static void write_slaves(struct capture *c, const struct lethe_block *b, const char *place)
+{
+    char path[PLACE_MAX], target[300];
+    for (size_t i = 0; i < b->n_slaves; i++) {
+        const char *slave = block_name(c, b->slaves[i]);
+        if (!slave)
+            return;
+        snprintf(path, sizeof path, "sys/%s/slaves/%s", place, slave);
+        snprintf(target, sizeof target, "../../%s", slave);
+        put_link(c, target, path);
+    }
 }
 
 static void write_block(struct capture *c, size_t block)
 {
     const struct lethe_block *b = &c->snapshot->blocks[block];
+    const char *name = block_name(c, block);
     char place[600], path[800], target[800];
-    name_place(place, sizeof place, c->snapshot, block);
-    snprintf(path, sizeof path, "sys/class/block/%s", b->name);
+    if (!name)
+        return;
+    name_place(c, place, sizeof place, block, name);
+    snprintf(path, sizeof path, "sys/class/block/%s", name);
     snprintf(target, sizeof target, "../../%s", place);
     put_link(c, target, path);
     snprintf(path, sizeof path, "sys/%s/dev", place);
@@ -168,6 +232,8 @@ static void write_block(struct capture *c, size_t block)
         put_text(c, "8", "sys/%s/size", place);
     if (b->kind == LETHE_BLOCK_NBD) /* without a process it would have no connection */
         put_text(c, "1", "sys/%s/pid", place);
+    if (b->kind == LETHE_BLOCK_MD)
+        put_text(c, "active", "sys/%s/md/array_state", place);
     put_text(c, lethe_names_path(&c->names, b->dm_name), "sys/%s/dm/name", place);
     put_text(c, lethe_names_dm_uuid(&c->names, b->dm_uuid), "sys/%s/dm/uuid", place);
     put_text(c, lethe_names_path(&c->names, b->file), "sys/%s/loop/backing_file", place);
@@ -175,12 +241,14 @@ static void write_block(struct capture *c, size_t block)
         snprintf(path, sizeof path, "sys/%s/loop/backing_dev", place);
         put_devno(c, b->file_devno, path);
     }
-    for (size_t i = 0; i < b->n_slaves; i++) {
-        const char *slave = c->snapshot->blocks[b->slaves[i]].name;
-        snprintf(path, sizeof path, "sys/%s/slaves/%s", place, slave);
-        snprintf(target, sizeof target, "../../%s", slave);
-        put_link(c, target, path);
-    }
+    write_slaves(c, b, place);
+}
+
+/* What a reader knows from /sys. */
+static bool is_known(const struct lethe_snapshot *s, const char *path, size_t device)
+{
+    const char *base = strrchr(path, '/') + 1;
+    return !strcmp(s->blocks[device].name, base) || !strcmp(s->blocks[device].dm_name, base);
 }
 
 /* The file by a device's name, for names that say nothing by themselves. */
@@ -190,8 +258,8 @@ static void write_name(struct capture *c, const char *name, size_t device)
     struct stat st;
     if (!path)
         fail(c, -ENOMEM);
-    if (!path || device == LETHE_NONE || strncmp(path, "/dev/", 5) || strstr(path, "/../") ||
-        !fstatat(c->dir, path + 1, &st, AT_SYMLINK_NOFOLLOW))
+    if (!path || device == LETHE_NONE || strncmp(path, "/dev/", 5) ||
+        is_known(c->snapshot, name, device) || !fstatat(c->dir, path + 1, &st, AT_SYMLINK_NOFOLLOW))
         return;
     put_devno(c, c->snapshot->blocks[device].devno, path + 1);
 }
@@ -210,6 +278,8 @@ static void write_aufs(struct capture *c, const struct lethe_union *u, struct le
 {
     for (size_t i = 0; i < u->n_branches; i++) {
         const char *path = lethe_names_path(&c->names, u->branches[i].path);
+        if (!path)
+            fail(c, -ENOMEM);
         char place[100];
         snprintf(place, sizeof place, "sys/fs/aufs/si_%.*s/br%zu", (int)id.n, id.at, i);
         FILE *out = path ? create(c, place) : NULL;
@@ -217,6 +287,26 @@ static void write_aufs(struct capture *c, const struct lethe_union *u, struct le
             fprintf(out, "%s=%s\n", path, u->branches[i].writable ? "rw" : "ro");
         finish(c, out);
     }
+}
+
+/* The value of an aufs's option si=, which is hex digits; n is 0 where there is none. */
+static struct lethe_span aufs_id(const struct lethe_mount *m)
+{
+    for (struct lethe_span rest = lethe_span(m->super_options); rest.at;) {
+        struct lethe_span option = lethe_cut(&rest, ','), name = lethe_cut(&option, '=');
+        if (option.at && lethe_span_is(name, "si"))
+            return strspn(option.at, "0123456789abcdef") == option.n && option.n <= 16
+                       ? option
+                       : (struct lethe_span){NULL, 0};
+    }
+    return (struct lethe_span){NULL, 0};
+}
+
+/* In a list of layers a colon, and what stands before it, is escaped. */
+static void put_layer(FILE *out, const char *path)
+{
+    for (; *path; path++)
+        fprintf(out, "%s%c", strchr(":\\", *path) ? "\\" : "", *path);
 }
 
 /* fuse-overlayfs takes its layers as options, the others as a list with modes. */
@@ -237,9 +327,10 @@ static void write_daemon(struct capture *c, const struct lethe_union *u, size_t 
         const char *path = lethe_names_path(&c->names, b->path);
         if (!path)
             fail(c, -ENOMEM);
-        else if (overlay)
-            fprintf(out, "%s%s=%s", i ? "," : "", b->writable ? "upperdir" : "lowerdir", path);
-        else
+        else if (overlay) {
+            fprintf(out, "%s%s=", i ? "," : "", b->writable ? "upperdir" : "lowerdir");
+            put_layer(out, path);
+        } else
             fprintf(out, "%s%s=%s", i ? ":" : "", path, b->writable ? "RW" : "RO");
     }
     const char *path = lethe_names_path(&c->names, m->path);
@@ -252,10 +343,10 @@ static void write_unions(struct capture *c)
     for (size_t i = 0; i < c->snapshot->n_unions; i++) {
         const struct lethe_union *u = &c->snapshot->unions[i];
         const struct lethe_mount *m = &c->snapshot->mounts[u->mount];
-        const char *id = !strcmp(m->fstype, "aufs") ? strstr(m->super_options, "si=") : NULL;
-        if (id)
-            write_aufs(c, u, (struct lethe_span){id + 3, strspn(id + 3, "0123456789abcdef")});
-        else if (strncmp(m->fstype, "fuse.", 5) == 0)
+        const struct lethe_span id = aufs_id(m);
+        if (id.n && !strcmp(m->fstype, "aufs"))
+            write_aufs(c, u, id);
+        else if (!strncmp(m->fstype, "fuse.", 5))
             write_daemon(c, u, i);
     }
 }

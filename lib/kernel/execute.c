@@ -52,7 +52,7 @@ static bool erase(const struct pass *p, const struct lethe_mount *m, const char 
     uint64_t key = lethe_key('e', part_number(m));
     bool keep_names = !strcmp(m->fstype, "devtmpfs");
     if (lethe_finished(p->progress, key) ||
-        !lethe_begin(p->progress, key, p->policy->erase_ms, "%s", text))
+        !lethe_begin(p->progress, key, p->policy->erase_ms, text))
         return false;
     int r = lethe_ram_fs_erase(m->path, devno_number(m->devno), keep_names, &erased);
     lethe_end(p->progress);
@@ -121,9 +121,9 @@ static bool unmount(const struct pass *p, const struct lethe_mount *m,
     bool stored = lethe_mount_is_stored(m);
     int r;
     int64_t ms = stored ? write_ms(p->policy, p->progress) : p->policy->step_ms;
-    if (lethe_begin(p->progress, key, ms, "%s", text))
+    if (lethe_begin(p->progress, key, ms, text))
         r = unmount_now(p, m, step->lazy);
-    else if (lethe_begin(p->progress, held, p->policy->step_ms, "%s, detached", text))
+    else if (lethe_beginf(p->progress, held, p->policy->step_ms, "%s, detached", text))
         r = detach_held(m);
     else
         return false;
@@ -140,7 +140,7 @@ static bool swap_off(const struct pass *p, const struct lethe_swap *swap, const 
     uint64_t key = lethe_key('s', swap->device != LETHE_NONE
                                       ? devno_number(p->snapshot->blocks[swap->device].devno)
                                       : devno_number(swap->devno));
-    if (!lethe_begin(p->progress, key, write_ms(p->policy, p->progress), "%s", text))
+    if (!lethe_begin(p->progress, key, write_ms(p->policy, p->progress), text))
         return false;
     int r = lethe_sys->swapoff(swap->path);
     lethe_end(p->progress);
@@ -153,7 +153,7 @@ static bool stop(const struct pass *p, const struct lethe_block *block, const ch
 {
     uint64_t key = lethe_key('d', devno_number(block->devno));
     if (lethe_finished(p->progress, key) ||
-        !lethe_begin(p->progress, key, p->policy->step_ms, "%s", text))
+        !lethe_begin(p->progress, key, p->policy->step_ms, text))
         return false;
     int r = lethe_stop_device(block);
     lethe_end(p->progress);
@@ -170,7 +170,7 @@ static bool erase_device(const struct pass *p, const struct lethe_block *block, 
 {
     uint64_t key = lethe_key('b', devno_number(block->devno));
     if (lethe_finished(p->progress, key) ||
-        !lethe_begin(p->progress, key, p->policy->erase_ms, "%s", text))
+        !lethe_begin(p->progress, key, p->policy->erase_ms, text))
         return false;
     int r = lethe_ram_device_erase(block, &p->progress->erased_bytes);
     lethe_end(p->progress);
@@ -240,7 +240,7 @@ void lethe_execute_wipe_keys(const struct lethe_snapshot *snapshot,
         const struct lethe_block *b = &snapshot->blocks[i];
         uint64_t key = lethe_key('k', devno_number(b->devno));
         if (!lethe_stop_holds_key(b) || lethe_finished(progress, key) ||
-            !lethe_begin(progress, key, policy->step_ms, "wipe the key of %.64s", b->name))
+            !lethe_beginf(progress, key, policy->step_ms, "wipe the key of %.64s", b->name))
             continue;
         int r = lethe_stop_wipe_key(b, &progress->keys_ms);
         lethe_end(progress);

@@ -92,8 +92,8 @@ static bool find_crypt(const char *name, struct lethe_block *block)
     if (strncmp(name, "dm-", 3) || !lethe_read_block(name, "dm/uuid", uuid, sizeof uuid) ||
         !lethe_read_block(name, "dev", number, sizeof number))
         return false;
-    *block =
-        (struct lethe_block){.name = name, .kind = lethe_block_kind(name, uuid), .dm_uuid = uuid};
+    *block = (struct lethe_block){
+        .name = name, .kind = lethe_block_kind(name, uuid, false), .dm_uuid = uuid};
     return !lethe_devno(lethe_span(number), &block->devno) && lethe_stop_holds_key(block);
 }
 
@@ -108,7 +108,7 @@ static bool wipe(const struct lethe_block *block, const struct lethe_policy *pol
     uint64_t key = key_of(block);
     if (lethe_finished(progress, key))
         return true;
-    if (!lethe_begin(progress, key, policy->step_ms, "wipe the key of %.64s", block->name))
+    if (!lethe_beginf(progress, key, policy->step_ms, "wipe the key of %.64s", block->name))
         return false;
     int r = lethe_stop_wipe_key(block, &progress->keys_ms);
     lethe_end(progress);

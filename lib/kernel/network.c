@@ -36,7 +36,7 @@ static void write_back(const struct lethe_mount *m, const struct lethe_policy *p
     const int64_t ms = progress->n_stuck ? policy->step_ms : policy->answer_ms;
     const uint64_t key = key_of('n', m->devno);
     if (lethe_finished(progress, key) ||
-        !lethe_begin(progress, key, ms, "write %.80s (%.20s) back", m->path, m->fstype))
+        !lethe_beginf(progress, key, ms, "write %.80s (%.20s) back", m->path, m->fstype))
         return;
     int fd = lethe_sys->open(m->path, O_RDONLY | O_NONBLOCK);
     if (fd >= 0) {
@@ -94,7 +94,7 @@ static void cut_mount(const struct lethe_mount *m, const struct lethe_policy *po
                       struct lethe_progress *progress)
 {
     const uint64_t key = key_of('F', m->devno);
-    if (!lethe_begin(progress, key, policy->step_ms, "cut %.80s (%.20s) off", m->path, m->fstype))
+    if (!lethe_beginf(progress, key, policy->step_ms, "cut %.80s (%.20s) off", m->path, m->fstype))
         return;
     give_up_on(m->path, key, policy, progress);
     fail_requests(m->path);
@@ -106,7 +106,7 @@ static void cut_device(const struct lethe_block *b, const struct lethe_policy *p
 {
     const uint64_t key = key_of('N', b->devno);
     if (lethe_finished(progress, key) ||
-        !lethe_begin(progress, key, policy->step_ms, "cut %.64s (nbd) off", b->name))
+        !lethe_beginf(progress, key, policy->step_ms, "cut %.64s (nbd) off", b->name))
         return;
     give_up_on(b->name, key, policy, progress);
     lethe_stop_cut_off(b);

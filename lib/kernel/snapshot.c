@@ -15,6 +15,7 @@
 
 #include "lethe/devices.h"
 #include "lethe/log.h"
+#include "lethe/sort.h"
 #include "lethe/sys.h"
 #include "lethe/union.h"
 
@@ -23,6 +24,21 @@ struct source {
     bool live;
     struct lethe_arena *arena;
     struct lethe_snapshot *snapshot;
+    struct name *names; /* of all devices, in order */
+    size_t n_names;
+    struct daemon *daemons; /* of FUSE unions, the last found first … */
+    bool looked;            /* … when they were looked for */
+};
+
+/* A device's name of the kernel's or of device-mapper's. */
+struct name {
+    const char *text;
+    size_t block;
+};
+
+struct daemon {
+    struct lethe_span command;
+    struct daemon *next;
 };
 
 struct lethe_arena lethe_arena_map(void)
@@ -125,7 +141,7 @@ static int read_block(const struct source *s, const char *name, struct lethe_blo
         return -ENOMEM;
     if (lethe_devno(lethe_span(number), &b->devno))
         return -EINVAL;
-    b->kind = lethe_block_kind(b->name, b->dm_uuid);
+    b->kind = lethe_block_kind(b->name, b->dm_uuid, attribute_line(s, name, "md/array_state")[0]);
     if (b->kind == LETHE_BLOCK_LOOP && b->file[0])
         b->file_devno = loop_host(s, b->name);
     if (b->kind == LETHE_BLOCK_ZRAM) { /* with no size it holds nothing, and is left out */
@@ -185,11 +201,42 @@ static int read_blocks(struct source *s)
     return r;
 }
 
-static size_t find_name(const struct lethe_snapshot *snapshot, const char *name)
+static int compare_names(const void *left, const void *right)
 {
-    for (size_t i = 0; i < snapshot->n_blocks; i++)
-        if (!strcmp(snapshot->blocks[i].name, name))
-            return i;
+    return strcmp(((const struct name *)left)->text, ((const struct name *)right)->text);
+}
+
+static int index_names(struct source *s)
+{
+    const size_t n = s->snapshot->n_blocks;
+    struct name *room = lethe_arena_take(s->arena, n, sizeof *room);
+    s->names = lethe_arena_take(s->arena, 2 * n, sizeof *s->names);
+    if (!s->names || !room)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        const struct lethe_block *b = &s->snapshot->blocks[i];
+        s->names[s->n_names++] = (struct name){b->name, i};
+        if (b->dm_name[0])
+            s->names[s->n_names++] = (struct name){b->dm_name, i};
+    }
+    lethe_sort(s->names, s->n_names, sizeof *s->names, room, compare_names);
+    return 0;
+}
+
+/* The first device with this name, or LETHE_NONE; `kernel`: none of device-mapper's will do. */
+static size_t find_name(const struct source *s, const char *text, bool kernel)
+{
+    size_t low = 0, high = s->n_names;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(s->names[middle].text, text) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < s->n_names && !strcmp(s->names[low].text, text); low++)
+        if (!kernel || s->names[low].text == s->snapshot->blocks[s->names[low].block].name)
+            return s->names[low].block;
     return LETHE_NONE;
 }
 
@@ -203,7 +250,7 @@ static int read_slaves(const struct source *s, struct lethe_block *b)
     size_t room = count_entries(dir), n = 0;
     size_t *slaves = lethe_arena_alloc(s->arena, room, sizeof *slaves);
     for (struct dirent *entry; slaves && n < room && (entry = readdir(dir));) {
-        size_t slave = find_name(s->snapshot, entry->d_name);
+        size_t slave = find_name(s, entry->d_name, true);
         if (slave != LETHE_NONE)
             slaves[n++] = slave;
     }
@@ -228,7 +275,7 @@ static void read_disk(const struct source *s, struct lethe_block *b)
         *last = '\0';
     char *disk = strrchr(link, '/');
     if (last && disk)
-        b->disk = find_name(s->snapshot, disk + 1);
+        b->disk = find_name(s, disk + 1, true);
 }
 
 /* The number of the device that a name in /dev leads to. /dev/mapper and /dev/dm-N are known from
@@ -243,10 +290,9 @@ static struct lethe_devno resolve_device(void *context, const char *path)
     const char *base = strrchr(path, '/');
     if (strncmp(path, "/dev/", 5))
         return (struct lethe_devno){0, 0};
-    for (size_t i = 0; base[1] && i < s->snapshot->n_blocks; i++)
-        if (!strcmp(s->snapshot->blocks[i].name, base + 1) ||
-            !strcmp(s->snapshot->blocks[i].dm_name, base + 1))
-            return s->snapshot->blocks[i].devno;
+    size_t known = base[1] ? find_name(s, base + 1, false) : LETHE_NONE;
+    if (known != LETHE_NONE)
+        return s->snapshot->blocks[known].devno;
     if (s->live && !stat(path, &st) && S_ISBLK(st.st_mode))
         return devno_of(st.st_rdev);
     if (s->root != AT_FDCWD && lethe_read_line(s->root, path, line, sizeof line) &&
@@ -255,27 +301,44 @@ static struct lethe_devno resolve_device(void *context, const char *path)
     return (struct lethe_devno){0, 0};
 }
 
-/* Looks among all processes, which takes no answer of the daemon itself. Only where there is such a
- * mount at all, and not when the system is known to hang. */
+static bool keep_daemon(struct source *s, const char *process)
+{
+    char path[300];
+    struct lethe_span command;
+    snprintf(path, sizeof path, "proc/%.255s/cmdline", process);
+    if (read_whole(s, path, &command) || !lethe_union_is_daemon(command))
+        return false;
+    struct daemon *daemon = lethe_arena_take(s->arena, 1, sizeof *daemon);
+    if (daemon)
+        *daemon = (struct daemon){command, s->daemons};
+    s->daemons = daemon ? daemon : s->daemons;
+    return daemon;
+}
+
+/* Looks among all processes, which takes no answer of the daemon itself. Once, where there is such
+ * a mount at all, and not when the system is known to hang. */
+static void find_daemons(struct source *s)
+{
+    DIR *dir = s->live || s->root != AT_FDCWD ? open_dir(s, "proc") : NULL;
+    s->looked = true;
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        size_t used = s->arena->used;
+        if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9' && !keep_daemon(s, entry->d_name))
+            s->arena->used = used;
+    }
+    if (dir)
+        closedir(dir);
+}
+
 static struct lethe_span read_daemon(void *context, const struct lethe_mount *mount)
 {
     struct source *s = context;
-    struct lethe_span text = {NULL, 0};
-    DIR *dir = s->live || s->root != AT_FDCWD ? open_dir(s, "proc") : NULL;
-    if (!dir)
-        return text;
-    for (struct dirent *entry; !text.n && (entry = readdir(dir));) {
-        char path[300];
-        size_t used = s->arena->used;
-        snprintf(path, sizeof path, "proc/%.255s/cmdline", entry->d_name);
-        if (entry->d_name[0] < '0' || entry->d_name[0] > '9' || read_whole(s, path, &text) ||
-            !lethe_union_is_served_by(mount, text)) {
-            s->arena->used = used;
-            text = (struct lethe_span){NULL, 0};
-        }
-    }
-    closedir(dir);
-    return text;
+    if (!s->looked)
+        find_daemons(s);
+    for (const struct daemon *d = s->daemons; d; d = d->next)
+        if (lethe_union_is_served_by(mount, d->command))
+            return d->command;
+    return (struct lethe_span){NULL, 0};
 }
 
 /* A swap file's file system is that of the mount its path leads to; a loop's is too, where the
@@ -297,7 +360,7 @@ static void tie_files(struct lethe_snapshot *snapshot, const struct lethe_tree *
 int lethe_snapshot_take(struct lethe_snapshot *snapshot, int root, bool live,
                         struct lethe_arena *arena, const struct lethe_complaint *complaint)
 {
-    struct source s = {root, live, arena, snapshot};
+    struct source s = {.root = root, .live = live, .arena = arena, .snapshot = snapshot};
     struct lethe_span text;
     const struct lethe_reader sysfs = {.read = read_small, .daemon = read_daemon, .context = &s};
     *snapshot = (struct lethe_snapshot){0};
@@ -308,6 +371,8 @@ int lethe_snapshot_take(struct lethe_snapshot *snapshot, int root, bool live,
         r = lethe_swaps_parse(snapshot, text, arena, complaint);
     if (!r)
         r = read_blocks(&s);
+    if (!r)
+        r = index_names(&s);
     for (size_t i = 0; !r && i < snapshot->n_blocks; i++) {
         read_disk(&s, &snapshot->blocks[i]);
         r = read_slaves(&s, &snapshot->blocks[i]);
@@ -353,7 +418,7 @@ static int compare_namespaces(const void *left, const void *right)
 int lethe_snapshot_add_namespaces(struct lethe_snapshot *snapshot, int root, bool live,
                                   struct lethe_arena *arena)
 {
-    const struct source s = {root, live, arena, snapshot};
+    const struct source s = {.root = root, .live = live, .arena = arena, .snapshot = snapshot};
     const uint64_t own = read_namespace(&s, "self");
     DIR *dir = own ? open_dir(&s, "proc") : NULL;
     if (!dir)

@@ -85,19 +85,28 @@ static bool is_skipped(uint64_t key)
 }
 #endif
 
-bool lethe_begin(struct lethe_progress *p, uint64_t key, int64_t ms, const char *format, ...)
+bool lethe_begin(struct lethe_progress *p, uint64_t key, int64_t ms, const char *what)
 {
-    va_list list;
     if (lethe_is_stuck(p, key) || is_skipped(key))
         return false;
-    va_start(list, format);
-    vsnprintf(p->what, sizeof p->what, format, list);
-    va_end(list);
+    size_t n = strnlen(what, sizeof p->what - 1);
+    memcpy(p->what, what, n);
+    p->what[n] = '\0';
     p->key = key;
     p->allowed_ms = ms;
     p->deadline_ms = lethe_now_ms() + ms;
     lethe_log(LETHE_LOG_VERBOSE, "%s", p->what);
     return true;
+}
+
+bool lethe_beginf(struct lethe_progress *p, uint64_t key, int64_t ms, const char *format, ...)
+{
+    char what[sizeof p->what];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(what, sizeof what, format, list);
+    va_end(list);
+    return lethe_begin(p, key, ms, what);
 }
 
 void lethe_end(struct lethe_progress *p)

@@ -6,7 +6,7 @@
 static bool numbered(const char *name, const char *prefix)
 {
     size_t n = strlen(prefix);
-    return !strncmp(name, prefix, n) && name[n] >= '0' && name[n] <= '9';
+    return !strncmp(name, prefix, n) && name[n] && !name[n + strspn(name + n, "0123456789")];
 }
 
 /* Of cryptsetup's devices those that hold no volume key: verity, and integrity, alone or below a
@@ -22,13 +22,13 @@ static bool has_key(const char *dm_uuid)
     return true;
 }
 
-enum lethe_block_kind lethe_block_kind(const char *name, const char *dm_uuid)
+enum lethe_block_kind lethe_block_kind(const char *name, const char *dm_uuid, bool md)
 {
     if (numbered(name, "dm-"))
         return has_key(dm_uuid) ? LETHE_BLOCK_CRYPT : LETHE_BLOCK_DM;
-    if (numbered(name, "loop") && !strchr(name + 4, 'p')) /* loop0p1 is a partition */
+    if (numbered(name, "loop")) /* loop0p1 is a partition */
         return LETHE_BLOCK_LOOP;
-    if (numbered(name, "md") && !strchr(name, 'p'))
+    if (md || numbered(name, "md"))
         return LETHE_BLOCK_MD;
     if (numbered(name, "zram"))
         return LETHE_BLOCK_ZRAM;

@@ -3,8 +3,9 @@
 
 #include <errno.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "lethe/sort.h"
 
 static bool is_one_of(const char *word, const char *const *list)
 {
@@ -180,8 +181,7 @@ static int compare_keys(const void *left, const void *right)
         return a->parent < b->parent ? -1 : 1;
     while (both - i >= sizeof(uint64_t) && load(a->path + i) == load(b->path + i))
         i += sizeof(uint64_t); /* brothers begin alike */
-    int r = compare_paths(a->path + i, b->path + i, SIZE_MAX);
-    return r ? r : (a->mount > b->mount) - (a->mount < b->mount);
+    return compare_paths(a->path + i, b->path + i, SIZE_MAX);
 }
 
 /* How the mount at order[i] stands to a child of `parent` whose path is the first n bytes of
@@ -281,14 +281,15 @@ static bool has_other(const struct sort_key *ids, size_t n, unsigned id, size_t 
 }
 
 /* The root's parent is a mount outside of the reader's view; of several mounts at "/" the one whose
- * parent is not among them. `ids` is room for all mounts. */
-static size_t find_root(const struct lethe_snapshot *snapshot, struct sort_key *ids)
+ * parent is not among them. `ids` and `room` are room for all mounts and half of them. */
+static size_t find_root(const struct lethe_snapshot *snapshot, struct sort_key *ids,
+                        struct sort_key *room)
 {
     size_t n = 0;
     for (size_t i = 0; i < snapshot->n_mounts; i++)
         if (!strcmp(snapshot->mounts[i].path, "/"))
             ids[n++] = (struct sort_key){snapshot->mounts[i].id, "/", 1, i};
-    qsort(ids, n, sizeof *ids, compare_ids);
+    lethe_sort(ids, n, sizeof *ids, room, compare_ids);
     for (size_t i = 0; i < snapshot->n_mounts; i++)
         if (!strcmp(snapshot->mounts[i].path, "/") &&
             !has_other(ids, n, snapshot->mounts[i].parent, i))
@@ -303,15 +304,16 @@ int lethe_tree_build(struct lethe_tree *tree, const struct lethe_snapshot *snaps
     size_t *order = lethe_arena_take(arena, n, sizeof *order);
     size_t *top = lethe_arena_take(arena, n, sizeof *top);
     struct sort_key *keys = lethe_arena_take(arena, n, sizeof *keys);
-    if (!order || !top || !keys)
+    struct sort_key *room = lethe_arena_take(arena, (n + 1) / 2, sizeof *room);
+    if (!order || !top || !keys || !room)
         return -ENOMEM;
     for (size_t i = 0; i < n; i++)
         keys[i] = (struct sort_key){snapshot->mounts[i].parent, snapshot->mounts[i].path,
                                     strlen(snapshot->mounts[i].path), i};
-    qsort(keys, n, sizeof *keys, compare_keys);
+    lethe_sort(keys, n, sizeof *keys, room, compare_keys);
     for (size_t i = 0; i < n; i++)
         order[i] = keys[i].mount;
-    *tree = (struct lethe_tree){snapshot, order, top, find_root(snapshot, keys)};
+    *tree = (struct lethe_tree){snapshot, order, top, find_root(snapshot, keys, room)};
     find_tops(tree, top);
     return tree->root == LETHE_NONE ? -ENOENT : 0;
 }

@@ -37,10 +37,16 @@ static bool skip_optional(struct lethe_span *rest)
     return false;
 }
 
+static char *copy(struct lethe_arena *arena, struct lethe_span span)
+{
+    return lethe_arena_text(arena, span.n ? span.at : "", span.n);
+}
+
 /* NULL when the line could be used, else why not. *full is set when the arena has no room. */
 static const char *parse_mount(struct lethe_mount *m, struct lethe_span line,
                                struct lethe_arena *arena, bool *full)
 {
+    const bool escaped = line.n && memchr(line.at, '\\', line.n);
     uint64_t id, parent;
     if (has_nul(line))
         return "there is a NUL in the line";
@@ -64,12 +70,13 @@ static const char *parse_mount(struct lethe_mount *m, struct lethe_span line,
     if (!fstype.n)
         return "the file system's type is missing";
 
-    m->root = lethe_unescape(arena, root);
-    m->path = lethe_unescape(arena, path);
-    m->options = lethe_unescape(arena, options);
-    m->fstype = lethe_unescape(arena, fstype);
-    m->source = lethe_unescape(arena, source);
-    m->super_options = lethe_arena_text(arena, line.n ? line.at : "", line.n);
+    char *(*unescape)(struct lethe_arena *, struct lethe_span) = escaped ? lethe_unescape : copy;
+    m->root = unescape(arena, root);
+    m->path = unescape(arena, path);
+    m->options = unescape(arena, options);
+    m->fstype = unescape(arena, fstype);
+    m->source = unescape(arena, source);
+    m->super_options = copy(arena, line);
     *full = !m->root || !m->path || !m->options || !m->fstype || !m->source || !m->super_options;
     return NULL;
 }

@@ -8,8 +8,7 @@
 #include "lethe/union.h"
 
 struct lethe_name {
-    struct lethe_span from;
-    const char *to;
+    const char *from, *to;
     struct lethe_name *next;
 };
 
@@ -21,7 +20,7 @@ static const char common[] =
     "etc "
     "filesystem filesystem.squashfs firmware fs fuse fuse-overlayfs fusectl home hugepages "
     "hugetlbfs "
-    "image initramfs kernel lethe lib lib64 live lock log lower lowerdir mapper media medium "
+    "image initramfs kernel lethe lib lib64 live lock log lower lowerdir mapper md media medium "
     "mergerfs "
     "misc mnt mounts mqueue net netns none ns oldroot opt overlay persistence proc pstore pts "
     "ramfs "
@@ -52,10 +51,9 @@ static size_t digits(struct lethe_span name, size_t at)
 /* As the kernel names its devices: sda1, vdb, loop0p1, dm-3, nvme0n1p2, md127. */
 static bool is_device(struct lethe_span name)
 {
-    static const char *const letters[] = {"sd", "vd", "hd", "xvd"}, *const numbers[] = {
-                                                                        "loop", "dm-",  "md",
-                                                                        "zram", "ram",  "sr",
-                                                                        "nbd",  "nvme", "mmcblk"};
+    static const char *const letters[] = {"sd", "vd", "hd", "xvd"};
+    static const char *const numbers[] = {"loop", "dm-",    "md",   "zram", "ram",  "sr",    "nbd",
+                                          "nvme", "mmcblk", "pmem", "fd",   "drbd", "bcache"};
     size_t at = 0;
     for (size_t i = 0; !at && i < sizeof letters / sizeof *letters; i++) {
         size_t n = strlen(letters[i]);
@@ -75,13 +73,13 @@ static bool is_device(struct lethe_span name)
     return at + digits(name, at) == name.n;
 }
 
-static bool stays(const struct lethe_names *names, struct lethe_span name)
+static bool stays(struct lethe_span name)
 {
-    return names->keep || !name.n || is_common(name) || is_device(name) ||
+    return !name.n || is_common(name) || is_device(name) ||
            (name.n <= 4 && digits(name, 0) == name.n); /* /run/user/1000 */
 }
 
-/* What stands for the name, or NULL when the arena is full. */
+/* What stands for the name, which may be itself; NULL when the arena is full. */
 static const char *replace(struct lethe_names *names, struct lethe_span name)
 {
     char text[32];
@@ -90,15 +88,17 @@ static const char *replace(struct lethe_names *names, struct lethe_span name)
         hash = (hash ^ (unsigned char)name.at[i]) * 16777619U;
     struct lethe_name **bucket = &names->buckets[hash % LETHE_NAME_BUCKETS];
     for (struct lethe_name *n = *bucket; n; n = n->next)
-        if (n->from.n == name.n && !memcmp(n->from.at, name.at, name.n))
+        if (lethe_span_is(name, n->from))
             return n->to;
     struct lethe_name *new = lethe_arena_alloc(names->arena, 1, sizeof *new);
-    snprintf(text, sizeof text, "name%zu", ++names->n);
-    char *from = lethe_arena_text(names->arena, name.at, name.n);
-    char *to = lethe_arena_text(names->arena, text, strlen(text));
+    const char *from = lethe_arena_text(names->arena, name.n ? name.at : "", name.n), *to = from;
+    if (!names->keep && !stays(name)) {
+        snprintf(text, sizeof text, "name%zu", ++names->n);
+        to = lethe_arena_text(names->arena, text, strlen(text));
+    }
     if (!new || !from || !to)
         return NULL;
-    *new = (struct lethe_name){{from, name.n}, to, *bucket};
+    *new = (struct lethe_name){from, to, *bucket};
     *bucket = new;
     return to;
 }
@@ -138,11 +138,9 @@ static void put_name(struct line *line, struct lethe_names *names, struct lethe_
     size_t n = sizeof gone - 1;
     bool is_gone = name.n > n && !memcmp(name.at + name.n - n, gone, n);
     name.n -= is_gone ? n : 0;
-    const char *to = stays(names, name) ? NULL : replace(names, name);
+    const char *to = replace(names, name);
     if (to)
         put(line, to, strlen(to));
-    else if (stays(names, name))
-        put(line, name.n ? name.at : "", name.n);
     else
         line->text = NULL;
     if (is_gone)

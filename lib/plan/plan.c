@@ -3,8 +3,9 @@
 
 #include <errno.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "lethe/sort.h"
 
 /*
  * Nodes are numbered mounts first, then swaps, devices and, for each mount, four more (most stay
@@ -27,7 +28,8 @@ struct graph {
     size_t *first_out, *first_in; /* of each node's edges; those in from done nodes are dropped */
     unsigned *waits_for;          /* how many nodes must still come before it */
     bool *used, *done, *lazy;
-    size_t *heap, n_heap;
+    uint64_t *heap; /* of turns, see turn_of() */
+    size_t n_heap;
     size_t *path, n_path;  /* of the walk for a cycle … */
     size_t *on_path;       /* … and each node's place on it, from 1 … */
     size_t n_walked;       /* … and the length of all cycles so far */
@@ -72,14 +74,14 @@ static size_t erased_node(const struct graph *g, size_t mount)
     return mount_node(g->snapshot, LETHE_NODE_ERASED, mount);
 }
 
-static size_t seen_node(const struct graph *g)
+static size_t seen_node(const struct graph *g, enum lethe_seen what)
 {
-    return erased_node(g, g->snapshot->n_mounts);
+    return erased_node(g, g->snapshot->n_mounts) + what;
 }
 
 static size_t namespace_node(const struct graph *g, size_t namespace)
 {
-    return seen_node(g) + 1 + namespace;
+    return seen_node(g, LETHE_SEEN_KINDS) + namespace;
 }
 
 struct lethe_node lethe_plan_node(const struct lethe_snapshot *s, size_t node)
@@ -93,10 +95,10 @@ struct lethe_node lethe_plan_node(const struct lethe_snapshot *s, size_t node)
     if (node < s->n_blocks)
         return (struct lethe_node){LETHE_NODE_DEVICE, node};
     node -= s->n_blocks;
-    if (node == 4 * s->n_mounts)
-        return (struct lethe_node){LETHE_NODE_SEEN, 0};
-    if (node > 4 * s->n_mounts)
-        return (struct lethe_node){LETHE_NODE_NAMESPACE, node - 4 * s->n_mounts - 1};
+    if (node >= 4 * s->n_mounts + LETHE_SEEN_KINDS)
+        return (struct lethe_node){LETHE_NODE_NAMESPACE, node - 4 * s->n_mounts - LETHE_SEEN_KINDS};
+    if (node >= 4 * s->n_mounts)
+        return (struct lethe_node){LETHE_NODE_SEEN, node - 4 * s->n_mounts};
     return (struct lethe_node){LETHE_NODE_ERASURE + (enum lethe_node_kind)(node / s->n_mounts),
                                node % s->n_mounts};
 }
@@ -148,36 +150,39 @@ static void add_edge(struct graph *g, size_t before, size_t after, enum lethe_wh
     g->waits_for[after]++;
 }
 
-/* Which of two free nodes goes first: the better rank, then the newest. A mount's age is its place
- * in mountinfo. */
-static bool goes_first(const struct graph *g, size_t a, size_t b)
+/* The greater of two free nodes' turns goes first: by rank, then the newest. A mount's age is its
+ * place in mountinfo. */
+enum { RANK_SHIFT = 60 };
+
+static uint64_t turn_of(const struct graph *g, size_t node)
 {
-    enum rank ra = rank_of(g, a), rb = rank_of(g, b);
-    return ra != rb ? ra < rb : a > b;
+    return (uint64_t)(RANK_DEVICE - rank_of(g, node)) << RANK_SHIFT | node;
 }
 
 static void heap_push(struct graph *g, size_t node)
 {
+    const uint64_t turn = turn_of(g, node);
     size_t at = g->n_heap++;
-    while (at && goes_first(g, node, g->heap[(at - 1) / 2])) {
+    while (at && turn > g->heap[(at - 1) / 2]) {
         g->heap[at] = g->heap[(at - 1) / 2];
         at = (at - 1) / 2;
     }
-    g->heap[at] = node;
+    g->heap[at] = turn;
 }
 
 static size_t heap_pop(struct graph *g)
 {
-    size_t top = g->heap[0], moved = g->heap[--g->n_heap], at = 0;
+    const uint64_t top = g->heap[0], moved = g->heap[--g->n_heap];
+    size_t at = 0;
     for (size_t child; (child = 2 * at + 1) < g->n_heap; at = child) {
-        if (child + 1 < g->n_heap && goes_first(g, g->heap[child + 1], g->heap[child]))
+        if (child + 1 < g->n_heap && g->heap[child + 1] > g->heap[child])
             child++;
-        if (!goes_first(g, g->heap[child], moved))
+        if (g->heap[child] <= moved)
             break;
         g->heap[at] = g->heap[child];
     }
     g->heap[at] = moved;
-    return top;
+    return (size_t)(top & ((UINT64_C(1) << RANK_SHIFT) - 1));
 }
 
 /* Mounts sorted by a number for look-ups: their id, or their device and, within it, the part of it
@@ -193,8 +198,7 @@ static int compare_keys(const void *left, const void *right)
     const struct key *a = left, *b = right;
     if (a->key != b->key)
         return a->key < b->key ? -1 : 1;
-    int r = lethe_path_compare(a->root, b->root);
-    return r ? r : (a->mount > b->mount) - (a->mount < b->mount);
+    return a->root == b->root ? 0 : lethe_path_compare(a->root, b->root);
 }
 
 /* The first of the n sorted keys that is not below `key`. */
@@ -399,7 +403,6 @@ static void add_device_edges(struct graph *g, const struct key *by_device)
     const struct lethe_snapshot *s = g->snapshot;
     for (size_t i = 0; i < s->n_blocks; i++) {
         const struct lethe_block *b = &s->blocks[i];
-        add_edge(g, seen_node(g), device_node(g, i), LETHE_WHY_MAY_HOLD);
         for (size_t j = 0; j < b->n_slaves; j++)
             add_edge(g, device_node(g, i), device_node(g, b->slaves[j]), LETHE_WHY_BUILT_ON);
         if (b->disk != LETHE_NONE)
@@ -414,14 +417,15 @@ static void add_device_edges(struct graph *g, const struct key *by_device)
     }
 }
 
-/* A branch whose path leads nowhere, or to Lethe itself, is pinned by the union alone: no mount
- * shows what it lies on, so every device may be it. */
+/* A branch whose path leads nowhere, or to Lethe itself. */
 static bool is_known(const struct graph *g, const struct lethe_union *u,
                      const struct lethe_branch *branch)
 {
     return branch->mount != LETHE_NONE && branch->mount != u->mount && g->used[branch->mount];
 }
 
+/* A union holds its layers by itself, and their paths are those of the day when it was mounted: it
+ * may hold, unseen, what nobody is seen to use; where a path leads nowhere, any device. */
 static void add_union_edges(struct graph *g)
 {
     const struct lethe_snapshot *s = g->snapshot;
@@ -433,8 +437,9 @@ static void add_union_edges(struct graph *g)
                 add_edge(g, u->mount, u->branches[j].mount, LETHE_WHY_LAYER);
             known = known && is_known(g, u, &u->branches[j]);
         }
+        add_edge(g, u->mount, seen_node(g, LETHE_SEEN_UNUSED), LETHE_WHY_MAY_HOLD);
         if (!known)
-            add_edge(g, u->mount, seen_node(g), LETHE_WHY_MAY_HOLD);
+            add_edge(g, u->mount, seen_node(g, LETHE_SEEN_ALL), LETHE_WHY_MAY_HOLD);
     }
 }
 
@@ -444,9 +449,45 @@ static void add_namespace_edges(struct graph *g)
 {
     for (size_t i = 0; i < g->snapshot->n_mounts; i++)
         if (lethe_mount_keeps_mounts(&g->snapshot->mounts[i]))
-            add_edge(g, i, seen_node(g), LETHE_WHY_MAY_HOLD);
+            add_edge(g, i, seen_node(g, LETHE_SEEN_ALL), LETHE_WHY_MAY_HOLD);
     for (size_t i = 0; i < g->snapshot->n_namespaces; i++)
-        add_edge(g, namespace_node(g, i), seen_node(g), LETHE_WHY_MAY_HOLD);
+        add_edge(g, namespace_node(g, i), seen_node(g, LETHE_SEEN_ALL), LETHE_WHY_MAY_HOLD);
+}
+
+/* Marks as done, for the moment, the node and what has to go before it. */
+static void mark_all_before(struct graph *g, size_t node)
+{
+    size_t n = 0, *stack = g->path; /* which is not in use yet */
+    for (stack[n++] = node; n;)
+        for (size_t e = g->first_in[stack[--n]]; e != LETHE_NONE; e = g->edges[e].next_in)
+            if (!g->done[g->edges[e].before]) {
+                g->done[g->edges[e].before] = true;
+                stack[n++] = g->edges[e].before;
+            }
+}
+
+/* A mount, a swap or another device is on it. */
+static bool has_user(const struct graph *g, size_t device)
+{
+    return g->first_in[device_node(g, device)] != LETHE_NONE;
+}
+
+/* Not before a device that goes before them itself, such as a loop whose file lies in a union, when
+ * it is seen what that is used for. */
+static void add_seen_edges(struct graph *g)
+{
+    const size_t all = seen_node(g, LETHE_SEEN_ALL), unused = seen_node(g, LETHE_SEEN_UNUSED);
+    mark_all_before(g, all);
+    mark_all_before(g, unused);
+    for (size_t i = 0; i < g->snapshot->n_blocks; i++) {
+        size_t device = device_node(g, i);
+        bool used = has_user(g, i);
+        if (g->first_in[unused] != LETHE_NONE && !g->done[device] && !used)
+            add_edge(g, unused, device, LETHE_WHY_MAY_HOLD);
+        if (g->first_in[all] != LETHE_NONE && !(g->done[device] && used))
+            add_edge(g, all, device, LETHE_WHY_MAY_HOLD);
+    }
+    memset(g->done, 0, g->n_nodes * sizeof *g->done);
 }
 
 static bool can_be_stopped(const struct lethe_block *block)
@@ -535,7 +576,8 @@ static int build(struct graph *g, const struct lethe_plan_options *options)
     const struct lethe_snapshot *s = g->snapshot;
     struct key *by_id = lethe_arena_take(g->arena, s->n_mounts, sizeof *by_id);
     struct key *by_device = lethe_arena_take(g->arena, s->n_mounts, sizeof *by_device);
-    if (!by_id || !by_device)
+    struct key *room = lethe_arena_take(g->arena, (s->n_mounts + 1) / 2, sizeof *room);
+    if (!by_id || !by_device || !room)
         return -ENOMEM;
     for (size_t i = 0; i < s->n_mounts; i++) {
         by_id[i] = (struct key){s->mounts[i].id, "", i};
@@ -543,11 +585,11 @@ static int build(struct graph *g, const struct lethe_plan_options *options)
         g->used[i] = !lethe_mount_is_own(&s->mounts[i], options->own_root);
         g->used[way_node(g, i)] = true;
     }
-    qsort(by_id, s->n_mounts, sizeof *by_id, compare_keys);
-    qsort(by_device, s->n_mounts, sizeof *by_device, compare_keys);
+    lethe_sort(by_id, s->n_mounts, sizeof *by_id, room, compare_keys);
+    lethe_sort(by_device, s->n_mounts, sizeof *by_device, room, compare_keys);
     for (size_t node = s->n_mounts; node < erase_node(g, 0); node++)
         g->used[node] = true;
-    for (size_t node = seen_node(g); node < g->n_nodes; node++)
+    for (size_t node = seen_node(g, 0); node < g->n_nodes; node++)
         g->used[node] = true;
     find_first(g, by_device);
     find_traits(g);
@@ -559,6 +601,7 @@ static int build(struct graph *g, const struct lethe_plan_options *options)
     add_device_edges(g, by_device);
     add_union_edges(g);
     add_namespace_edges(g);
+    add_seen_edges(g);
     return g->full ? -ENOMEM : 0;
 }
 

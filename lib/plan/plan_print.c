@@ -47,12 +47,24 @@ const char *lethe_step_verb(const struct lethe_step *step)
     return "stop";
 }
 
+/* A line is printed for each of 10,000 mounts when they are taken down: snprintf(3) would be dear.
+ */
+static void append(char *out, size_t size, const char *text)
+{
+    size_t n = size ? strlen(out) : 0, more = strlen(text);
+    if (!size)
+        return;
+    more = more < size - n ? more : size - n - 1;
+    memcpy(out + n, text, more);
+    out[n + more] = '\0';
+}
+
 char *lethe_node_print(char *out, size_t size, struct lethe_node node,
                        const struct lethe_snapshot *snapshot)
 {
     char type[64]; /* a FUSE program chooses its type's end itself */
     char id[32], process[32];
-    const char *what = "devices", *kind = "seen";
+    const char *what = "", *kind = "seen";
     switch (node.kind) {
     case LETHE_NODE_SWAP:
         what = snapshot->swaps[node.index].path;
@@ -70,6 +82,7 @@ char *lethe_node_print(char *out, size_t size, struct lethe_node node,
         kind = process;
         break;
     case LETHE_NODE_SEEN:
+        what = node.index == LETHE_SEEN_ALL ? "devices" : "unused devices";
         break;
     default:
         what = snapshot->mounts[node.index].path;
@@ -79,8 +92,9 @@ char *lethe_node_print(char *out, size_t size, struct lethe_node node,
     lethe_printable(type, sizeof type, kind);
     size_t room = strlen(type) + sizeof " ()";
     lethe_printable(out, size > room ? size - room : size, what);
-    size_t n = size ? strlen(out) : 0;
-    snprintf(out + n, size - n, " (%s)", type);
+    append(out, size, " (");
+    append(out, size, type);
+    append(out, size, ")");
     return out;
 }
 
@@ -93,7 +107,10 @@ char *lethe_step_print(char *out, size_t size, const struct lethe_step *step,
         [LETHE_STEP_ERASE_DEVICE] = LETHE_NODE_DEVICE,
     };
     const struct lethe_node node = {kinds[step->kind], step->index};
-    snprintf(out, size, "%s ", lethe_step_verb(step));
+    if (size)
+        out[0] = '\0';
+    append(out, size, lethe_step_verb(step));
+    append(out, size, " ");
     size_t n = size ? strlen(out) : 0;
     lethe_node_print(out + n, size - n, node, snapshot);
     return out;

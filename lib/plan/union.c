@@ -262,22 +262,30 @@ static void find_fuse(struct branches *b, const struct lethe_mount *m,
     }
 }
 
-/* By its name, and by the mount point among its words, which may be given relatively. */
-bool lethe_union_is_served_by(const struct lethe_mount *mount, struct lethe_span command)
+bool lethe_union_is_daemon(struct lethe_span command)
 {
     static const char *const names[] = {"fuse-overlayfs", "unionfs",        "unionfs-fuse",
                                         "mergerfs",       "mount.mergerfs", "mount.fuse-overlayfs"};
     struct lethe_span program = command.n ? lethe_cut(&command, '\0') : command;
-    const size_t path = strlen(mount->path);
-    bool known = false;
     for (size_t i = program.n; i--;)
         if (program.at[i] == '/') {
             program = (struct lethe_span){program.at + i + 1, program.n - i - 1};
             break;
         }
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        known = known || lethe_span_is(program, names[i]);
-    while (known && command.n) {
+        if (lethe_span_is(program, names[i]))
+            return true;
+    return false;
+}
+
+/* The mount point is among its words, which may be given relatively. */
+bool lethe_union_is_served_by(const struct lethe_mount *mount, struct lethe_span command)
+{
+    const size_t path = strlen(mount->path);
+    if (!lethe_union_is_daemon(command))
+        return false;
+    lethe_cut(&command, '\0');
+    while (command.n) {
         struct lethe_span word = lethe_cut(&command, '\0');
         if (word.n && word.n <= path && !memcmp(mount->path + path - word.n, word.at, word.n) &&
             (word.at[0] == '/' ? word.n == path : mount->path[path - word.n - 1] == '/'))

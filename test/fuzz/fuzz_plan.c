@@ -61,7 +61,7 @@ static void read_block(size_t i, size_t n, struct lethe_span line)
     b->name = next_text(&line, words[i][0]);
     b->dm_uuid = next_text(&line, words[i][1]);
     b->file = next_text(&line, words[i][2]);
-    b->kind = lethe_block_kind(b->name, b->dm_uuid);
+    b->kind = lethe_block_kind(b->name, b->dm_uuid, !strncmp(b->name, "md_", 3));
     lethe_devno(lethe_cut(&line, ' '), &b->file_devno);
     b->disk = next_place(&line, n);
     while (line.at && b->n_slaves < SLAVES_MAX) {
@@ -101,8 +101,8 @@ static void check_edges(const struct scene *scene)
 {
     const struct lethe_snapshot *s = &scene->snapshot;
     const struct lethe_plan *p = &scene->plan;
-    static size_t place[6 * MOUNTS_MAX + BLOCKS_MAX + 1];
-    size_t n = 1 + 5 * s->n_mounts + s->n_swaps + s->n_blocks;
+    static size_t place[6 * MOUNTS_MAX + BLOCKS_MAX + LETHE_SEEN_KINDS];
+    size_t n = LETHE_SEEN_KINDS + 5 * s->n_mounts + s->n_swaps + s->n_blocks;
     memset(place, 0xff, sizeof place);
     for (size_t i = 0; i < p->n_steps; i++) {
         size_t node = lethe_plan_step_node(s, &p->steps[i]);

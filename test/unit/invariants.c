@@ -112,6 +112,14 @@ static bool shows_branch(const struct lethe_snapshot *s, size_t mount, size_t of
     return false;
 }
 
+static bool is_union(const struct lethe_snapshot *s, size_t mount)
+{
+    for (size_t i = 0; i < s->n_unions; i++)
+        if (s->unions[i].mount == mount)
+            return true;
+    return false;
+}
+
 /* True for a union with a branch that no mount shows, or only Lethe's own, and for what keeps a
  * mount namespace: any device may be below. */
 static bool may_hold_anything(const struct check *c, size_t mount)
@@ -126,6 +134,45 @@ static bool may_hold_anything(const struct check *c, size_t mount)
                 return true;
         }
     return false;
+}
+
+/* True when something in the snapshot is on the device. */
+static bool has_user(const struct lethe_snapshot *s, size_t device)
+{
+    bool used = false;
+    for (size_t i = 0; i < s->n_mounts; i++)
+        used = used || s->mounts[i].device == device;
+    for (size_t i = 0; i < s->n_swaps; i++)
+        used = used || s->swaps[i].device == device;
+    for (size_t i = 0; i < s->n_blocks; i++) {
+        used = used || s->blocks[i].disk == device;
+        for (size_t j = 0; j < s->blocks[i].n_slaves; j++)
+            used = used || s->blocks[i].slaves[j] == device;
+    }
+    return used;
+}
+
+/* True when the device, or one below it, is a loop whose file's file system is known. A forged tree
+ * may go in circles: `left` bounds the walk. */
+static bool is_in_file(const struct lethe_snapshot *s, size_t device, int left)
+{
+    const struct lethe_block *b = &s->blocks[device];
+    if (b->kind == LETHE_BLOCK_LOOP && (b->file_devno.major || b->file_devno.minor))
+        return true;
+    for (size_t i = 0; left && i < b->n_slaves; i++)
+        if (is_in_file(s, b->slaves[i], left - 1))
+            return true;
+    return left && b->disk != LETHE_NONE && is_in_file(s, b->disk, left - 1);
+}
+
+/* True when the mount may hold the device without saying so: a union what nobody is seen to use;
+ * any, if it has a branch that no mount shows, or only Lethe's own, or keeps a mount namespace. But
+ * not what may have to go before it. */
+static bool may_hold(const struct check *c, size_t mount, size_t device)
+{
+    bool inside = is_in_file(c->s, device, 5), used = has_user(c->s, device);
+    return (may_hold_anything(c, mount) && !(inside && used)) ||
+           (is_union(c->s, mount) && !inside && !used);
 }
 
 static bool holds(const struct lethe_snapshot *s, const struct lethe_step *step, size_t device)
@@ -152,7 +199,7 @@ static bool precedes(const struct check *c, const struct lethe_step *first,
         return false;
     if (then->kind == LETHE_STEP_STOP || then->kind == LETHE_STEP_ERASE_DEVICE)
         return holds(s, first, then->index) ||
-               (first->kind == LETHE_STEP_UNMOUNT && may_hold_anything(c, first->index));
+               (first->kind == LETHE_STEP_UNMOUNT && may_hold(c, first->index, then->index));
     if (then->kind == LETHE_STEP_SWAPOFF)
         return false;
     if (first->kind == LETHE_STEP_ERASE)

@@ -28,6 +28,9 @@ static void knows_a_device_by_its_name(void **unused)
         {"md127", "", LETHE_BLOCK_MD},
         {"md127p1", "", LETHE_BLOCK_PLAIN}, /* stopping it would stop the whole array */
         {"mdx", "", LETHE_BLOCK_PLAIN},
+        {"md_d0p1", "", LETHE_BLOCK_PLAIN},
+        {"md0x", "", LETHE_BLOCK_PLAIN},
+        {"loop7x", "", LETHE_BLOCK_PLAIN},
         {"zram0", "", LETHE_BLOCK_ZRAM},
         {"ram15", "", LETHE_BLOCK_BRD},
         {"nbd0", "", LETHE_BLOCK_NBD},
@@ -45,9 +48,18 @@ static void knows_a_device_by_its_name(void **unused)
         {"", "", LETHE_BLOCK_PLAIN},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        if (lethe_block_kind(cases[i].name, cases[i].uuid) != cases[i].kind)
+        if (lethe_block_kind(cases[i].name, cases[i].uuid, false) != cases[i].kind)
             fail_msg("%s (%s) is taken for kind %d", cases[i].name, cases[i].uuid,
-                     lethe_block_kind(cases[i].name, cases[i].uuid));
+                     lethe_block_kind(cases[i].name, cases[i].uuid, false));
+}
+
+/* As mdadm.conf(5) has it for CREATE names=yes. */
+static void knows_an_array_by_its_directory(void **unused)
+{
+    (void)unused;
+    assert_int_equal(lethe_block_kind("md_home", "", true), LETHE_BLOCK_MD);
+    assert_int_equal(lethe_block_kind("md_d0", "", true), LETHE_BLOCK_MD);
+    assert_int_equal(lethe_block_kind("md_d0p1", "", false), LETHE_BLOCK_PLAIN);
 }
 
 static void ties_mounts_and_swaps_to_devices(void **unused)
@@ -90,6 +102,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(knows_a_device_by_its_name),
+        cmocka_unit_test(knows_an_array_by_its_directory),
         cmocka_unit_test(ties_mounts_and_swaps_to_devices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

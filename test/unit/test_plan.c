@@ -457,6 +457,50 @@ static void a_branch_on_a_disk_is_never_zeroed(void **unused)
     scene_finish(&scene);
 }
 
+/* The layer's path leads nowhere any more, and so to /run. The union waits for the loop in it, but
+ * its medium waits for the union. */
+static void a_union_goes_before_devices_that_no_path_leads_to(void **unused)
+{
+    (void)unused;
+    const struct lethe_block blocks[] = {
+        BLOCK(7, 0, "loop0", LETHE_BLOCK_LOOP, .file = "/u/f", .file_devno = {0, 3}),
+        BLOCK(254, 0, "dm-0", LETHE_BLOCK_DM, .dm_name = "medium"),
+    };
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - proc a rw\n"
+              "2 1 0:2 / /run rw - tmpfs r rw\n"
+              "3 1 0:3 / /u rw - overlay o rw,lowerdir=/run/gone,upperdir=/run/u,workdir=/run/w\n"
+              "4 1 7:0 / /m rw - ext4 /dev/loop0 rw\n",
+              "", blocks, 2, false);
+    assert_plan(&scene, "erase /run\nunmount /m\nstop loop0\nunmount /u\nunmount /run\nunmount "
+                        "/\nstop medium\n");
+    scene_finish(&scene);
+}
+
+/* A container in a file on a disk that is mounted in the union: no circle, whatever is known of the
+ * layers. */
+static void what_lies_in_a_union_goes_before_it(void **unused)
+{
+    (void)unused;
+    static const size_t below[] = {1};
+    const struct lethe_block blocks[] = {
+        BLOCK(8, 1, "sda1", LETHE_BLOCK_PLAIN),
+        BLOCK(7, 0, "loop0", LETHE_BLOCK_LOOP, .file = "/d/f", .file_devno = {8, 1}),
+        BLOCK(254, 0, "dm-0", LETHE_BLOCK_CRYPT, .dm_name = "home", .slaves = below, .n_slaves = 1),
+    };
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - overlay o rw,lowerdir=/gone/l,upperdir=/gone/u,workdir=/gone/w\n"
+              "2 1 8:1 / /d rw - ext4 /dev/sda1 rw\n"
+              "3 1 254:0 / /home rw - ext4 /dev/mapper/home rw\n",
+              "", blocks, 3, false);
+    assert_plan(&scene, "unmount /home\nstop home\nstop loop0\nunmount /d\nunmount /\n");
+    for (size_t i = 0; i < scene.plan.n_steps; i++)
+        assert_false(scene.plan.steps[i].lazy);
+    scene_finish(&scene);
+}
+
 static void a_kept_namespace_goes_before_every_device(void **unused)
 {
     (void)unused;
@@ -624,6 +668,8 @@ int main(void)
         cmocka_unit_test(each_part_that_is_shown_is_erased),
         cmocka_unit_test(a_ramdisk_is_erased_when_nothing_is_on_it),
         cmocka_unit_test(a_branch_on_a_disk_is_never_zeroed),
+        cmocka_unit_test(a_union_goes_before_devices_that_no_path_leads_to),
+        cmocka_unit_test(what_lies_in_a_union_goes_before_it),
         cmocka_unit_test(a_kept_namespace_goes_before_every_device),
         cmocka_unit_test(edges_say_what_the_order_is),
         cmocka_unit_test(no_root_is_no_reason_to_give_up),

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -129,6 +131,8 @@ static void reads_devices(void **unused)
     put("sys/devices/nbd0/dev", "43:0\n");
     put("sys/devices/nbd0/pid", "100\n");
     put("sys/devices/nbd1/dev", "43:1\n");
+    put("sys/devices/md_home/dev", "9:127\n");
+    put("sys/devices/md_home/md/array_state", "clean\n");
     put("sys/devices/odd/dev", "not a number\n");
     put_link("sys/devices/dm-0/slaves/sda1", "../../sda/sda1");
     put_link("sys/devices/dm-0/slaves/gone", "../../gone");
@@ -141,12 +145,14 @@ static void reads_devices(void **unused)
     put_link("sys/class/block/zram1", "../../devices/zram1");
     put_link("sys/class/block/nbd0", "../../devices/nbd0");
     put_link("sys/class/block/nbd1", "../../devices/nbd1");
+    put_link("sys/class/block/md_home", "../../devices/md_home");
     put_link("sys/class/block/odd", "../../devices/odd");
     assert_int_equal(take(), 0);
     const struct lethe_snapshot *s = &scene.snapshot;
-    assert_int_equal(s->n_blocks, 8);
+    assert_int_equal(s->n_blocks, 9);
     assert_int_equal(s->blocks[find("nbd0")].kind, LETHE_BLOCK_NBD);
     assert_int_equal(s->blocks[find("nbd1")].kind, LETHE_BLOCK_PLAIN); /* no connection */
+    assert_int_equal(s->blocks[find("md_home")].kind, LETHE_BLOCK_MD);
     assert_int_equal(s->blocks[find("zram1")].kind, LETHE_BLOCK_ZRAM); /* and not the empty one */
     const struct lethe_block *dm = &s->blocks[find("dm-0")], *loop = &s->blocks[find("loop0")];
     assert_int_equal(dm->kind, LETHE_BLOCK_CRYPT);
@@ -233,6 +239,27 @@ static void reads_mount_namespaces(void **unused)
     assert_int_equal(scene.snapshot.namespaces[0].id, 8);
     assert_int_equal(scene.snapshot.namespaces[1].id, 9);
     assert_int_equal(scene.snapshot.namespaces[1].pid, 30);
+}
+
+/* openat2(2) gives up with EAGAIN where ".." is on the way while anybody renames anything. */
+static void renames_elsewhere_do_not_matter(void **unused)
+{
+    (void)unused;
+    enum { TRIES = 20000 };
+    char text[8];
+    put("in/side/file", "1");
+    put_link("link", "in/side/../../in/side/file");
+    put("a", "");
+    pid_t child = fork();
+    while (!child)
+        if (renameat(root, "a", root, "b") || renameat(root, "b", root, "a"))
+            _exit(1);
+    unsigned lost = 0;
+    for (int i = 0; i < TRIES; i++)
+        lost += !lethe_read_line(root, "link", text, sizeof text);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    assert_int_equal(lost, 0);
 }
 
 static void a_fifo_does_not_hold_it_up(void **unused)
@@ -355,6 +382,7 @@ int main(void)
         TEST(links_do_not_lead_out_of_the_tree),
         TEST(a_link_is_read_below_the_tree_only),
         TEST(reads_mount_namespaces),
+        TEST(renames_elsewhere_do_not_matter),
         TEST(a_fifo_does_not_hold_it_up),
         TEST(every_full_arena_is_told),
         TEST(an_arena_can_be_mapped),

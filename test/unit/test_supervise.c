@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -38,7 +39,9 @@ static int supervise(struct lethe_progress *p, int (*work)(struct lethe_progress
 static bool begin(struct lethe_progress *p, uint64_t number, int64_t ms)
 {
     ++*workers;
-    return lethe_begin(p, lethe_key(KEY, number), ms, "thing %d", (int)number);
+    char what[32];
+    snprintf(what, sizeof what, "thing %d", (int)number);
+    return lethe_begin(p, lethe_key(KEY, number), ms, what);
 }
 
 static int succeeds(struct lethe_progress *p, void *context)
@@ -203,7 +206,7 @@ static void what_is_begun_has_a_deadline(void **unused)
     (void)unused;
     struct lethe_progress *p = fresh();
     int64_t now = lethe_now_ms();
-    assert_true(lethe_begin(p, 5, 1000, "unmount %s", "/home"));
+    assert_true(lethe_begin(p, 5, 1000, "unmount /home"));
     assert_in_range(p->deadline_ms, now + 1000, now + 1500);
     assert_string_equal(p->what, "unmount /home");
     lethe_end(p);

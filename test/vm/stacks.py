@@ -166,6 +166,13 @@ cryptsetup open --type plain -c aes-xts-plain64 -s 256 --key-file /dev/urandom /
 raid --assemble --run /dev/md0 /dev/vdb /dev/vdc; lvm vgchange -ay vg0; luks_open -r /dev/mapper/vg0-home home; check_ext4 /dev/mapper/home
 grep -q active /proc/mdstat || cat /proc/mdstat; mdadm --detail /dev/md0 | grep -i 'State : .*\\(dirty\\|resync\\)' || true"""),
 
+    Stack("named-md", "an MD RAID1 array with a name of its own instead of a number", """
+modprobe md_mod; echo "CREATE names=yes" >/tmp/mdadm.conf
+raid --create /dev/md/home --config=/tmp/mdadm.conf --level=1 --raid-devices=2 --metadata=1.2 --run --assume-clean /dev/vdb /dev/vdc
+i=0; until [ -e /dev/md_home ] || [ $((i += 1)) = 20 ]; do sleep 0.2; done; mkfs.ext4 -q /dev/md_home; mount /dev/md_home /mnt""",
+          disks=2, plants=("cache+md:4M:/mnt",), check="""
+raid --assemble --run /dev/md0 /dev/vdb /dev/vdc; check_ext4 /dev/md0; mdadm --detail /dev/md0 | grep -i 'State : .*\\(dirty\\|resync\\)' || true"""),
+
     Stack("lvm-luks2", "LVM on LUKS2: a home and a swap on it", """
 luks_format luks2 --pbkdf pbkdf2 /dev/vdb; luks_open /dev/vdb pv; lvm pvcreate /dev/mapper/pv; lvm vgcreate vg1 /dev/mapper/pv
 lvm lvcreate -L 64M -n home vg1; lvm lvcreate -L 32M -n swap vg1; mkfs.ext4 -q /dev/mapper/vg1-home; mount /dev/mapper/vg1-home /mnt
@@ -227,6 +234,14 @@ mkdir /run/part /run/part.of; mount -t tmpfs part /run/part.of; mkdir -p /run/pa
 plant file+part:1M:/run/part; plant file+alone:1M:/run/part.of; touch /run/alone; mount --bind /run/part.of/lethe-file+alone /run/alone
 rm /run/part.of/lethe-file+alone; umount -l /run/part.of
 modprobe autofs4; mkfifo /run/pipe; (exec 3<>/run/pipe; mount -t autofs -o fd=3,pgrp=$$,minproto=5,maxproto=5,direct auto /run/auto) || true"""),
+
+    Stack("shared", "mounts that appear in two peers and a slave of theirs, some of them hidden or taken away there", """
+mkdir -p /run/peer /run/other /run/slave; mount -t tmpfs peer /run/peer; mount --make-shared /run/peer; mkdir /run/peer/in /run/peer/disk
+mount --bind /run/peer /run/other; mount --bind /run/peer /run/slave; mount --make-slave /run/slave
+mkfs.ext4 -q /dev/vdb; mount /dev/vdb /run/peer/disk; mount -t tmpfs in /run/peer/in; mkdir /run/other/in/deeper; mount -t tmpfs deeper /run/other/in/deeper
+mount -t tmpfs over /run/slave/disk; umount /run/slave/in/deeper""",
+          disks=1, plants=("cache+peer:2M:/run/other/disk", "file+in:1M:/run/slave/in", "file+deeper:1M:/run/peer/in/deeper", "file+over:1M:/run/slave/disk"),
+          check="check_ext4 /dev/vdb"),
 
     Stack("plain-crypt", "a persistence on plain dm-crypt, with a bind and a symbolic link from it, and swap on LUKS2", """
 cryptsetup open --type plain -c aes-xts-plain64 -s 512 --key-file $fw/opt/lethe.key/raw /dev/vdb home; mkfs.ext4 -q /dev/mapper/home
