@@ -154,6 +154,16 @@ static int write_record(const struct lethe_snapshot *snapshot)
     return r;
 }
 
+/* At a shutdown without the medium: PID 1 can then exec nothing else than what stands in the place
+ * of systemd-shutdown, and systemd would unmount that before. */
+static void keep_place_without_medium(const struct lethe_snapshot *snapshot)
+{
+    enum lethe_role *roles = calloc(snapshot->n_blocks + 1, sizeof *roles);
+    if (roles && !lethe_roles_find_origin(snapshot, roles))
+        lethe_takeover_keep();
+    free(roles);
+}
+
 int lethe_arm_main(int argc, char **argv)
 {
     struct lethe_snapshot snapshot;
@@ -178,6 +188,7 @@ int lethe_arm_main(int argc, char **argv)
     r = lethe_takeover_arm(LETHE_ARMED_COPY);
     if (r && r != -ENOENT) /* the kill switch has another way */
         status = failed("systemd-shutdown", r);
+    keep_place_without_medium(&snapshot);
     r = write_record(&snapshot);
     return r ? failed(LETHE_ARMED_RECORD, r) : status;
 }

@@ -175,9 +175,10 @@ static void exec_second_stage(const struct lethe_end *end)
 static void supervise_early(struct lethe_end *end, struct lethe_progress *progress,
                             int (*work)(struct lethe_progress *, void *))
 {
-    lethe_supervise(
-        progress, work, end,
-        &(struct lethe_supervisor){2 * end->policy->write_ms, lethe_watchdog_ping, NULL});
+    const struct lethe_supervisor supervisor = {.total_ms = 2 * end->policy->write_ms,
+                                                .tick = lethe_watchdog_ping,
+                                                .writes = end->policy->sync};
+    lethe_supervise(progress, work, end, &supervisor);
 }
 
 /* Some of the processes that systemd spares are file systems' daemons: what is dirty goes through
@@ -230,9 +231,9 @@ void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *prog
     stop_processes(end, progress);
     lethe_process_hurry(0, false);
     end->stopped_ms = lethe_now_ms() - end->started_ms;
-    int r =
-        lethe_supervise(progress, enter_own_root, end,
-                        &(struct lethe_supervisor){4 * policy->step_ms, lethe_watchdog_ping, NULL});
+    int r = lethe_supervise(
+        progress, enter_own_root, end,
+        &(struct lethe_supervisor){.total_ms = 4 * policy->step_ms, .tick = lethe_watchdog_ping});
     if (!r)
         exec_second_stage(end);
     lethe_log(LETHE_LOG_ERROR, "no root of Lethe's own: %s; going on in the old one",
@@ -499,7 +500,8 @@ static void stop_again(const struct lethe_end *end)
 static bool work(struct lethe_end *end, struct lethe_progress *progress)
 {
     const struct lethe_supervisor supervisor = {.total_ms = end->policy->total_ms,
-                                                .tick = lethe_watchdog_ping};
+                                                .tick = lethe_watchdog_ping,
+                                                .writes = end->policy->sync};
     if (end->sync_hung)
         lethe_stuck_add(progress, lethe_execute_sync_key());
     int r = lethe_supervise(progress, take_apart, end, &supervisor);

@@ -88,11 +88,23 @@ static void wait_for_another(void)
         nanosleep(&pause, NULL);
 }
 
+static int write_back(struct lethe_progress *progress, void *context)
+{
+    const struct emergency *e = context;
+    if (!lethe_begin(progress, lethe_execute_sync_key(), 1000 * (int64_t)e->kill->sync_seconds,
+                     "sync"))
+        return 1;
+    sync();
+    lethe_end(progress);
+    return 0;
+}
+
 /* With no process number or memory left for a worker, all others are stopped first. */
 static int supervise(struct lethe_progress *progress, int (*work)(struct lethe_progress *, void *),
                      struct emergency *e, int64_t ms)
 {
-    const struct lethe_supervisor supervisor = {.total_ms = ms, .tick = lethe_watchdog_ping};
+    const struct lethe_supervisor supervisor = {
+        .total_ms = ms, .tick = lethe_watchdog_ping, .writes = work == write_back};
     int r = lethe_supervise(progress, work, e, &supervisor);
     if (r != -EAGAIN && r != -ENOMEM)
         return r;
@@ -107,17 +119,6 @@ static int wipe_keys(struct lethe_progress *progress, void *context)
     if (e->end.keys_left)
         lethe_keys_cut_off(e->keys, progress);
     return lethe_keys_wipe(e->keys, policy, progress) != 0;
-}
-
-static int write_back(struct lethe_progress *progress, void *context)
-{
-    const struct emergency *e = context;
-    if (!lethe_begin(progress, lethe_execute_sync_key(), 1000 * (int64_t)e->kill->sync_seconds,
-                     "sync"))
-        return 1;
-    sync();
-    lethe_end(progress);
-    return 0;
 }
 
 /* Where what is still there may be written back, the keys of what is gone go before. */
@@ -142,7 +143,7 @@ static void wipe_all_keys(struct emergency *e, struct lethe_progress *progress)
         if (more)
             stop_all_others(e);
         progress->n_stuck = 0;
-        e->end.keys_left = supervise(progress, wipe_keys, e, 4 * e->end.policy->step_ms) != 0;
+        e->end.keys_left = supervise(progress, wipe_keys, e, 2 * e->end.policy->step_ms) != 0;
     }
     e->end.keys = progress->n_finished; /* nothing else has been finished yet */
     e->end.keys_ms = (progress->keys_ms ? progress->keys_ms : lethe_now_ms()) - e->end.started_ms;

@@ -61,6 +61,8 @@ struct lethe_supervisor {
     int64_t total_ms;     /* all workers together */
     void (*tick)(void *); /* called at least each 200 ms, for the watchdog */
     void *tick_context;
+    bool writes; /* data that are being written count as headway: not where nothing waits for a
+                    disk, for a slow one would have all the time there is */
 };
 
 /* Runs work(progress, context) in workers until one returns. What it returned (0 to 127),

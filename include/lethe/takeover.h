@@ -33,6 +33,10 @@ bool lethe_takeover_is_resident(void);
  * pid, or -errno. The files are read here and now. */
 pid_t lethe_takeover_hold(void);
 
+/* Keeps what stands in the place of systemd-shutdown from being unmounted, by a process that has it
+ * open until it is killed. */
+void lethe_takeover_keep(void);
+
 /* Sends PID 1 the signal for poweroff, reboot or halt. 0, or -errno. */
 int lethe_takeover_signal(enum lethe_verb verb);
 

@@ -126,9 +126,9 @@ static void cut_off(const char *name, int depth)
 {
     char path[320];
     snprintf(path, sizeof path, "/sys/class/block/%.255s/device/state", name);
-    lethe_sys->write_file(path, "offline");
+    lethe_sys->write_file(path, "offline\n");
     snprintf(path, sizeof path, "/sys/class/block/%.255s/../device/state", name);
-    lethe_sys->write_file(path, "offline");
+    lethe_sys->write_file(path, "offline\n");
     snprintf(path, sizeof path, "/sys/class/block/%.255s/slaves", name);
     DIR *slaves = depth == DEPTH_MAX ? NULL : opendir(path);
     if (!slaves)

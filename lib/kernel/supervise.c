@@ -130,14 +130,14 @@ static struct headway read_headway(void)
 }
 
 /* True when the work under way has had its time. What makes headway gets its whole time again. */
-static bool is_over(struct lethe_progress *p, struct headway *before)
+static bool is_over(struct lethe_progress *p, struct headway *before, bool writes)
 {
     enum { KIB_MIN = 1024 };
     int64_t deadline = p->deadline_ms, now = lethe_now_ms();
     if (!deadline || now < deadline)
         return false;
     struct headway after = read_headway();
-    bool moved = after.dirty_kib + KIB_MIN <= before->dirty_kib ||
+    bool moved = (writes && after.dirty_kib + KIB_MIN <= before->dirty_kib) ||
                  after.free_kib >= before->free_kib + KIB_MIN;
     *before = after;
     if (moved)
@@ -200,7 +200,7 @@ static int watch(struct lethe_progress *p, pid_t worker, int64_t end_ms,
                       WTERMSIG(status));
             break;
         }
-        if (is_over(p, &headway) || now >= end_ms) {
+        if (is_over(p, &headway, s->writes) || now >= end_ms) {
             give_up_on(p, worker, s);
             if (now >= end_ms)
                 return -ETIMEDOUT;

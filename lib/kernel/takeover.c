@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lethe/pid1.h"
 #include "lethe/sys.h"
 
 enum { PAGE = 4096, GLIBC_SIGRTMIN = 34 }; /* systemd's; musl keeps one more for itself */
@@ -171,6 +172,22 @@ pid_t lethe_takeover_hold(void)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     munlockall(); /* only what is named is locked, not all that is mapped from now on */
     each_piece(lock);
+    for (;;)
+        pause();
+}
+
+void lethe_takeover_keep(void)
+{
+    char place[PATH_MAX];
+    int fd = find_place(place, sizeof place) ? -1 : lethe_sys->open(place, O_PATH);
+    if (fd < 0)
+        return;
+    if (fork()) {
+        lethe_sys->close(fd);
+        return;
+    }
+    setsid();
+    lethe_pid1_leave_cgroup(); /* with its service it would be ended */
     for (;;)
         pause();
 }

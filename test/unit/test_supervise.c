@@ -173,7 +173,7 @@ static void ticks_for_the_watchdog(void **unused)
 {
     (void)unused;
     int ticks = 0;
-    const struct lethe_supervisor s = {MANY_MS, count_tick, &ticks};
+    const struct lethe_supervisor s = {MANY_MS, count_tick, &ticks, false};
     assert_int_equal(lethe_supervise(fresh(), sleeps, NULL, &s), 0);
     assert_in_range(ticks, 3, 100);
 }

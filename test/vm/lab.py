@@ -341,10 +341,12 @@ class Guest:
 
     def hang(self, stick, hung=True):
         """Have a device neither answer nor fail any more, or work again."""
-        limit = 1 if hung else 0  # bytes a second
+        self.slow_down(stick, 1 if hung else 0)
+
+    def slow_down(self, stick, bytes_a_second):
         device = self._drive_of(f"node-{stick.id}")
         if device:
-            self.qmp("block_set_io_throttle", id=device, bps=limit, bps_rd=0, bps_wr=0, iops=0, iops_rd=0, iops_wr=0)
+            self.qmp("block_set_io_throttle", id=device, bps=bytes_a_second, bps_rd=0, bps_wr=0, iops=0, iops_rd=0, iops_wr=0)
 
     # -- the shell in the guest ---------------------------------------------------------------------------------------
 

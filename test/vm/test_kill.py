@@ -26,10 +26,10 @@ CASES = []
 BRIEF = 4  # pulled and by_hand, each way
 
 
-def case(ways="ab", end="poweroff", is_storm=False, by_deadman=False):
+def case(ways="ab", end="poweroff", is_storm=False, by_deadman=False, by_systemd=False):
     """In a storm the first try at the keys may fail, and PID 1 may be too slow: then the processes go first, and the other way is taken."""
     def add(function):
-        CASES.extend((function, way, end, is_storm, by_deadman) for way in ways)
+        CASES.extend((function, way, end, is_storm, by_deadman, by_systemd) for way in ways)
         return function
     return add
 
@@ -82,6 +82,27 @@ def hung(guest):
     """the stick's device neither answers nor fails; what waits for it is left behind"""
     guest.hang(guest.stick)
     guest.send(NOW)
+
+
+@case()
+def slow(guest):
+    """much is being written to a stick that takes 1 MiB a second"""
+    guest.slow_down(guest.stick, 1 << 20)
+    guest.send("head -c 64M /dev/urandom >/home/much; sync & sleep 2")
+    time.sleep(8)
+    guest.send(NOW)
+
+
+@case()
+def nameless_file(guest):
+    """lethe now from a shell that has a nameless file of RAM open"""
+    guest.send("exec 9</dev/shm/lethe-shm; rm /dev/shm/lethe-shm; " + NOW)
+
+
+@case()
+def three_times(guest):
+    """lethe now three times at once"""
+    guest.send("for i in 1 2; do setsid /run/initramfs/lethe now & done; " + NOW)
 
 
 @case()
@@ -144,6 +165,23 @@ def deadman(guest):
     guest.send(NOW + " --deadline=1")
 
 
+@case(ways="a", by_systemd=True)
+def not_watched(guest):
+    """the stick is pulled out while nobody watches, caches are dropped, and systemd is told to power off"""
+    guest.run("systemctl stop lethe-watch")
+    pull(guest)
+    drop_caches(guest)
+    guest.send("kill -38 1")  # SIGRTMIN+4: systemctl itself was on the stick
+
+
+@case(ways="a", by_systemd=True)
+def not_watched_cached(guest):
+    """the same with all that a power-off runs still in the page cache"""
+    guest.run("systemctl stop lethe-watch; cat /bin/umount /bin/mount /usr/lib/systemd/systemd* /lib/x86_64-linux-gnu/*.so* >/dev/null; true", timeout=120)
+    pull(guest)
+    guest.send("systemctl poweroff")
+
+
 def name_of(function, way):
     return f"{function.__name__.replace('_', '-')}/{way}"
 
@@ -162,7 +200,7 @@ def prepared(lethe, kernel, key):
         yield guest
 
 
-def problems_of(guest, end, way, key, wanted, is_storm, by_deadman):
+def problems_of(guest, end, way, key, wanted, is_storm, by_deadman, by_systemd):
     found = guest.scan(live.KINDS, key)
     left = {kind: n for kind, n in found.items() if n and (kind == "key" or not by_deadman)}
     said = re.findall(r"lethe: (.*)", guest.console.replace("\r", ""))
@@ -173,7 +211,7 @@ def problems_of(guest, end, way, key, wanted, is_storm, by_deadman):
         yield f"left in RAM: {left}"
     if any("the deadman ends" in line for line in said) != by_deadman:
         yield "the deadman did not end it" if by_deadman else "the deadman had to end it"
-    if not is_storm and not by_deadman and not emergency:
+    if not is_storm and not by_deadman and bool(emergency) == by_systemd:
         yield "it went another way"
     if emergency and not is_storm and ": 1 keys " not in emergency[0]:
         yield "the key was not wiped at first"
@@ -185,7 +223,7 @@ def run(guest, key, function, way, *expected):
     guest.run(f"umount {PLACE}" if way == "b" else "true")
     try:
         function(guest)
-        end = guest.wait_end(120)
+        end = guest.wait_end(300 if expected[-1] else 120)
         problems = list(problems_of(guest, end, way, key, *expected))
         stamps = re.findall(r"lethe: \w+ after ([\d.]+) s \(emergency [^:]*: (.*?)\)", guest.console)
         line = f"off after {stamps[-1][0]} s: {stamps[-1][1]}" if stamps else "off"
