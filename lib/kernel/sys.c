@@ -134,11 +134,15 @@ int64_t lethe_now_ms(void)
 
 int lethe_open_below(int root, const char *path, int flags)
 {
+    enum { TRIES_MAX = 1000 };
     flags |= O_CLOEXEC | (flags & O_PATH ? 0 : O_NOCTTY); /* openat2(2) takes no word too much */
     if (root == AT_FDCWD && path[0] == '/')               /* not below the working directory */
         return result(open(path, flags));
     struct open_how how = {.flags = (uint64_t)flags, .resolve = RESOLVE_IN_ROOT};
-    int fd = result(syscall(SYS_openat2, root, path, &how, sizeof how));
+    /* The kernel gives up at a ".." when anybody has renamed or mounted anything meanwhile. */
+    int fd = -EAGAIN;
+    for (int tries = 0; fd == -EAGAIN && tries < TRIES_MAX; tries++)
+        fd = result(syscall(SYS_openat2, root, path, &how, sizeof how));
     if (fd != -ENOSYS)
         return fd;
     return result(openat(root, path + strspn(path, "/"), flags));
