@@ -139,10 +139,13 @@ static void wipe_all_keys(struct emergency *e, struct lethe_progress *progress)
 {
     wipe_or_write_back(e, progress);
     for (int more = 0; e->end.keys_left && more < 2; more++) {
-        if (more)
+        int64_t ms = e->end.policy->step_ms;
+        if (more) {
             stop_all_others(e);
+            ms *= 4;
+        }
         progress->n_stuck = 0;
-        e->end.keys_left = supervise(progress, wipe_keys, e, 2 * e->end.policy->step_ms) != 0;
+        e->end.keys_left = supervise(progress, wipe_keys, e, ms) != 0;
     }
     e->end.keys = progress->n_finished; /* nothing else has been finished yet */
     e->end.keys_ms = lethe_now_ms() - e->end.started_ms;
