@@ -139,11 +139,14 @@ static void wipe_all_keys(struct emergency *e, struct lethe_progress *progress)
 {
     wipe_or_write_back(e, progress);
     for (int more = 0; e->end.keys_left && more < 2; more++) {
+        int64_t ms = e->end.policy->step_ms;
         lethe_log_to_kernel();
-        if (more)
+        if (more) {
             stop_all_others(e);
+            ms *= 4;
+        }
         progress->n_stuck = 0;
-        e->end.keys_left = supervise(progress, wipe_keys, e, 2 * e->end.policy->step_ms) != 0;
+        e->end.keys_left = supervise(progress, wipe_keys, e, ms) != 0;
     }
     e->end.keys = progress->n_finished; /* nothing else has been finished yet */
     e->end.keys_ms = (progress->keys_ms ? progress->keys_ms : lethe_now_ms()) - e->end.started_ms;

@@ -139,8 +139,8 @@ int lethe_open_below(int root, const char *path, int flags)
     if (root == AT_FDCWD && path[0] == '/')               /* not below the working directory */
         return result(open(path, flags));
     struct open_how how = {.flags = (uint64_t)flags, .resolve = RESOLVE_IN_ROOT};
+    /* The kernel gives up at a ".." when anybody has renamed or mounted anything meanwhile. */
     int fd = -EAGAIN;
-    /* With a ".." on the way it gives up when anything was renamed or mounted meanwhile. */
     for (int tries = 0; fd == -EAGAIN && tries < TRIES_MAX; tries++)
         fd = result(syscall(SYS_openat2, root, path, &how, sizeof how));
     if (fd != -ENOSYS)

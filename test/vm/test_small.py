@@ -749,12 +749,12 @@ def now_swap(boot):
                  "mkswap /dev/mapper/volume; swapon /dev/mapper/volume; echo 200 >/proc/sys/vm/swappiness\n"
                  "cd /sys/fs/cgroup; mount -t cgroup2 cgroup .; cd .; echo +memory >cgroup.subtree_control; mkdir init.scope; echo 1 >init.scope/cgroup.procs")
         guest.arm()
-        plant(guest, "shm:16M", "memfd:16M")
+        plant(guest, "shm:24M", "run:4M")
         guest.run("for i in $(seq 20); do echo 8M >/sys/fs/cgroup/init.scope/memory.reclaim || true; done", timeout=60)
         used = guest.run("cat /proc/swaps; grep VmSwap /proc/1/status")
         want(int(used.split()[8]) > 8192 and int(used.split()[-2]) > 0, f"not enough is swapped out:\n{used}")
         guest.send("lethe now &")
-        want_emergency(guest, 0, "shm", "memfd")
+        want_emergency(guest, 0, "shm", "run")
 
 
 @case
