@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "lethe/connections.h"
 #include "lethe/efi.h"
 #include "lethe/init.h"
 #include "lethe/own_root.h"
@@ -185,6 +186,7 @@ int lethe_arm_main(int argc, char **argv)
         return failed(LETHE_ARMED_PROGRAM, r);
     int status = anchor_branches(&snapshot);
     lethe_efi_request_clearing_mounted(); /* a reset may come before the end */
+    lethe_connections_arm();
     r = lethe_takeover_arm(LETHE_ARMED_COPY);
     if (r && r != -ENOENT) /* the kill switch has another way */
         status = failed("systemd-shutdown", r);

@@ -5,7 +5,8 @@
  * A server that has gone is waited for without an end by whatever reads or writes there, which then
  * can't be killed, unmounted or freed. Linux has a way out for each kind: umount2(2) with MNT_FORCE
  * fails what waits for an answer (NFS, CIFS, Ceph, 9p, FUSE), NBD_CLEAR_SOCK (linux/nbd.h) what
- * waits for a block, and a TCP connection that is given up gives its queue back.
+ * waits for a block, and a TCP connection that is ended (sock_diag(7), SOCK_DESTROY) gives its
+ * queue back.
  */
 #ifndef LETHE_NETWORK_H
 #define LETHE_NETWORK_H

@@ -26,6 +26,7 @@ struct lethe_sys {
     int (*write_file)(const char *path,
                       const char *text); /* one write, as /proc and /sys want it */
     int (*kill)(pid_t pid, int signal);
+    int (*end_connections)(bool all); /* connections.h */
     int (*reboot)(int command, const char *argument);
 };
 

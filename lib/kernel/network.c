@@ -78,13 +78,15 @@ static bool carries_silent(const struct lethe_snapshot *s, size_t block,
     return !policy->sync;
 }
 
-/* Once it is known. A connection that nobody answers on ends with its next time-out. */
+/* A connection that nobody answers on ends now, or with its next time-out where the kernel can't
+ * (CONFIG_INET_DIAG_DESTROY): its sender holds what the cutting waits for. */
 static void give_up_on(const char *what, uint64_t key, const struct lethe_policy *policy,
                        struct lethe_progress *progress)
 {
     if (!progress->cut_off)
         lethe_sys->write_file("/proc/sys/net/ipv4/tcp_retries2", "0");
     progress->cut_off = true;
+    lethe_sys->end_connections(!policy->sync);
     if (policy->sync && !lethe_finished(progress, key))
         lethe_log(LETHE_LOG_ERROR, "%.80s: nobody answers; what was not written is lost", what);
     lethe_finished_add(progress, key);

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lethe/connections.h"
+
 static int result(long r)
 {
     return r < 0 ? -errno : (int)r;
@@ -120,6 +122,7 @@ static const struct lethe_sys real = {
     .syncfs = sys_syncfs,
     .write_file = sys_write_file,
     .kill = sys_kill,
+    .end_connections = lethe_connections_end,
     .reboot = sys_reboot,
 };
 

@@ -26,8 +26,8 @@ struct state {
 static struct state *state;
 static const struct lethe_sys *real;
 
-static const char *const names[] = {"open",   "mount",      "umount", "swapoff", "ioctl",
-                                    "syncfs", "write_file", "kill",   "reboot"};
+static const char *const names[] = {"open",   "mount",      "umount", "swapoff",         "ioctl",
+                                    "syncfs", "write_file", "kill",   "end_connections", "reboot"};
 
 static void __attribute__((format(printf, 1, 2))) trouble(const char *format, ...)
 {
@@ -143,6 +143,11 @@ static int mock_kill(pid_t pid, int signal)
     return answer(take(MOCK_KILL, NULL, NULL, (unsigned long)signal));
 }
 
+static int mock_end_connections(bool all)
+{
+    return answer(take(MOCK_END_CONNECTIONS, NULL, NULL, all));
+}
+
 static int mock_reboot(int command, const char *argument)
 {
     return answer(take(MOCK_REBOOT, NULL, argument, (unsigned)command));
@@ -158,6 +163,7 @@ static const struct lethe_sys mock = {
     .syncfs = mock_syncfs,
     .write_file = mock_write_file,
     .kill = mock_kill,
+    .end_connections = mock_end_connections,
     .reboot = mock_reboot,
 };
 

@@ -22,6 +22,7 @@ enum mock_kind {
     MOCK_SYNCFS,
     MOCK_WRITE_FILE,
     MOCK_KILL,
+    MOCK_END_CONNECTIONS,
     MOCK_REBOOT,
 };
 
@@ -30,9 +31,9 @@ struct mock_call {
     const char *path; /* what is opened, mounted on, unmounted, …; for ioctl and syncfs the path
                          that its descriptor was opened by */
     const char *text; /* write_file's text, mount's source, reboot's argument; NULL: any */
-    unsigned long number;         /* flags, ioctl's request, kill's signal, reboot's command */
-    int answer;                   /* 0 or -errno; open() makes up a descriptor when it is 0 */
-    bool kept;                    /* open: the descriptor is never closed, on purpose */
+    unsigned long number; /* flags, ioctl's request, kill's signal, whether all, reboot's command */
+    int answer;           /* 0 or -errno; open() makes up a descriptor when it is 0 */
+    bool kept;            /* open: the descriptor is never closed, on purpose */
     void (*look)(void *argument); /* ioctl: looks at the argument, may fill it in */
 };
 

@@ -21,9 +21,10 @@
         .devno = {43, number}, .name = (text), .kind = (what), .dm_name = "", .dm_uuid = "",       \
         .file = "", .disk = LETHE_NONE, __VA_ARGS__                                                \
     }
-#define GIVE_UP                                                                                    \
+#define GIVE_UP(all)                                                                               \
+    {MOCK_WRITE_FILE, .path = "/proc/sys/net/ipv4/tcp_retries2", .text = "0"},                     \
     {                                                                                              \
-        MOCK_WRITE_FILE, .path = "/proc/sys/net/ipv4/tcp_retries2", .text = "0"                    \
+        MOCK_END_CONNECTIONS, .number = (all)                                                      \
     }
 #define OPEN(at)                                                                                   \
     {                                                                                              \
@@ -98,7 +99,7 @@ static void cuts_off_the_server_that_does_not_answer(void **unused)
 {
     (void)unused;
     lethe_stuck_add(progress, lethe_key('n', makedev(43, 2)));
-    MOCK_EXPECT(OPEN("/two"), SYNC("/two"), GIVE_UP, CUT("/dev/nbd0"));
+    MOCK_EXPECT(OPEN("/two"), SYNC("/two"), GIVE_UP(false), CUT("/dev/nbd0"));
     lethe_network_settle(&scene.snapshot, &patient, progress);
     lethe_network_settle(&scene.snapshot, &patient, progress); /* there is nothing left to cut */
     mock_finish();
@@ -108,7 +109,8 @@ static void cuts_off_the_server_that_does_not_answer(void **unused)
 static void cuts_off_all_at_once_against_writing_back(void **unused)
 {
     (void)unused;
-    MOCK_EXPECT(GIVE_UP, CUT("/dev/nbd0"), CUT("/dev/nbd1"));
+    MOCK_EXPECT(GIVE_UP(true), CUT("/dev/nbd0"), {MOCK_END_CONNECTIONS, .number = true},
+                CUT("/dev/nbd1"));
     lethe_network_settle(&scene.snapshot, &hasty, progress);
     mock_finish();
     assert_true(progress->cut_off);
