@@ -48,7 +48,7 @@ enum lethe_node_kind {
     LETHE_NODE_SWAP,
     LETHE_NODE_DEVICE,
     LETHE_NODE_ERASURE,
-    LETHE_NODE_WAY,       /* nothing turns a look-up of the mount's path aside any more */
+    LETHE_NODE_WAY,       /* nothing turns a look-up of the hidden mount's path aside any more */
     LETHE_NODE_UNUSED,    /* no file of the mount's file system is a swap or a loop any more */
     LETHE_NODE_ERASED,    /* all that lies in RAM of the mount's file system is zeroed */
     LETHE_NODE_SEEN,      /* nothing is left that may hold a device unseen; see below */

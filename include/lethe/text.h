@@ -44,6 +44,9 @@ bool lethe_devno_is(struct lethe_devno a, struct lethe_devno b);
  * written. NULL when the arena is full. */
 char *lethe_unescape(struct lethe_arena *arena, struct lethe_span span);
 
+/* The same in place, of the n bytes at `text`, behind which there is room for a NUL. */
+char *lethe_unescape_here(char *text, size_t n);
+
 /* True when `path` is `dir` or lies below it; both absolute, without trailing slashes but for "/".
  */
 bool lethe_path_below(const char *path, const char *dir);

@@ -28,57 +28,54 @@ static size_t count_lines(struct lethe_span text)
     return n;
 }
 
-/* The optional fields ("shared:1 master:2 …") end with a lone "-". False when it is missing. */
-static bool skip_optional(struct lethe_span *rest)
+/* Cuts the next field of a line out of a text of its own and ends it with a NUL. "" at the end. */
+static char *next_field(char **rest, bool escaped)
 {
-    while (rest->at)
-        if (lethe_span_is(lethe_cut(rest, ' '), "-"))
+    char *field = *rest, *end = field;
+    while (*end && *end != ' ')
+        end++;
+    *rest = *end ? end + 1 : end;
+    *end = '\0';
+    return escaped ? lethe_unescape_here(field, (size_t)(end - field)) : field;
+}
+
+/* The optional fields ("shared:1 master:2 …") end with a lone "-". False when it is missing. */
+static bool skip_optional(char **rest)
+{
+    while (**rest)
+        if (!strcmp(next_field(rest, false), "-"))
             return true;
     return false;
 }
 
-static char *copy(struct lethe_arena *arena, struct lethe_span span)
+/* NULL when the line could be used, else why not. What the mount keeps is cut out of `text`, a copy
+ * of the line. */
+static const char *parse_mount(struct lethe_mount *m, char *text, size_t n)
 {
-    return lethe_arena_text(arena, span.n ? span.at : "", span.n);
-}
-
-/* NULL when the line could be used, else why not. *full is set when the arena has no room. */
-static const char *parse_mount(struct lethe_mount *m, struct lethe_span line,
-                               struct lethe_arena *arena, bool *full)
-{
-    const bool escaped = line.n && memchr(line.at, '\\', line.n);
+    const bool escaped = strchr(text, '\\');
     uint64_t id, parent;
-    if (has_nul(line))
+    if (strlen(text) != n)
         return "there is a NUL in the line";
-    if (lethe_number(lethe_cut(&line, ' '), UINT32_MAX, &id))
+    if (lethe_number(lethe_span(next_field(&text, false)), UINT32_MAX, &id))
         return "the mount's id is not a number";
-    if (lethe_number(lethe_cut(&line, ' '), UINT32_MAX, &parent))
+    if (lethe_number(lethe_span(next_field(&text, false)), UINT32_MAX, &parent))
         return "the parent's id is not a number";
-    if (lethe_devno(lethe_cut(&line, ' '), &m->devno))
+    if (lethe_devno(lethe_span(next_field(&text, false)), &m->devno))
         return "the device is not major:minor";
     m->id = (unsigned)id;
     m->parent = (unsigned)parent;
     m->device = LETHE_NONE;
-
-    struct lethe_span root = lethe_cut(&line, ' '), path = lethe_cut(&line, ' '),
-                      options = lethe_cut(&line, ' ');
-    if (!path.n || path.at[0] != '/')
+    m->root = next_field(&text, escaped);
+    if (*text != '/')
         return "the mount point is not an absolute path";
-    if (!skip_optional(&line))
+    m->path = next_field(&text, escaped);
+    m->options = next_field(&text, escaped);
+    if (!skip_optional(&text))
         return "the \" - \" before the file system's type is missing";
-    struct lethe_span fstype = lethe_cut(&line, ' '), source = lethe_cut(&line, ' ');
-    if (!fstype.n)
-        return "the file system's type is missing";
-
-    char *(*unescape)(struct lethe_arena *, struct lethe_span) = escaped ? lethe_unescape : copy;
-    m->root = unescape(arena, root);
-    m->path = unescape(arena, path);
-    m->options = unescape(arena, options);
-    m->fstype = unescape(arena, fstype);
-    m->source = unescape(arena, source);
-    m->super_options = copy(arena, line);
-    *full = !m->root || !m->path || !m->options || !m->fstype || !m->source || !m->super_options;
-    return NULL;
+    m->fstype = next_field(&text, escaped);
+    m->source = next_field(&text, escaped);
+    m->super_options = text;
+    return m->fstype[0] ? NULL : "the file system's type is missing";
 }
 
 int lethe_mountinfo_parse(struct lethe_snapshot *snapshot, struct lethe_span text,
@@ -90,14 +87,17 @@ int lethe_mountinfo_parse(struct lethe_snapshot *snapshot, struct lethe_span tex
     if (!snapshot->mounts)
         return -ENOMEM;
     for (size_t number = 1; lethe_next_line(&text, &line); number++) {
-        bool full = false;
-        const char *why = parse_mount(&snapshot->mounts[snapshot->n_mounts], line, arena, &full);
-        if (full)
+        size_t used = arena->used;
+        char *own = lethe_arena_text(arena, line.n ? line.at : "", line.n);
+        if (!own)
             return -ENOMEM;
-        if (why)
-            complaint->tell(complaint->context, "mountinfo", number, line, why);
-        else
+        const char *why = parse_mount(&snapshot->mounts[snapshot->n_mounts], own, line.n);
+        if (!why) {
             snapshot->n_mounts++;
+            continue;
+        }
+        arena->used = used;
+        complaint->tell(complaint->context, "mountinfo", number, line, why);
     }
     return 0;
 }

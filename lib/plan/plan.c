@@ -34,7 +34,9 @@ struct graph {
     size_t *on_path;       /* … and each node's place on it, from 1 … */
     size_t n_walked;       /* … and the length of all cycles so far */
     unsigned char *traits; /* of each mount … */
-    size_t *first;         /* … and the first mount of its file system, which stands for that */
+    size_t *first;  /* … and the first mount of its file system, which stands for that … */
+    size_t *parent; /* … and what it is mounted on … */
+    size_t *cover;  /* … and what hides it from a look-up, LETHE_NONE for nothing */
     bool full;
 };
 
@@ -221,12 +223,14 @@ static uint64_t devno_key(struct lethe_devno devno)
 }
 
 /* Of mounts with the same id, which only a forged tree has, the first. */
-static size_t find_parent(const struct graph *g, size_t mount, const struct key *by_id)
+static void find_parents(struct graph *g, const struct key *by_id)
 {
-    size_t n = g->snapshot->n_mounts;
-    unsigned id = g->snapshot->mounts[mount].parent;
-    size_t at = find_key(by_id, n, id);
-    return at < n && by_id[at].key == id ? by_id[at].mount : LETHE_NONE;
+    const size_t n = g->snapshot->n_mounts;
+    for (size_t i = 0; i < n; i++) {
+        unsigned id = g->snapshot->mounts[i].parent;
+        size_t at = find_key(by_id, n, id);
+        g->parent[i] = at < n && by_id[at].key == id ? by_id[at].mount : LETHE_NONE;
+    }
 }
 
 /* The mount to erase from, of n that show the same part: one in the open, the newest of equals. A
@@ -289,20 +293,10 @@ static void choose_erasures(struct graph *g, const struct lethe_plan_options *op
     }
 }
 
-/* The way to a mount is the way to its parent and no mount on the parent that stands before it on
- * the path. */
-static void add_way_edges(struct graph *g, size_t mount, size_t parent)
-{
-    add_edge(g, way_node(g, mount), mount, LETHE_WHY_LEADS_TO);
-    add_edge(g, way_node(g, mount), erase_node(g, mount), LETHE_WHY_LEADS_TO);
-    if (parent != mount && parent != LETHE_NONE) /* rootfs is its own */
-        add_edge(g, way_node(g, parent), way_node(g, mount), LETHE_WHY_LEADS_TO);
-}
-
 /* What hides a mount is the newest at the nearest place before it on its path, or the newest at its
- * own place; what hides that hides it too, even where a cycle makes that go too early. Brothers
- * come in an order in which each follows the directories that it is in, so those are a stack. */
-static void add_hiding_edges(struct graph *g, const struct key *by_id, size_t *stack)
+ * own place. Brothers come in an order in which each follows the directories that it is in, so
+ * those are a stack. */
+static void find_covers(struct graph *g, size_t *stack)
 {
     const struct lethe_snapshot *s = g->snapshot;
     const size_t *order = g->tree->order;
@@ -317,38 +311,78 @@ static void add_hiding_edges(struct graph *g, const struct key *by_id, size_t *s
             end++;
         for (size_t j = i; j < end; j++) {
             size_t cover = j < end - 1 ? order[end - 1] : depth ? stack[depth - 1] : LETHE_NONE;
-            size_t parent = find_parent(g, order[j], by_id);
-            if (cover == LETHE_NONE || cover == parent || parent == order[j])
-                continue;
-            add_edge(g, cover, way_node(g, order[j]), LETHE_WHY_HIDES);
-            add_edge(g, way_node(g, cover), way_node(g, order[j]), LETHE_WHY_LEADS_TO);
+            size_t parent = g->parent[order[j]];
+            bool hides = cover != parent && parent != order[j];
+            g->cover[order[j]] = hides ? cover : LETHE_NONE;
         }
         stack[depth++] = order[end - 1];
     }
 }
 
+/* The way to a mount is a moment where it, or a mount on the way to it, is hidden. Each chain of
+ * parents is walked up once; what leads into a forged circle is taken to be hidden. */
+static void use_ways(struct graph *g, size_t *stack)
+{
+    for (size_t i = 0; i < g->snapshot->n_mounts; i++) {
+        size_t n = 0, at = i;
+        while (at != LETHE_NONE && !g->done[at]) {
+            g->done[at] = g->used[way_node(g, at)] = true; /* for the moment */
+            stack[n++] = at;
+            at = g->parent[at] != at ? g->parent[at] : LETHE_NONE; /* rootfs is its own */
+        }
+        bool hidden = at != LETHE_NONE && g->used[way_node(g, at)];
+        while (n--) {
+            hidden = hidden || g->cover[stack[n]] != LETHE_NONE;
+            g->used[way_node(g, stack[n])] = hidden;
+        }
+    }
+    memset(g->done, 0, g->n_nodes * sizeof *g->done);
+}
+
+/* The way to a mount is the way to its parent and no mount on the parent that stands before it on
+ * the path. */
+static void add_way_edges(struct graph *g, size_t mount)
+{
+    const size_t parent = g->parent[mount], way = way_node(g, mount);
+    add_edge(g, way, mount, LETHE_WHY_LEADS_TO);
+    add_edge(g, way, erase_node(g, mount), LETHE_WHY_LEADS_TO);
+    if (parent != LETHE_NONE)
+        add_edge(g, way_node(g, parent), way, LETHE_WHY_LEADS_TO);
+}
+
+/* What hides the cover hides the mount too, even where a cycle makes the cover go too early. */
+static void add_hiding_edges(struct graph *g)
+{
+    for (size_t i = 0; i < g->snapshot->n_mounts; i++) {
+        const size_t mount = g->tree->order[i], cover = g->cover[mount];
+        if (cover == LETHE_NONE)
+            continue;
+        add_edge(g, cover, way_node(g, mount), LETHE_WHY_HIDES);
+        add_edge(g, way_node(g, cover), way_node(g, mount), LETHE_WHY_LEADS_TO);
+    }
+}
+
 /* What covers the mount as a whole: it is erased through its root. */
-static void add_erase_edges(struct graph *g, size_t mount, const struct key *by_id)
+static void add_erase_edges(struct graph *g, size_t mount)
 {
     const struct lethe_mount *m = &g->snapshot->mounts[mount];
     size_t on_top = lethe_tree_child(g->tree, m->id, m->path, strlen(m->path));
-    if (on_top != LETHE_NONE && on_top != mount && find_parent(g, on_top, by_id) == mount)
+    if (on_top != LETHE_NONE && on_top != mount && g->parent[on_top] == mount)
         add_edge(g, on_top, erase_node(g, mount), LETHE_WHY_HIDES);
 }
 
-static void add_mount_edges(struct graph *g, const struct key *by_id)
+static void add_mount_edges(struct graph *g)
 {
     const struct lethe_snapshot *s = g->snapshot;
     for (size_t i = 0; i < s->n_mounts; i++) {
-        const struct lethe_mount *m = &s->mounts[i];
-        size_t parent = find_parent(g, i, by_id);
-        if (parent != LETHE_NONE)
-            add_edge(g, i, parent, LETHE_WHY_MOUNTED_ON);
-        add_way_edges(g, i, parent);
-        if (m->device != LETHE_NONE)
-            add_edge(g, i, device_node(g, m->device), LETHE_WHY_ON_DEVICE);
+        if (g->parent[i] != LETHE_NONE)
+            add_edge(g, i, g->parent[i], LETHE_WHY_MOUNTED_ON);
+        if (g->used[way_node(g, i)])
+            add_way_edges(g, i);
+        if (s->mounts[i].device != LETHE_NONE)
+            add_edge(g, i, device_node(g, s->mounts[i].device), LETHE_WHY_ON_DEVICE);
         if (g->used[erase_node(g, i)])
-            add_erase_edges(g, i, by_id);
+            add_erase_edges(g, i);
     }
 }
 
@@ -535,8 +569,11 @@ static int allocate(struct graph *g)
     g->lazy = lethe_arena_alloc(g->arena, n, sizeof *g->lazy);
     g->heap = lethe_arena_take(g->arena, n, sizeof *g->heap);
     g->first = lethe_arena_take(g->arena, g->snapshot->n_mounts, sizeof *g->first);
-    if (!g->first || !g->edges || !g->first_out || !g->first_in || !g->path || !g->on_path ||
-        !g->traits || !g->waits_for || !g->used || !g->done || !g->lazy || !g->heap)
+    g->parent = lethe_arena_take(g->arena, g->snapshot->n_mounts, sizeof *g->parent);
+    g->cover = lethe_arena_take(g->arena, g->snapshot->n_mounts, sizeof *g->cover);
+    if (!g->first || !g->parent || !g->cover || !g->edges || !g->first_out || !g->first_in ||
+        !g->path || !g->on_path || !g->traits || !g->waits_for || !g->used || !g->done ||
+        !g->lazy || !g->heap)
         return -ENOMEM;
     memset(g->first_out, 0xff, n * sizeof *g->first_out); /* LETHE_NONE */
     memset(g->first_in, 0xff, n * sizeof *g->first_in);
@@ -583,7 +620,6 @@ static int build(struct graph *g, const struct lethe_plan_options *options)
         by_id[i] = (struct key){s->mounts[i].id, "", i};
         by_device[i] = (struct key){devno_key(s->mounts[i].devno), s->mounts[i].root, i};
         g->used[i] = !lethe_mount_is_own(&s->mounts[i], options->own_root);
-        g->used[way_node(g, i)] = true;
     }
     lethe_sort(by_id, s->n_mounts, sizeof *by_id, room, compare_keys);
     lethe_sort(by_device, s->n_mounts, sizeof *by_device, room, compare_keys);
@@ -591,12 +627,15 @@ static int build(struct graph *g, const struct lethe_plan_options *options)
         g->used[node] = true;
     for (size_t node = seen_node(g, 0); node < g->n_nodes; node++)
         g->used[node] = true;
+    find_parents(g, by_id);
+    find_covers(g, g->path); /* which is not in use yet */
+    use_ways(g, g->path);
     find_first(g, by_device);
     find_traits(g);
     choose_erasures(g, options, by_device);
     use_hosts(g, by_device);
-    add_mount_edges(g, by_id);
-    add_hiding_edges(g, by_id, g->path); /* which is not in use yet */
+    add_mount_edges(g);
+    add_hiding_edges(g);
     add_file_system_edges(g);
     add_device_edges(g, by_device);
     add_union_edges(g);

@@ -76,20 +76,23 @@ static bool octal_escape(const char *at, size_t n, char *byte)
     return true;
 }
 
-char *lethe_unescape(struct lethe_arena *arena, struct lethe_span span)
+char *lethe_unescape_here(char *text, size_t n)
 {
-    char *text = lethe_arena_text(arena, span.n ? span.at : "", span.n);
-    if (!text)
-        return NULL;
     char *out = text;
-    for (size_t i = 0; i < span.n; out++) {
-        bool escaped = octal_escape(span.at + i, span.n - i, out);
+    for (size_t i = 0; i < n; out++) {
+        bool escaped = octal_escape(text + i, n - i, out);
         if (!escaped)
-            *out = span.at[i];
+            *out = text[i];
         i += escaped ? 4 : 1;
     }
     *out = '\0';
     return text;
+}
+
+char *lethe_unescape(struct lethe_arena *arena, struct lethe_span span)
+{
+    char *text = lethe_arena_text(arena, span.n ? span.at : "", span.n);
+    return text ? lethe_unescape_here(text, span.n) : NULL;
 }
 
 bool lethe_path_below(const char *path, const char *dir)

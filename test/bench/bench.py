@@ -10,7 +10,7 @@
     erase   zeroing of a RAM file system beside the plainest loop of writes to a file of the same size in the same guest, and the
             filling of free memory beside a program there that maps as much and writes to it once; guests of --sizes GiB with
             one processor and with two, on a kernel that clears nothing
-    plan    what it takes to plan the end of a system with 10,000 mounts, and with 100,000, on this machine
+    plan    what processor time it takes to plan the end of a system with 10,000 mounts, and with 100,000, on this machine
     umount  what it takes Lethe to take 10,000 mounts down, beside a bare loop of umount2(2) in the same guest
 
 Under emulation clearing memory is slow: compare the figures, don't quote them.
@@ -18,11 +18,11 @@ Under emulation clearing memory is slow: compare the figures, don't quote them.
 
 import argparse
 import re
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "vm"))
@@ -195,6 +195,12 @@ def forged_mounts(n):
     return "\n".join(lines) + "\n"
 
 
+def processor_seconds():
+    """What children have used: what else the machine has to do does not count."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def plan_seconds(options, mounts):
     with tempfile.TemporaryDirectory(dir="/dev/shm") as tmp:
         (Path(tmp) / "proc/self").mkdir(parents=True)
@@ -202,16 +208,16 @@ def plan_seconds(options, mounts):
         times = []
         for _ in range(max(options.rounds, 5)):
             with open(Path(tmp) / "plan", "w") as out:
-                begun = time.monotonic()
+                begun = processor_seconds()
                 subprocess.run([Path(options.build) / "init/lethe", "plan", "--root", tmp], stdout=out, check=True)
-                times.append(time.monotonic() - begun)
+                times.append(processor_seconds() - begun)
     return statistics.median(times)
 
 
 def bench_plan(options):
     few, many = plan_seconds(options, 10_000), plan_seconds(options, 100_000)
     print("\nPlanning on this machine, the snapshot of a tree and the printing too")
-    table(["mounts", "seconds"], [["10,000", f"{few:.3f}"], ["100,000", f"{many:.3f}"]])
+    table(["mounts", "processor seconds"], [["10,000", f"{few:.3f}"], ["100,000", f"{many:.3f}"]])
     met = goal(f"{few:.3f} s for 10,000 mounts, at most {GOALS['plan']}", few <= GOALS["plan"])
     return goal(f"{many / few:.1f} times that for 100,000, at most {GOALS['growth']}", many <= GOALS["growth"] * few) and met
 
