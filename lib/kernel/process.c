@@ -125,7 +125,7 @@ unsigned lethe_process_stop_all(int64_t ms)
 {
     enum { LONGEST = 10 };
     const struct timespec pause = {0, 10 * 1000 * 1000};
-    unsigned reaped = 0, least = UINT_MAX, left;
+    unsigned reaped = 0, before = UINT_MAX, left;
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
@@ -133,10 +133,9 @@ unsigned lethe_process_stop_all(int64_t ms)
     do {
         lethe_sys->kill(-1, SIGKILL);
         left = reap_and_count(&reaped);
-        if (left && left < least && end < limit) {
-            least = left;
+        if (left && left < before && end < limit)
             end = lethe_now_ms() + ms;
-        }
+        before = left;
         if (left)
             sigtimedwait(&set, NULL, &pause);
     } while (left && lethe_now_ms() < end);
