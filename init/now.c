@@ -133,20 +133,24 @@ static void wipe_or_write_back(struct emergency *e, struct lethe_progress *progr
     e->end.keys_left = supervise(progress, wipe_keys, e, KEYS_MS) != 0;
 }
 
+static void try_keys_again(struct emergency *e, struct lethe_progress *progress, int64_t ms)
+{
+    progress->n_stuck = 0;
+    e->end.keys_left = supervise(progress, wipe_keys, e, ms) != 0;
+}
+
 /* Once more where the disks no longer count; and once more without all other processes, in a storm
  * of which the kernel may not get to it. */
 static void wipe_all_keys(struct emergency *e, struct lethe_progress *progress)
 {
     wipe_or_write_back(e, progress);
-    for (int more = 0; e->end.keys_left && more < 2; more++) {
-        int64_t ms = e->end.policy->step_ms;
+    if (e->end.keys_left) {
         lethe_log_to_kernel();
-        if (more) {
-            stop_all_others(e);
-            ms *= 4;
-        }
-        progress->n_stuck = 0;
-        e->end.keys_left = supervise(progress, wipe_keys, e, ms) != 0;
+        try_keys_again(e, progress, e->end.policy->step_ms);
+    }
+    if (e->end.keys_left) {
+        stop_all_others(e);
+        try_keys_again(e, progress, 4 * e->end.policy->step_ms);
     }
     e->end.keys = progress->n_finished; /* nothing else has been finished yet */
     e->end.keys_ms = (progress->keys_ms ? progress->keys_ms : lethe_now_ms()) - e->end.started_ms;

@@ -398,6 +398,7 @@ static int open_sources(struct watch *watch)
 static void settle_down(struct watch *watch)
 {
     lethe_process_lock();
+    lethe_process_spare();
     lethe_process_load();
     if (lethe_takeover_is_armed(LETHE_ARMED_COPY))
         lethe_takeover_hold();

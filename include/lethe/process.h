@@ -26,9 +26,12 @@ unsigned lethe_process_report(void);
 /* True when this process runs the program at `path` (/proc/self/exe, proc(5)). */
 bool lethe_process_runs(const char *path);
 
-/* Locks what this process has and will have in memory (as it is touched), and makes the OOM killer
- * spare it. Failures here and below are no reason to stop and are not told. */
+/* Locks what this process has and will have in memory (as it is touched). Failures here and below
+ * are no reason to stop and are not told. */
 void lethe_process_lock(void);
+
+/* Makes the OOM killer spare this process. */
+void lethe_process_spare(void);
 
 /* Reads the whole program in, so that it can go on without the device that it lies on. */
 void lethe_process_load(void);

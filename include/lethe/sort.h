@@ -11,4 +11,8 @@
 void lethe_sort(void *objects, size_t n, size_t size, void *room,
                 int (*compare)(const void *, const void *));
 
+/* The place of the first of n sorted objects that is not below `key`, n for none. */
+size_t lethe_sort_find(const void *objects, size_t n, size_t size, const void *key,
+                       int (*compare)(const void *, const void *));
+
 #endif

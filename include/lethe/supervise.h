@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "lethe/text.h"
+
 enum { LETHE_STUCK_MAX = 64 };
 
 /* Shared by the supervisor and its workers; what outlives a worker is here. */
@@ -44,8 +46,9 @@ struct lethe_progress {
 struct lethe_progress *lethe_progress_new(void);
 
 /* The worker's side. lethe_begin() is false, and nothing is begun, when `key` is stuck. A key is
- * made of a kind and a number. */
+ * made of a kind and a number, or of a kind and a device. */
 uint64_t lethe_key(char kind, uint64_t number);
+uint64_t lethe_key_of(char kind, struct lethe_devno devno);
 bool lethe_begin(struct lethe_progress *progress, uint64_t key, int64_t ms, const char *what);
 bool lethe_beginf(struct lethe_progress *progress, uint64_t key, int64_t ms, const char *format,
                   ...) __attribute__((format(printf, 4, 5)));

@@ -124,6 +124,16 @@ static void put_link(struct capture *c, const char *target, const char *path)
         leave_out(c, path, errno);
 }
 
+/* A path as it is to be told. When the arena is full the capture has failed, nothing more gets into
+ * it, and this is "". */
+static const char *path_of(struct capture *c, const char *path)
+{
+    const char *told = lethe_names_path(&c->names, path);
+    if (!told)
+        fail(c, -ENOMEM);
+    return told ? told : "";
+}
+
 /* As show_mountinfo() and seq_path() in the kernel's fs do it. */
 static void put_escaped(FILE *out, const char *text)
 {
@@ -171,23 +181,16 @@ static void write_swaps(struct capture *c)
         fputs("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n", out);
     for (size_t i = 0; out && i < c->snapshot->n_swaps; i++) {
         const struct lethe_swap *s = &c->snapshot->swaps[i];
-        const char *path = lethe_names_path(&c->names, s->path);
-        if (!path)
-            fail(c, -ENOMEM);
-        put_escaped(out, path);
+        put_escaped(out, path_of(c, s->path));
         fprintf(out, "\t%s\t0\t0\t-2\n", s->is_file ? "file" : "partition");
     }
     finish(c, out);
 }
 
-/* Most names are the kernel's and stay, but that of an MD array may be the user's. NULL when the
- * arena is full. */
+/* Most names are the kernel's and stay, but that of an MD array may be the user's. */
 static const char *block_name(struct capture *c, size_t block)
 {
-    const char *name = lethe_names_path(&c->names, c->snapshot->blocks[block].name);
-    if (!name)
-        fail(c, -ENOMEM);
-    return name;
+    return path_of(c, c->snapshot->blocks[block].name);
 }
 
 /* A partition's directory lies in one by its disk's name: not in the disk's own, where it could
@@ -196,8 +199,7 @@ static void name_place(struct capture *c, char *out, size_t size, size_t block, 
 {
     size_t disk = c->snapshot->blocks[block].disk;
     const char *in = disk == LETHE_NONE ? "block" : block_name(c, disk);
-    snprintf(out, size, "devices/%s%s/%s", disk == LETHE_NONE ? "" : "partitions/", in ? in : "",
-             name);
+    snprintf(out, size, "devices/%s%s/%s", disk == LETHE_NONE ? "" : "partitions/", in, name);
 }
 
 static void write_slaves(struct capture *c, const struct lethe_block *b, const char *place)
@@ -205,8 +207,6 @@ static void write_slaves(struct capture *c, const struct lethe_block *b, const c
     char path[PLACE_MAX], target[300];
     for (size_t i = 0; i < b->n_slaves; i++) {
         const char *slave = block_name(c, b->slaves[i]);
-        if (!slave)
-            return;
         snprintf(path, sizeof path, "sys/%s/slaves/%s", place, slave);
         snprintf(target, sizeof target, "../../%s", slave);
         put_link(c, target, path);
@@ -218,8 +218,6 @@ static void write_block(struct capture *c, size_t block)
     const struct lethe_block *b = &c->snapshot->blocks[block];
     const char *name = block_name(c, block);
     char place[600], path[800], target[800];
-    if (!name)
-        return;
     name_place(c, place, sizeof place, block, name);
     snprintf(path, sizeof path, "sys/class/block/%s", name);
     snprintf(target, sizeof target, "../../%s", place);
@@ -254,12 +252,10 @@ static bool is_known(const struct lethe_snapshot *s, const char *path, size_t de
 /* The file by a device's name, for names that say nothing by themselves. */
 static void write_name(struct capture *c, const char *name, size_t device)
 {
-    const char *path = lethe_names_path(&c->names, name);
+    const char *path = path_of(c, name);
     struct stat st;
-    if (!path)
-        fail(c, -ENOMEM);
-    if (!path || device == LETHE_NONE || strncmp(path, "/dev/", 5) ||
-        is_known(c->snapshot, name, device) || !fstatat(c->dir, path + 1, &st, AT_SYMLINK_NOFOLLOW))
+    if (device == LETHE_NONE || strncmp(path, "/dev/", 5) || is_known(c->snapshot, name, device) ||
+        !fstatat(c->dir, path + 1, &st, AT_SYMLINK_NOFOLLOW))
         return;
     put_devno(c, c->snapshot->blocks[device].devno, path + 1);
 }
@@ -277,12 +273,10 @@ static void write_names(struct capture *c)
 static void write_aufs(struct capture *c, const struct lethe_union *u, struct lethe_span id)
 {
     for (size_t i = 0; i < u->n_branches; i++) {
-        const char *path = lethe_names_path(&c->names, u->branches[i].path);
-        if (!path)
-            fail(c, -ENOMEM);
+        const char *path = path_of(c, u->branches[i].path);
         char place[100];
         snprintf(place, sizeof place, "sys/fs/aufs/si_%.*s/br%zu", (int)id.n, id.at, i);
-        FILE *out = path ? create(c, place) : NULL;
+        FILE *out = create(c, place);
         if (out)
             fprintf(out, "%s=%s\n", path, u->branches[i].writable ? "rw" : "ro");
         finish(c, out);
@@ -324,17 +318,14 @@ static void write_daemon(struct capture *c, const struct lethe_union *u, size_t 
         fprintf(out, "-o%c", 0);
     for (size_t i = 0; i < u->n_branches; i++) {
         const struct lethe_branch *b = &u->branches[i];
-        const char *path = lethe_names_path(&c->names, b->path);
-        if (!path)
-            fail(c, -ENOMEM);
-        else if (overlay) {
+        const char *path = path_of(c, b->path);
+        if (overlay) {
             fprintf(out, "%s%s=", i ? "," : "", b->writable ? "upperdir" : "lowerdir");
             put_layer(out, path);
         } else
             fprintf(out, "%s%s=%s", i ? ":" : "", path, b->writable ? "RW" : "RO");
     }
-    const char *path = lethe_names_path(&c->names, m->path);
-    fprintf(out, "%c%s%c", 0, path ? path : "", 0);
+    fprintf(out, "%c%s%c", 0, path_of(c, m->path), 0);
     finish(c, out);
 }
 

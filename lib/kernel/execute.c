@@ -151,7 +151,7 @@ static bool swap_off(const struct pass *p, const struct lethe_swap *swap, const 
 
 static bool stop(const struct pass *p, const struct lethe_block *block, const char *text)
 {
-    uint64_t key = lethe_key('d', devno_number(block->devno));
+    uint64_t key = lethe_key_of('d', block->devno);
     if (lethe_finished(p->progress, key) ||
         !lethe_begin(p->progress, key, p->policy->step_ms, text))
         return false;
@@ -168,7 +168,7 @@ static bool stop(const struct pass *p, const struct lethe_block *block, const ch
 
 static bool erase_device(const struct pass *p, const struct lethe_block *block, const char *text)
 {
-    uint64_t key = lethe_key('b', devno_number(block->devno));
+    uint64_t key = lethe_key_of('b', block->devno);
     if (lethe_finished(p->progress, key) ||
         !lethe_begin(p->progress, key, p->policy->erase_ms, text))
         return false;
@@ -238,7 +238,7 @@ void lethe_execute_wipe_keys(const struct lethe_snapshot *snapshot,
 {
     for (size_t i = 0; i < snapshot->n_blocks; i++) {
         const struct lethe_block *b = &snapshot->blocks[i];
-        uint64_t key = lethe_key('k', devno_number(b->devno));
+        uint64_t key = lethe_key_of('k', b->devno);
         if (!lethe_stop_holds_key(b) || lethe_finished(progress, key) ||
             !lethe_beginf(progress, key, policy->step_ms, "wipe the key of %.64s", b->name))
             continue;

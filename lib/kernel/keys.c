@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "lethe/devices.h"
@@ -14,21 +13,35 @@
 #include "lethe/sys.h"
 #include "lethe/text.h"
 
-enum { DEPTH_MAX = 16 };
+/* Whether it is true of the device or of any that it is tied to by `links`, "slaves" (what it lies
+ * on) or "holders". */
+static bool any_tied(const char *name, const char *links, int depth,
+                     bool (*test)(const char *name, const void *context), const void *context)
+{
+    enum { DEPTH_MAX = 16 };
+    char path[320];
+    bool found = test(name, context);
+    snprintf(path, sizeof path, "/sys/class/block/%.255s/%s", name, links);
+    DIR *dir = found || depth == DEPTH_MAX ? NULL : opendir(path);
+    if (!dir)
+        return found;
+    for (struct dirent *tied; !found && (tied = readdir(dir));)
+        found = tied->d_name[0] != '.' && any_tied(tied->d_name, links, depth + 1, test, context);
+    closedir(dir);
+    return found;
+}
 
 /* A link in slaves/ outlives what it leads to. */
-static bool is_gone(const char *name, int depth)
+static bool has_no_number(const char *name, const void *unused)
 {
-    char path[320], number[32];
-    bool gone = !lethe_read_block(name, "dev", number, sizeof number);
-    snprintf(path, sizeof path, "/sys/class/block/%.255s/slaves", name);
-    DIR *slaves = gone || depth == DEPTH_MAX ? NULL : opendir(path);
-    if (!slaves)
-        return gone;
-    for (struct dirent *slave; !gone && (slave = readdir(slaves));)
-        gone = slave->d_name[0] != '.' && is_gone(slave->d_name, depth + 1);
-    closedir(slaves);
-    return gone;
+    char number[32];
+    (void)unused;
+    return !lethe_read_block(name, "dev", number, sizeof number);
+}
+
+static bool is_gone(const char *name)
+{
+    return any_tied(name, "slaves", 0, has_no_number, NULL);
 }
 
 /* A line of /proc/swaps: name, type, size and how much of it is in use. */
@@ -42,7 +55,7 @@ static bool is_in_use(const char *swaps, const char *folder, const char *name)
 }
 
 /* Without udev, which makes a link of it, the name in /dev/mapper is a node of its own. */
-static bool is_swapped_to(const char *swaps, const char *name)
+static bool is_swapped_to(const char *name, const void *swaps)
 {
     char dm_name[160];
     return is_in_use(swaps, "/dev/", name) ||
@@ -51,34 +64,20 @@ static bool is_swapped_to(const char *swaps, const char *name)
 }
 
 /* Something that lies on it, too: a logical volume. */
-static bool carries_swap(const char *swaps, const char *name, int depth)
-{
-    char path[320];
-    bool found = is_swapped_to(swaps, name);
-    snprintf(path, sizeof path, "/sys/class/block/%.255s/holders", name);
-    DIR *holders = found || depth == DEPTH_MAX ? NULL : opendir(path);
-    if (!holders)
-        return found;
-    for (struct dirent *holder; !found && (holder = readdir(holders));)
-        found = holder->d_name[0] != '.' && carries_swap(swaps, holder->d_name, depth + 1);
-    closedir(holders);
-    return found;
-}
-
-static bool is_swap(const char *name)
+static bool carries_swap(const char *name)
 {
     char swaps[4096];
     return lethe_read_text(AT_FDCWD, "/proc/swaps", swaps, sizeof swaps) &&
-           carries_swap(swaps, name, 0);
+           any_tied(name, "holders", 0, is_swapped_to, swaps);
 }
 
 static bool is_wanted(const char *name, enum lethe_keys which)
 {
     switch (which) {
     case LETHE_KEYS_GONE:
-        return is_gone(name, 0);
+        return is_gone(name);
     case LETHE_KEYS_IDLE:
-        return !is_swap(name) || is_gone(name, 0);
+        return !carries_swap(name) || is_gone(name);
     case LETHE_KEYS_ALL:
         break;
     }
@@ -97,15 +96,10 @@ static bool find_crypt(const char *name, struct lethe_block *block)
     return !lethe_devno(lethe_span(number), &block->devno) && lethe_stop_holds_key(block);
 }
 
-static uint64_t key_of(const struct lethe_block *block)
-{
-    return lethe_key('k', makedev(block->devno.major, block->devno.minor));
-}
-
 static bool wipe(const struct lethe_block *block, const struct lethe_policy *policy,
                  struct lethe_progress *progress)
 {
-    uint64_t key = key_of(block);
+    uint64_t key = lethe_key_of('k', block->devno);
     if (lethe_finished(progress, key))
         return true;
     if (!lethe_beginf(progress, key, policy->step_ms, "wipe the key of %.64s", block->name))
@@ -122,21 +116,15 @@ static bool wipe(const struct lethe_block *block, const struct lethe_policy *pol
 
 /* A disk of the kernel's SCSI layer (USB and SATA are too) that is set offline fails what waits for
  * it at once; others have no such word. Of a partition it is asked of the disk around it. */
-static void cut_off(const char *name, int depth)
+static bool set_offline(const char *name, const void *unused)
 {
     char path[320];
+    (void)unused;
     snprintf(path, sizeof path, "/sys/class/block/%.255s/device/state", name);
     lethe_sys->write_file(path, "offline\n");
     snprintf(path, sizeof path, "/sys/class/block/%.255s/../device/state", name);
     lethe_sys->write_file(path, "offline\n");
-    snprintf(path, sizeof path, "/sys/class/block/%.255s/slaves", name);
-    DIR *slaves = depth == DEPTH_MAX ? NULL : opendir(path);
-    if (!slaves)
-        return;
-    for (struct dirent *slave; (slave = readdir(slaves));)
-        if (slave->d_name[0] != '.')
-            cut_off(slave->d_name, depth + 1);
-    closedir(slaves);
+    return false; /* on to what it lies on */
 }
 
 void lethe_keys_cut_off(enum lethe_keys which, const struct lethe_progress *progress)
@@ -147,8 +135,8 @@ void lethe_keys_cut_off(enum lethe_keys which, const struct lethe_progress *prog
         return;
     for (struct dirent *entry; (entry = readdir(blocks));)
         if (find_crypt(entry->d_name, &block) && is_wanted(entry->d_name, which) &&
-            !lethe_finished(progress, key_of(&block)))
-            cut_off(entry->d_name, 0);
+            !lethe_finished(progress, lethe_key_of('k', block.devno)))
+            any_tied(entry->d_name, "slaves", 0, set_offline, NULL);
     closedir(blocks);
 }
 

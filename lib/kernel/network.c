@@ -11,7 +11,6 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,16 +24,11 @@ void lethe_network_close_at_once(void)
     lethe_sys->write_file("/proc/sys/net/ipv4/tcp_max_orphans", "-1");
 }
 
-static uint64_t key_of(char kind, struct lethe_devno devno)
-{
-    return lethe_key(kind, makedev(devno.major, devno.minor));
-}
-
 static void write_back(const struct lethe_mount *m, const struct lethe_policy *policy,
                        struct lethe_progress *progress)
 {
     const int64_t ms = progress->n_stuck ? policy->step_ms : policy->answer_ms;
-    const uint64_t key = key_of('n', m->devno);
+    const uint64_t key = lethe_key_of('n', m->devno);
     if (lethe_finished(progress, key) ||
         !lethe_beginf(progress, key, ms, "write %.80s (%.20s) back", m->path, m->fstype))
         return;
@@ -65,7 +59,7 @@ static void fail_requests(const char *path)
 static bool is_silent(const struct lethe_mount *m, const struct lethe_policy *policy,
                       const struct lethe_progress *progress)
 {
-    return !policy->sync || lethe_is_stuck(progress, key_of('n', m->devno));
+    return !policy->sync || lethe_is_stuck(progress, lethe_key_of('n', m->devno));
 }
 
 static bool carries_silent(const struct lethe_snapshot *s, size_t block,
@@ -95,7 +89,7 @@ static void give_up_on(const char *what, uint64_t key, const struct lethe_policy
 static void cut_mount(const struct lethe_mount *m, const struct lethe_policy *policy,
                       struct lethe_progress *progress)
 {
-    const uint64_t key = key_of('F', m->devno);
+    const uint64_t key = lethe_key_of('F', m->devno);
     if (!lethe_beginf(progress, key, policy->step_ms, "cut %.80s (%.20s) off", m->path, m->fstype))
         return;
     give_up_on(m->path, key, policy, progress);
@@ -106,7 +100,7 @@ static void cut_mount(const struct lethe_mount *m, const struct lethe_policy *po
 static void cut_device(const struct lethe_block *b, const struct lethe_policy *policy,
                        struct lethe_progress *progress)
 {
-    const uint64_t key = key_of('N', b->devno);
+    const uint64_t key = lethe_key_of('N', b->devno);
     if (lethe_finished(progress, key) ||
         !lethe_beginf(progress, key, policy->step_ms, "cut %.64s (nbd) off", b->name))
         return;

@@ -154,7 +154,7 @@ void lethe_process_wait_for_reaper(int64_t ms)
     }
 }
 
-static void spare_from_oom(void)
+void lethe_process_spare(void)
 {
     lethe_sys->write_file("/proc/self/oom_score_adj", "-1000");
 }
@@ -163,7 +163,6 @@ void lethe_process_lock(void)
 {
     if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
         mlockall(MCL_CURRENT | MCL_FUTURE);
-    spare_from_oom();
 }
 
 /* The ends of the initialized data and of all (end(3)); the program's headers are in its first
@@ -215,7 +214,7 @@ void lethe_process_shield(void)
     signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_DUMPABLE, 0);
     shed_inheritance();
-    spare_from_oom();
+    lethe_process_spare();
 }
 
 void lethe_process_harden(void)

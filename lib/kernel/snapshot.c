@@ -226,17 +226,11 @@ static int index_names(struct source *s)
 /* The first device with this name, or LETHE_NONE; `kernel`: none of device-mapper's will do. */
 static size_t find_name(const struct source *s, const char *text, bool kernel)
 {
-    size_t low = 0, high = s->n_names;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (strcmp(s->names[middle].text, text) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    for (; low < s->n_names && !strcmp(s->names[low].text, text); low++)
-        if (!kernel || s->names[low].text == s->snapshot->blocks[s->names[low].block].name)
-            return s->names[low].block;
+    const struct name key = {.text = text};
+    size_t at = lethe_sort_find(s->names, s->n_names, sizeof *s->names, &key, compare_names);
+    for (; at < s->n_names && !strcmp(s->names[at].text, text); at++)
+        if (!kernel || s->names[at].text == s->snapshot->blocks[s->names[at].block].name)
+            return s->names[at].block;
     return LETHE_NONE;
 }
 

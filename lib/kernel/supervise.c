@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +31,11 @@ struct lethe_progress *lethe_progress_new(void)
 uint64_t lethe_key(char kind, uint64_t number)
 {
     return (uint64_t)(unsigned char)kind << 56 | (number & ((UINT64_C(1) << 56) - 1));
+}
+
+uint64_t lethe_key_of(char kind, struct lethe_devno devno)
+{
+    return lethe_key(kind, makedev(devno.major, devno.minor));
 }
 
 static bool has(const uint64_t *set, unsigned n, uint64_t key)

@@ -32,7 +32,7 @@ enum lethe_block_kind lethe_block_kind(const char *name, const char *dm_uuid, bo
         return LETHE_BLOCK_MD;
     if (numbered(name, "zram"))
         return LETHE_BLOCK_ZRAM;
-    if (numbered(name, "nbd") && !strchr(name + 3, 'p'))
+    if (numbered(name, "nbd"))
         return LETHE_BLOCK_NBD;
     return numbered(name, "ram") ? LETHE_BLOCK_BRD : LETHE_BLOCK_PLAIN;
 }

@@ -267,17 +267,11 @@ static int compare_ids(const void *left, const void *right)
 
 static bool has_other(const struct sort_key *ids, size_t n, unsigned id, size_t but)
 {
-    size_t low = 0, high = n;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (ids[middle].parent < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    while (low < n && ids[low].parent == id && ids[low].mount == but)
-        low++;
-    return low < n && ids[low].parent == id;
+    const struct sort_key key = {.parent = id};
+    size_t at = lethe_sort_find(ids, n, sizeof *ids, &key, compare_ids);
+    while (at < n && ids[at].parent == id && ids[at].mount == but)
+        at++;
+    return at < n && ids[at].parent == id;
 }
 
 /* The root's parent is a mount outside of the reader's view; of several mounts at "/" the one whose

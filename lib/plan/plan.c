@@ -206,15 +206,8 @@ static int compare_keys(const void *left, const void *right)
 /* The first of the n sorted keys that is not below `key`. */
 static size_t find_key(const struct key *keys, size_t n, uint64_t key)
 {
-    size_t low = 0, high = n;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (keys[middle].key < key)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    const struct key first = {.key = key, .root = ""};
+    return lethe_sort_find(keys, n, sizeof *keys, &first, compare_keys);
 }
 
 static uint64_t devno_key(struct lethe_devno devno)

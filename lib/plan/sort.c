@@ -31,3 +31,17 @@ void lethe_sort(void *objects, size_t n, size_t size, void *room,
     merge(first, room, (char *)room + half * size, second, second + (n - half) * size, size,
           compare);
 }
+
+size_t lethe_sort_find(const void *objects, size_t n, size_t size, const void *key,
+                       int (*compare)(const void *, const void *))
+{
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (compare((const char *)objects + middle * size, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}

@@ -66,11 +66,23 @@ static void what_is_sorted_is_looked_over_once(void **unused)
     free(items);
 }
 
+static void finds_the_first_that_is_not_below(void **unused)
+{
+    (void)unused;
+    const struct item items[] = {{2, 0}, {4, 1}, {4, 2}, {6, 3}};
+    const size_t places[] = {0, 0, 0, 1, 1, 3, 3, 4};
+    for (unsigned key = 0; key < 8; key++)
+        assert_int_equal(lethe_sort_find(items, 4, sizeof *items, &(struct item){key, 0}, compare),
+                         places[key]);
+    assert_int_equal(lethe_sort_find(items, 0, sizeof *items, &items[0], compare), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sorts_and_keeps_the_order_of_equals),
         cmocka_unit_test(what_is_sorted_is_looked_over_once),
+        cmocka_unit_test(finds_the_first_that_is_not_below),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
