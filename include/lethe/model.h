@@ -111,6 +111,9 @@ bool lethe_mount_is_writable(const struct lethe_mount *mount);
 /* True for a file system whose files are answered for by another machine or a process. */
 bool lethe_mount_is_remote(const struct lethe_mount *mount);
 
+/* True for a pseudo file system, which shows what the kernel has and holds nothing itself. */
+bool lethe_mount_is_pseudo(const struct lethe_mount *mount);
+
 /* True for a file that keeps a mount namespace alive, bound somewhere (nsfs). */
 bool lethe_mount_keeps_mounts(const struct lethe_mount *mount);
 

@@ -17,8 +17,10 @@
  * that is shown by itself;
  *   - what covers a mount, so that no path leads to it, before the mount and its erasure.
  * Among what is free to go, erasures come first (they can't hang), then mounts and swaps, then
- * devices; the newest first. Where a cycle leaves nothing free, an erasure or else the newest mount
- * in it goes before its turn and is marked lazy. The same snapshot gives the same plan every time.
+ * devices, and last the views: mounts of RAM and of pseudo file systems, which hold no data any
+ * more. The newest first; views by what they are mounted on, the newest of that first. Where a
+ * cycle leaves nothing free, an erasure or else the newest mount in it goes before its turn and is
+ * marked lazy. The same snapshot gives the same plan every time.
  */
 #ifndef LETHE_PLAN_H
 #define LETHE_PLAN_H
@@ -39,6 +41,9 @@ struct lethe_step {
     size_t index;
     bool lazy;          /* breaks a cycle: a mount is to be detached, not unmounted */
     const char *reason; /* static text */
+    size_t together; /* with as many in all that follow, itself counted, it takes away the last of
+                        what is mounted on one parent, which is to go later and is found by its
+                        path; no data are lost if all go in one call. 0: by itself */
 };
 
 /* Mounts, swaps and devices are what they are; an erasure is the zeroing of what a mount shows. The

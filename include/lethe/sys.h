@@ -20,6 +20,9 @@ struct lethe_sys {
     int (*mount)(const char *source, const char *path, const char *fstype, unsigned long flags,
                  const char *data);
     int (*umount)(const char *path, int flags);
+    /* Puts a copy of the mount in its place, with nothing mounted on it (open_tree(2), Linux 5.2).
+     */
+    int (*strip)(const char *path);
     int (*swapoff)(const char *path);
     int (*ioctl)(int fd, unsigned long request, void *argument);
     int (*syncfs)(int fd);

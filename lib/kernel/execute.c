@@ -135,6 +135,33 @@ static bool unmount(const struct pass *p, const struct lethe_mount *m,
     return !r;
 }
 
+static const struct lethe_mount *parent_of(const struct lethe_snapshot *s,
+                                           const struct lethe_mount *m)
+{
+    for (size_t i = 0; i < s->n_mounts; i++)
+        if (s->mounts[i].id == m->parent)
+            return &s->mounts[i];
+    return NULL;
+}
+
+/* Many mounts on one parent in one go; false when they have to go one by one. */
+static bool unmount_together(const struct pass *p, const struct lethe_step *steps)
+{
+    enum { TOGETHER_MIN = 64 };
+    const struct lethe_mount *m = &p->snapshot->mounts[steps->index];
+    const struct lethe_mount *parent =
+        steps->together < TOGETHER_MIN ? NULL : parent_of(p->snapshot, m);
+    if (!parent ||
+        !lethe_beginf(p->progress, lethe_key('t', parent->id), p->policy->step_ms,
+                      "unmount the last %zu mounts on %.80s", steps->together, parent->path))
+        return false;
+    int r = lethe_sys->strip(parent->path);
+    lethe_end(p->progress);
+    if (!r)
+        p->progress->unmounted += (unsigned)steps->together;
+    return !r;
+}
+
 static bool swap_off(const struct pass *p, const struct lethe_swap *swap, const char *text)
 {
     uint64_t key = lethe_key('s', swap->device != LETHE_NONE
@@ -193,6 +220,11 @@ unsigned lethe_execute(const struct lethe_plan *plan, const struct lethe_snapsho
     char text[120];
     for (size_t i = 0; i < plan->n_steps; i++) {
         const struct lethe_step *step = &plan->steps[i];
+        if (unmount_together(&p, step)) {
+            changed += (unsigned)step->together;
+            i += step->together - 1;
+            continue;
+        }
         lethe_step_print(text, sizeof text, step, snapshot);
         switch (step->kind) {
         case LETHE_STEP_ERASE:

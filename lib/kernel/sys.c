@@ -14,6 +14,9 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#ifndef OPEN_TREE_CLONE
+#include <linux/mount.h>
+#endif
 
 #include "lethe/connections.h"
 
@@ -77,6 +80,18 @@ static int sys_umount(const char *path, int flags)
     return leave(path ? umount2(path, flags) : -1);
 }
 
+static int sys_strip(const char *path)
+{
+    int copy = result(syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    if (copy < 0)
+        return copy;
+    int r = result(umount2(path, UMOUNT_NOFOLLOW | MNT_DETACH));
+    if (!r)
+        r = result(syscall(SYS_move_mount, copy, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH));
+    close(copy);
+    return r;
+}
+
 static int sys_swapoff(const char *path)
 {
     return result(swapoff(path));
@@ -117,6 +132,7 @@ static const struct lethe_sys real = {
     .close = sys_close,
     .mount = sys_mount,
     .umount = sys_umount,
+    .strip = sys_strip,
     .swapoff = sys_swapoff,
     .ioctl = sys_ioctl,
     .syncfs = sys_syncfs,

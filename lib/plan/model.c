@@ -38,6 +38,15 @@ bool lethe_mount_is_remote(const struct lethe_mount *mount)
     return is_one_of(mount->fstype, types) || !strncmp(mount->fstype, "fuse.", 5);
 }
 
+bool lethe_mount_is_pseudo(const struct lethe_mount *mount)
+{
+    static const char *const types[] = {
+        "proc",       "sysfs",   "devpts",      "mqueue",    "cgroup",     "cgroup2", "cpuset",
+        "securityfs", "debugfs", "tracefs",     "configfs",  "fusectl",    "bpf",     "pstore",
+        "efivarfs",   "autofs",  "binfmt_misc", "selinuxfs", "rpc_pipefs", NULL};
+    return is_one_of(mount->fstype, types);
+}
+
 bool lethe_mount_keeps_mounts(const struct lethe_mount *mount)
 {
     return !strcmp(mount->fstype, "nsfs") && !strncmp(mount->root, "mnt:[", 5);

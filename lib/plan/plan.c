@@ -13,10 +13,16 @@
  * are kept as two linked lists for each node: "when this is done, that waits for one less", and
  * what it waits for itself.
  */
-enum rank { RANK_MOMENT, RANK_ERASE, RANK_MOUNT, RANK_DEVICE };
+enum rank { RANK_MOMENT, RANK_ERASE, RANK_MOUNT, RANK_DEVICE, RANK_VIEW };
 
-/* What a step's reason depends on. */
-enum trait { TRAIT_UNION = 1, TRAIT_BRANCH = 2, TRAIT_PART = 4, TRAIT_RAM_BLOCKS = 8 };
+/* What a step's reason or, at last, its turn depends on. */
+enum trait {
+    TRAIT_UNION = 1,
+    TRAIT_BRANCH = 2,
+    TRAIT_PART = 4,
+    TRAIT_RAM_BLOCKS = 8,
+    TRAIT_VIEW = 16,
+};
 
 struct graph {
     const struct lethe_snapshot *snapshot;
@@ -153,12 +159,18 @@ static void add_edge(struct graph *g, size_t before, size_t after, enum lethe_wh
 }
 
 /* The greater of two free nodes' turns goes first: by rank, then the newest. A mount's age is its
- * place in mountinfo. */
-enum { RANK_SHIFT = 60 };
+ * place in mountinfo. Views come by what they are mounted on, so that they can go together. */
+enum { RANK_SHIFT = 60, PARENT_SHIFT = 30 };
 
 static uint64_t turn_of(const struct graph *g, size_t node)
 {
-    return (uint64_t)(RANK_DEVICE - rank_of(g, node)) << RANK_SHIFT | node;
+    enum rank rank = rank_of(g, node);
+    size_t parent = 0;
+    if (rank == RANK_MOUNT && node < g->snapshot->n_mounts && g->traits[node] & TRAIT_VIEW) {
+        rank = RANK_VIEW;
+        parent = g->parent[node] + 1; /* 0 for none */
+    }
+    return (uint64_t)(RANK_VIEW - rank) << RANK_SHIFT | (uint64_t)parent << PARENT_SHIFT | node;
 }
 
 static void heap_push(struct graph *g, size_t node)
@@ -184,7 +196,7 @@ static size_t heap_pop(struct graph *g)
         g->heap[at] = g->heap[child];
     }
     g->heap[at] = moved;
-    return (size_t)(top & ((UINT64_C(1) << RANK_SHIFT) - 1));
+    return (size_t)(top & ((UINT64_C(1) << PARENT_SHIFT) - 1));
 }
 
 /* Mounts sorted by a number for look-ups: their id, or their device and, within it, the part of it
@@ -302,13 +314,17 @@ static void find_covers(struct graph *g, size_t *stack)
         for (end = i + 1; end < s->n_mounts && s->mounts[order[end]].parent == m->parent &&
                           !strcmp(s->mounts[order[end]].path, m->path);)
             end++;
-        for (size_t j = i; j < end; j++) {
-            size_t cover = j < end - 1 ? order[end - 1] : depth ? stack[depth - 1] : LETHE_NONE;
-            size_t parent = g->parent[order[j]];
-            bool hides = cover != parent && parent != order[j];
-            g->cover[order[j]] = hides ? cover : LETHE_NONE;
+        const size_t before = depth ? stack[depth - 1] : LETHE_NONE;
+        size_t newest = LETHE_NONE;
+        for (size_t j = end; j-- > i;) {
+            const size_t mount = order[j], parent = g->parent[mount];
+            const size_t cover = newest != LETHE_NONE ? newest : before;
+            g->cover[mount] = parent != mount && cover != parent ? cover : LETHE_NONE;
+            if (newest == LETHE_NONE && parent != mount) /* rootfs is no brother of what is on it */
+                newest = mount;
         }
-        stack[depth++] = order[end - 1];
+        if (newest != LETHE_NONE)
+            stack[depth++] = newest;
     }
 }
 
@@ -481,7 +497,7 @@ static void add_namespace_edges(struct graph *g)
         add_edge(g, namespace_node(g, i), seen_node(g, LETHE_SEEN_ALL), LETHE_WHY_MAY_HOLD);
 }
 
-/* Marks as done, for the moment, the node and what has to go before it. */
+/* Marks as done, for the moment, what has to go before the node. */
 static void mark_all_before(struct graph *g, size_t node)
 {
     size_t n = 0, *stack = g->path; /* which is not in use yet */
@@ -513,6 +529,22 @@ static void add_seen_edges(struct graph *g)
             add_edge(g, unused, device, LETHE_WHY_MAY_HOLD);
         if (g->first_in[all] != LETHE_NONE && !(g->done[device] && used))
             add_edge(g, all, device, LETHE_WHY_MAY_HOLD);
+    }
+    memset(g->done, 0, g->n_nodes * sizeof *g->done);
+}
+
+/* A view is a mount of the kernel's own that no erasure waits for. */
+static void find_views(struct graph *g)
+{
+    const struct lethe_snapshot *s = g->snapshot;
+    for (size_t i = 0; i < s->n_mounts; i++)
+        if (g->used[erase_node(g, i)])
+            mark_all_before(g, erase_node(g, i));
+    for (size_t i = 0; i < s->n_mounts; i++) {
+        const struct lethe_mount *m = &s->mounts[i];
+        if (!g->done[i] && !lethe_mount_is_stored(m) &&
+            (lethe_mount_is_ram(m) || lethe_mount_is_pseudo(m)))
+            g->traits[i] |= TRAIT_VIEW;
     }
     memset(g->done, 0, g->n_nodes * sizeof *g->done);
 }
@@ -634,6 +666,7 @@ static int build(struct graph *g, const struct lethe_plan_options *options)
     add_union_edges(g);
     add_namespace_edges(g);
     add_seen_edges(g);
+    find_views(g);
     return g->full ? -ENOMEM : 0;
 }
 
@@ -789,6 +822,32 @@ static size_t break_cycle(struct graph *g, size_t *hint)
     return rank_of(g, best) == RANK_MOUNT ? erase_first(g, best) : best;
 }
 
+static bool goes_later(const struct graph *g, size_t parent)
+{
+    return g->used[parent] && !g->lazy[parent] && !g->used[way_node(g, parent)];
+}
+
+static void join_unmounts(const struct graph *g, struct lethe_plan *plan)
+{
+    size_t *left = g->path; /* of each mount's children; no walk is made any more */
+    memset(left, 0, g->snapshot->n_mounts * sizeof *left);
+    for (size_t i = 0; i < g->snapshot->n_mounts; i++)
+        if (g->parent[i] != LETHE_NONE)
+            left[g->parent[i]]++;
+    size_t first = 0, parent = LETHE_NONE; /* of the steps that go together */
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        const struct lethe_step *step = &plan->steps[i];
+        size_t on = step->kind == LETHE_STEP_UNMOUNT ? g->parent[step->index] : LETHE_NONE;
+        bool light = on != LETHE_NONE && !step->lazy && g->traits[step->index] & TRAIT_VIEW &&
+                     strcmp(g->snapshot->mounts[step->index].path, g->snapshot->mounts[on].path);
+        if (!light || on != parent)
+            first = i;
+        parent = light ? on : LETHE_NONE;
+        if (on != LETHE_NONE && !--left[on] && light && goes_later(g, on))
+            plan->steps[first].together = i + 1 - first;
+    }
+}
+
 int lethe_plan_make(struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
                     const struct lethe_plan_options *options, struct lethe_arena *arena)
 {
@@ -825,6 +884,7 @@ int lethe_plan_make(struct lethe_plan *plan, const struct lethe_snapshot *snapsh
             plan->steps[plan->n_steps++] = step_of(&g, node);
         finish_node(&g, node);
     }
+    join_unmounts(&g, plan);
     plan->edges = g.edges;
     plan->n_edges = g.n_edges;
     return 0;

@@ -164,7 +164,7 @@ static void take(struct scene *scene, int root)
     if (!scene->r && small)
         scene_plan(scene, false);
     if (!scene->r && small)
-        MUST(!invariants_broken(scene, false));
+        invariants_must_hold(scene, false);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

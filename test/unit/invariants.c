@@ -20,10 +20,14 @@ static size_t mount_by_id(const struct lethe_snapshot *s, unsigned id)
     return LETHE_NONE;
 }
 
+static bool is_its_own_parent(const struct lethe_snapshot *s, size_t mount)
+{
+    return mount_by_id(s, s->mounts[mount].parent) == mount;
+}
+
 static size_t parent_of(const struct lethe_snapshot *s, size_t mount)
 {
-    size_t parent = mount_by_id(s, s->mounts[mount].parent);
-    return parent == mount ? LETHE_NONE : parent;
+    return is_its_own_parent(s, mount) ? LETHE_NONE : mount_by_id(s, s->mounts[mount].parent);
 }
 
 static bool is_own(const struct check *c, size_t mount)
@@ -43,7 +47,8 @@ static bool is_found(const struct lethe_snapshot *s, size_t mount)
 {
     const struct lethe_mount *m = &s->mounts[mount];
     for (size_t i = mount + 1; i < s->n_mounts; i++)
-        if (s->mounts[i].parent == m->parent && !strcmp(s->mounts[i].path, m->path))
+        if (s->mounts[i].parent == m->parent && !strcmp(s->mounts[i].path, m->path) &&
+            !is_its_own_parent(s, i))
             return false;
     return true;
 }
@@ -53,8 +58,8 @@ static bool is_found(const struct lethe_snapshot *s, size_t mount)
 static bool turns_away(const struct lethe_snapshot *s, size_t cover, size_t mount)
 {
     const struct lethe_mount *a = &s->mounts[cover], *b = &s->mounts[mount];
-    if (cover == mount || a->parent != b->parent || b->parent == b->id ||
-        !lethe_path_below(b->path, a->path))
+    if (cover == mount || a->parent != b->parent || !lethe_path_below(b->path, a->path) ||
+        is_its_own_parent(s, mount))
         return false;
     return is_found(s, cover);
 }
@@ -302,6 +307,46 @@ static const char *find_disorder(const struct check *c)
     return NULL;
 }
 
+static bool may_go_together(const struct check *c, const struct lethe_step *step)
+{
+    const struct lethe_mount *m = &c->s->mounts[step->index];
+    return step->kind == LETHE_STEP_UNMOUNT && !step->lazy && !is_union(c->s, step->index) &&
+           m->device == LETHE_NONE && !lethe_mount_is_remote(m) && !lethe_mount_keeps_mounts(m);
+}
+
+/* Those that go together are all that is left on their parent, which goes later by its path. */
+static const char *find_strangers(const struct check *c)
+{
+    const struct lethe_plan *plan = c->plan;
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        size_t end = i + plan->steps[i].together, parent, gone = LETHE_NONE;
+        if (end == i)
+            continue;
+        if (end > plan->n_steps)
+            return "more go together than there are";
+        parent = parent_of(c->s, plan->steps[i].index);
+        if (parent == LETHE_NONE)
+            return "what goes together has no parent";
+        for (size_t j = 0; j < plan->n_steps; j++) {
+            const struct lethe_step *step = &plan->steps[j];
+            bool child = step->kind == LETHE_STEP_UNMOUNT && parent_of(c->s, step->index) == parent;
+            if (j >= i && j < end && (!child || !may_go_together(c, step)))
+                return "a stranger goes together with others";
+            if (j >= i && (child || j < end) && lies_on(c->s, step->index, parent))
+                return "what goes together hides its parent";
+            if (j >= end && child && step->index != parent)
+                return "what should go later goes together with others";
+            if (step->kind == LETHE_STEP_UNMOUNT && step->index == parent)
+                gone = j;
+            if (j >= i && step->kind == LETHE_STEP_UNMOUNT && hides(c->s, step->index, parent))
+                return "what goes together is on a hidden parent";
+        }
+        if (gone == LETHE_NONE || gone < end || plan->steps[gone].lazy)
+            return "the parent of what goes together does not go later";
+    }
+    return NULL;
+}
+
 /* Plain devices are no steps but may be part of a cycle: then nothing is said. */
 static bool all_nodes_are_steps(const struct check *c)
 {
@@ -338,10 +383,21 @@ const char *invariants_broken(const struct scene *scene, bool own_root)
     const char *broken = find_missing(&c);
     if (!broken)
         broken = find_disorder(&c);
+    if (!broken)
+        broken = find_strangers(&c);
     if (broken || !all_nodes_are_steps(&c))
         return broken;
     for (size_t i = 0; i < c.plan->n_steps; i++)
         if (c.plan->steps[i].lazy)
             return has_cycle(&c) ? NULL : "a step is lazy without a cycle";
     return NULL;
+}
+
+void invariants_must_hold(const struct scene *scene, bool own_root)
+{
+    const char *broken = invariants_broken(scene, own_root);
+    if (!broken)
+        return;
+    fprintf(stderr, "%s\n", broken);
+    abort();
 }

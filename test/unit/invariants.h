@@ -17,4 +17,7 @@
 /* NULL when all hold, else which does not. */
 const char *invariants_broken(const struct scene *scene, bool own_root);
 
+/* For a fuzzer: tells what is broken and aborts. */
+void invariants_must_hold(const struct scene *scene, bool own_root);
+
 #endif

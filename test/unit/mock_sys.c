@@ -26,8 +26,9 @@ struct state {
 static struct state *state;
 static const struct lethe_sys *real;
 
-static const char *const names[] = {"open",   "mount",      "umount", "swapoff",         "ioctl",
-                                    "syncfs", "write_file", "kill",   "end_connections", "reboot"};
+static const char *const names[] = {"open",    "mount",           "umount", "strip",
+                                    "swapoff", "ioctl",           "syncfs", "write_file",
+                                    "kill",    "end_connections", "reboot"};
 
 static void __attribute__((format(printf, 1, 2))) trouble(const char *format, ...)
 {
@@ -114,6 +115,11 @@ static int mock_umount(const char *path, int flags)
     return answer(take(MOCK_UMOUNT, path, NULL, (unsigned long)flags));
 }
 
+static int mock_strip(const char *path)
+{
+    return answer(take(MOCK_STRIP, path, NULL, 0));
+}
+
 static int mock_swapoff(const char *path)
 {
     return answer(take(MOCK_SWAPOFF, path, NULL, 0));
@@ -158,6 +164,7 @@ static const struct lethe_sys mock = {
     .close = mock_close,
     .mount = mock_mount,
     .umount = mock_umount,
+    .strip = mock_strip,
     .swapoff = mock_swapoff,
     .ioctl = mock_ioctl,
     .syncfs = mock_syncfs,

@@ -17,6 +17,7 @@ enum mock_kind {
     MOCK_OPEN,
     MOCK_MOUNT,
     MOCK_UMOUNT,
+    MOCK_STRIP,
     MOCK_SWAPOFF,
     MOCK_IOCTL,
     MOCK_SYNCFS,

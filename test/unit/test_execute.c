@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 
@@ -68,7 +69,8 @@ static void unmounts(void **unused)
 {
     (void)unused;
     MOCK_EXPECT({MOCK_UMOUNT, .path = "/home", .number = UMOUNT_NOFOLLOW});
-    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, ""}), 1);
+    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, "", 0}),
+                     1);
     mock_finish();
     assert_int_equal(progress->unmounted, 1);
     assert_int_equal(progress->failed, 0);
@@ -82,7 +84,8 @@ static void writes_back_before_it_detaches_what_is_busy(void **unused)
                 {MOCK_OPEN, .path = "/home", .number = O_RDONLY | O_DIRECTORY},
                 {MOCK_SYNCFS, .path = "/home", .answer = -EIO}, /* no reason to stop */
                 {MOCK_UMOUNT, .path = "/home", .number = UMOUNT_NOFOLLOW | MNT_DETACH});
-    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, ""}), 1);
+    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, "", 0}),
+                     1);
     mock_finish();
 }
 
@@ -90,7 +93,8 @@ static void does_not_write_back_where_nothing_is_stored(void **unused)
 {
     (void)unused;
     MOCK_EXPECT({MOCK_UMOUNT, .path = "/", .number = UMOUNT_NOFOLLOW | MNT_DETACH});
-    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, ROOT, true, ""}), 1);
+    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, ROOT, true, "", 0}),
+                     1);
     mock_finish();
 }
 
@@ -101,7 +105,8 @@ static void does_not_write_back_against_its_policy(void **unused)
     hasty.sync = false;
     MOCK_EXPECT({MOCK_UMOUNT, .path = "/home", .number = UMOUNT_NOFOLLOW, .answer = -EBUSY},
                 {MOCK_UMOUNT, .path = "/home", .number = UMOUNT_NOFOLLOW | MNT_DETACH});
-    assert_int_equal(execute(&hasty, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, ""}), 1);
+    assert_int_equal(execute(&hasty, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, "", 0}),
+                     1);
     mock_finish();
 }
 
@@ -111,11 +116,13 @@ static void holds_what_is_stuck_while_it_detaches_it(void **unused)
     progress->stuck[progress->n_stuck++] = lethe_key('u', 2);
     MOCK_EXPECT({MOCK_OPEN, .path = "/home", .number = O_PATH, .kept = true},
                 {MOCK_UMOUNT, .path = "/home", .number = MNT_DETACH});
-    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, ""}), 1);
+    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, "", 0}),
+                     1);
     mock_finish();
     progress->stuck[progress->n_stuck++] = lethe_key('h', 2);
     mock_expect(NULL, 0); /* stuck again: left alone */
-    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, ""}), 0);
+    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, "", 0}),
+                     0);
     mock_finish();
 }
 
@@ -123,8 +130,8 @@ static void holds_what_is_stuck_while_it_detaches_it(void **unused)
 static void aborts_what_no_one_answers(void **unused)
 {
     (void)unused;
-    const struct lethe_step fuse = {LETHE_STEP_UNMOUNT, FUSE, false, ""},
-                            nfs = {LETHE_STEP_UNMOUNT, NFS, false, ""};
+    const struct lethe_step fuse = {LETHE_STEP_UNMOUNT, FUSE, false, "", 0},
+                            nfs = {LETHE_STEP_UNMOUNT, NFS, false, "", 0};
     MOCK_EXPECT({MOCK_UMOUNT, .path = "/fuse", .number = UMOUNT_NOFOLLOW | MNT_FORCE},
                 {MOCK_UMOUNT, .path = "/nfs", .number = UMOUNT_NOFOLLOW},
                 {MOCK_UMOUNT, .path = "/nfs", .number = UMOUNT_NOFOLLOW | MNT_FORCE | MNT_DETACH});
@@ -138,10 +145,10 @@ static void aborts_what_no_one_answers(void **unused)
 static void counts_what_failed_and_goes_on(void **unused)
 {
     (void)unused;
-    struct lethe_step steps[] = {{LETHE_STEP_ERASE, RUN, false, ""},
-                                 {LETHE_STEP_SWAPOFF, 0, false, ""},
-                                 {LETHE_STEP_UNMOUNT, RUN, false, ""},
-                                 {LETHE_STEP_STOP, 0, false, ""}};
+    struct lethe_step steps[] = {{LETHE_STEP_ERASE, RUN, false, "", 0},
+                                 {LETHE_STEP_SWAPOFF, 0, false, "", 0},
+                                 {LETHE_STEP_UNMOUNT, RUN, false, "", 0},
+                                 {LETHE_STEP_STOP, 0, false, "", 0}};
     const struct lethe_plan plan = {.steps = steps, .n_steps = 4};
     MOCK_EXPECT(
         {MOCK_OPEN, .path = "/run", .number = O_PATH | O_NOFOLLOW, .answer = -ESTALE},
@@ -159,7 +166,7 @@ static void counts_what_failed_and_goes_on(void **unused)
 static void does_a_finished_thing_once(void **unused)
 {
     (void)unused;
-    const struct lethe_step stop = {LETHE_STEP_STOP, 0, false, ""};
+    const struct lethe_step stop = {LETHE_STEP_STOP, 0, false, "", 0};
     MOCK_EXPECT({MOCK_OPEN, .path = "/dev/mapper/control", .number = O_RDWR},
                 {MOCK_IOCTL, .path = "/dev/mapper/control", .number = DM_DEV_REMOVE});
     assert_int_equal(execute(&policy, stop), 1);
@@ -172,7 +179,7 @@ static void switches_swap_off(void **unused)
 {
     (void)unused;
     MOCK_EXPECT({MOCK_SWAPOFF, .path = "/dev/dm-0"});
-    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_SWAPOFF, 0, false, ""}), 1);
+    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_SWAPOFF, 0, false, "", 0}), 1);
     mock_finish();
 }
 
@@ -189,9 +196,9 @@ static void drops_caches_unless_that_is_stuck(void **unused)
 static void reports_what_is_left(void **unused)
 {
     (void)unused;
-    struct lethe_step steps[] = {{LETHE_STEP_ERASE, RUN, false, ""},
-                                 {LETHE_STEP_UNMOUNT, RUN, false, ""},
-                                 {LETHE_STEP_STOP, 0, false, ""}};
+    struct lethe_step steps[] = {{LETHE_STEP_ERASE, RUN, false, "", 0},
+                                 {LETHE_STEP_UNMOUNT, RUN, false, "", 0},
+                                 {LETHE_STEP_STOP, 0, false, "", 0}};
     const struct lethe_plan plan = {.steps = steps, .n_steps = 3},
                             none = {.steps = steps, .n_steps = 0};
     assert_int_equal(lethe_execute_report(&plan, &scene.snapshot, false), 2);
@@ -199,6 +206,54 @@ static void reports_what_is_left(void **unused)
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+enum { MANY = 64 };
+
+/* /many, then what is mounted on it. */
+static struct scene scene_of_many(void)
+{
+    static char text[8192];
+    struct scene many;
+    int n =
+        snprintf(text, sizeof text, "1 0 0:1 / / rw - ext4 x rw\n2 1 0:2 / /many rw - proc a rw\n");
+    for (int i = 0; i < MANY; i++)
+        n += snprintf(text + n, sizeof text - (size_t)n, "%d 2 0:2 / /many/%d rw - proc a rw\n",
+                      i + 3, i);
+    scene_init(&many,
+               &(struct scene_input){.mountinfo = lethe_span(text), .swaps = lethe_span("")});
+    scene_plan(&many, false);
+    assert_int_equal(many.r, 0);
+    assert_int_equal(many.plan.steps[0].together, MANY);
+    many.plan.n_steps = MANY + 1;
+    return many;
+}
+
+static void many_mounts_go_with_one_call(void **unused)
+{
+    (void)unused;
+    struct scene many = scene_of_many();
+    MOCK_EXPECT({MOCK_STRIP, .path = "/many"},
+                {MOCK_UMOUNT, .path = "/many", .number = UMOUNT_NOFOLLOW});
+    assert_int_equal(lethe_execute(&many.plan, &many.snapshot, &policy, progress, false), MANY + 1);
+    mock_finish();
+    assert_int_equal(progress->unmounted, MANY + 1);
+    assert_int_equal(progress->failed, 0);
+    scene_finish(&many);
+}
+
+static void many_mounts_go_one_by_one_where_they_must(void **unused)
+{
+    (void)unused;
+    struct scene many = scene_of_many();
+    many.plan.n_steps = 2;
+    MOCK_EXPECT({MOCK_STRIP, .path = "/many", .answer = -ENOSYS},
+                {MOCK_UMOUNT, .path = "/many/63", .number = UMOUNT_NOFOLLOW},
+                {MOCK_UMOUNT, .path = "/many/62", .number = UMOUNT_NOFOLLOW});
+    assert_int_equal(lethe_execute(&many.plan, &many.snapshot, &policy, progress, false), 2);
+    mock_finish();
+    assert_int_equal(progress->unmounted, 2);
+    scene_finish(&many);
+}
 
 int main(void)
 {
@@ -210,6 +265,8 @@ int main(void)
         TEST(holds_what_is_stuck_while_it_detaches_it),
         TEST(aborts_what_no_one_answers),
         TEST(counts_what_failed_and_goes_on),
+        TEST(many_mounts_go_with_one_call),
+        TEST(many_mounts_go_one_by_one_where_they_must),
         TEST(does_a_finished_thing_once),
         TEST(switches_swap_off),
         TEST(drops_caches_unless_that_is_stuck),

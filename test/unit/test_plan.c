@@ -76,6 +76,58 @@ static void the_newest_goes_first(void **unused)
     scene_finish(&scene);
 }
 
+/* A disk's goes before all of them; what stands in the way of an erasure does too. */
+static void views_go_last_and_together(void **unused)
+{
+    (void)unused;
+    const struct lethe_block blocks[] = {BLOCK(254, 0, "dm-0", LETHE_BLOCK_CRYPT, .dm_name = "d")};
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:9 / / rw - overlay a rw\n"
+              "2 1 0:2 / /p rw - proc b rw\n"
+              "3 1 0:3 / /q rw - sysfs c rw\n"
+              "4 2 0:2 / /p/1 rw - proc b rw\n"
+              "5 3 0:3 / /q/1 rw - sysfs c rw\n"
+              "6 2 0:2 / /p/2 rw - proc b rw\n"
+              "7 3 0:3 / /q/2 rw - sysfs c rw\n"
+              "8 2 254:0 / /p/d rw - ext4 /dev/dm-0 rw\n"
+              "9 2 0:4 / /p/r rw - tmpfs r rw\n"
+              "10 9 0:2 / /p/r rw - proc b rw\n",
+              "", blocks, 1, false);
+    assert_plan(&scene, "unmount /p/r\nerase /p/r\nunmount /p/d\nstop d\n"
+                        "unmount /q/2\nunmount /q/1\n"
+                        "unmount /p/r\nunmount /p/2\nunmount /p/1\n"
+                        "unmount /q\nunmount /p\nunmount /\n");
+    static const size_t together[] = {0, 0, 0, 0, 2, 0, 3, 0, 0, 2, 0, 0};
+    for (size_t i = 0; i < scene.plan.n_steps; i++)
+        assert_int_equal(scene.plan.steps[i].together, together[i]);
+    scene_finish(&scene);
+}
+
+/* What is not known to be a view goes by itself, and nothing goes with a mount that hides what it
+ * is on. */
+static void what_is_no_view_goes_alone(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - proc a rw\n"
+              "2 1 0:2 / /p rw - proc b rw\n"
+              "3 2 0:3 / /p/z rw - zfs pool/z rw\n"
+              "4 2 0:5 / /p/f rw - fuse.sshfs f rw\n"
+              "5 2 0:6 mnt:[4026532200] /p/n rw - nsfs nsfs rw\n"
+              "6 1 0:2 / /q rw - proc b rw\n"
+              "7 6 0:2 / /q rw - proc b rw\n"
+              "8 6 0:2 / /q/1 rw - proc b rw\n",
+              "", NULL, 0, false);
+    assert_plan(&scene, "unmount /p/n\nunmount /p/f\nunmount /p/z\nunmount /q\nunmount /q/1\n"
+                        "unmount /q\nunmount /p\nunmount /\n");
+    static const size_t together[] = {0, 0, 0, 0, 1, 2, 0, 0};
+    for (size_t i = 0; i < scene.plan.n_steps; i++)
+        assert_int_equal(scene.plan.steps[i].together, together[i]);
+    scene_finish(&scene);
+}
+
 static void ram_is_erased_before_anything_is_unmounted(void **unused)
 {
     (void)unused;
@@ -105,8 +157,8 @@ static void its_own_root_stays(void **unused)
               "6 5 0:9 / /oldroot/run/initramfs rw - tmpfs lethe rw\n"
               "7 4 0:12 / /dev/pts rw - devpts devpts rw\n",
               "", NULL, 0, true);
-    assert_plan(&scene, "erase /dev\nunmount /dev/pts\nunmount /oldroot/run/initramfs\nunmount "
-                        "/oldroot\n");
+    assert_plan(&scene, "erase /dev\nunmount /oldroot/run/initramfs\nunmount /oldroot\nunmount "
+                        "/dev/pts\n");
     scene_finish(&scene);
     set_scene(&scene, "1 0 0:9 / / rw - tmpfs lethe rw\n", "", NULL, 0, false);
     assert_plan(&scene, "erase /\nunmount /\n");
@@ -198,7 +250,7 @@ static void a_union_goes_before_its_branches(void **unused)
               "4 1 0:4 / /l2 rw - squashfs l2 ro\n"
               "5 1 0:5 / /b rw - tmpfs b rw\n",
               "", NULL, 0, false);
-    assert_plan(&scene, "erase /b\nunmount /u\nunmount /b\nunmount /l2\nunmount /l1\nunmount /\n");
+    assert_plan(&scene, "erase /b\nunmount /u\nunmount /l2\nunmount /l1\nunmount /b\nunmount /\n");
     scene_finish(&scene);
 }
 
@@ -214,7 +266,7 @@ static void nested_unions_go_from_the_top(void **unused)
               "5 1 0:5 / /b rw - tmpfs b rw\n",
               "", NULL, 0, false);
     assert_plan(&scene,
-                "erase /b\nunmount /top\nunmount /mid\nunmount /b\nunmount /low\nunmount /\n");
+                "erase /b\nunmount /top\nunmount /mid\nunmount /low\nunmount /b\nunmount /\n");
     scene_finish(&scene);
 }
 
@@ -239,8 +291,9 @@ static void storage_goes_from_the_top(void **unused)
               "2 1 254:1 / /home rw - ext4 /dev/mapper/home rw\n"
               "3 1 254:1 /x /bind rw - ext4 /dev/mapper/home rw\n",
               "/dev/dm-2 partition 1 0 0\n", blocks, 7, false);
-    assert_plan(&scene, "swapoff /dev/dm-2\nunmount /bind\nunmount /home\nunmount /\nstop "
-                        "dm-2\nstop dm-1\nstop dm-0\nstop md0\n");
+    assert_plan(&scene,
+                "swapoff /dev/dm-2\nunmount /bind\nunmount /home\nstop dm-2\nstop dm-1\nstop dm-0\n"
+                "stop md0\nunmount /\n");
     scene_finish(&scene);
 }
 
@@ -256,7 +309,7 @@ static void a_partition_of_a_loop_goes_before_it(void **unused)
               "1 0 0:1 / / rw - proc a rw\n"
               "2 1 259:0 / /a rw - ext4 /dev/loop0p1 rw\n",
               "", blocks, 2, false);
-    assert_plan(&scene, "unmount /a\nunmount /\nstop loop0\n");
+    assert_plan(&scene, "unmount /a\nstop loop0\nunmount /\n");
     scene_finish(&scene);
 }
 
@@ -274,8 +327,8 @@ static void what_lies_in_a_file_goes_before_its_host(void **unused)
               "3 1 0:3 / /iso rw - ntfs x rw\n"
               "4 1 0:4 / /ram rw - tmpfs x rw\n",
               "/ram/swap file 1 0 0\n", blocks, 2, false);
-    assert_plan(&scene, "swapoff /ram/swap\nerase /ram\nunmount /ram\nunmount /squash\nstop "
-                        "loop0\nunmount /iso\nunmount /\n");
+    assert_plan(&scene, "swapoff /ram/swap\nerase /ram\nunmount /squash\nstop loop0\nunmount /iso\n"
+                        "unmount /ram\nunmount /\n");
     scene_finish(&scene);
 }
 
@@ -286,7 +339,7 @@ static void zram_is_reset_after_the_swap_on_it(void **unused)
     struct scene scene;
     set_scene(&scene, "1 0 0:1 / / rw - proc a rw\n",
               "Filename Type\n/dev/zram0 partition 16380 6912 -2\n", blocks, 1, false);
-    assert_plan(&scene, "swapoff /dev/zram0\nunmount /\nstop zram0\n");
+    assert_plan(&scene, "swapoff /dev/zram0\nstop zram0\nunmount /\n");
     scene_finish(&scene);
 }
 
@@ -435,8 +488,8 @@ static void a_ramdisk_is_erased_when_nothing_is_on_it(void **unused)
               "3 1 0:2 / /u rw - overlay o rw,lowerdir=/l,upperdir=/b/u,workdir=/b/w\n",
               "", blocks, 2, false);
     size_t n = scene.plan.n_steps;
-    assert_int_equal(scene_step(&scene, LETHE_STEP_ERASE_DEVICE, 0), n - 1);
-    assert_int_equal(scene_step(&scene, LETHE_STEP_STOP, 1), n - 2);
+    assert_int_equal(scene_step(&scene, LETHE_STEP_ERASE_DEVICE, 0), n - 2);
+    assert_int_equal(scene_step(&scene, LETHE_STEP_STOP, 1), n - 3);
     assert_non_null(
         strstr(scene.plan.steps[scene_step(&scene, LETHE_STEP_UNMOUNT, 1)].reason, "is RAM"));
     scene_finish(&scene);
@@ -473,8 +526,9 @@ static void a_union_goes_before_devices_that_no_path_leads_to(void **unused)
               "3 1 0:3 / /u rw - overlay o rw,lowerdir=/run/gone,upperdir=/run/u,workdir=/run/w\n"
               "4 1 7:0 / /m rw - ext4 /dev/loop0 rw\n",
               "", blocks, 2, false);
-    assert_plan(&scene, "erase /run\nunmount /m\nstop loop0\nunmount /u\nunmount /run\nunmount "
-                        "/\nstop medium\n");
+    assert_plan(&scene,
+                "erase /run\nunmount /m\nstop loop0\nunmount /u\nstop medium\nunmount /run\n"
+                "unmount /\n");
     scene_finish(&scene);
 }
 
@@ -511,7 +565,8 @@ static void a_kept_namespace_goes_before_every_device(void **unused)
               "2 1 0:4 mnt:[4026532200] /run/ns/x rw - nsfs nsfs rw\n"
               "3 1 0:4 net:[4026532300] /run/netns/y rw - nsfs nsfs rw\n",
               "", blocks, 1, false);
-    assert_non_null(strstr(scene.plan.steps[1].reason, "keeps a mount namespace"));
+    size_t kept = scene_step(&scene, LETHE_STEP_UNMOUNT, 1);
+    assert_non_null(strstr(scene.plan.steps[kept].reason, "keeps a mount namespace"));
     bool found = false;
     for (size_t i = 0; i < scene.plan.n_edges; i++) {
         const struct lethe_edge *e = &scene.plan.edges[i];
@@ -628,9 +683,10 @@ static void a_step_is_printed_for_people(void **unused)
               "2 1 0:2 / /f rw - fuse.\\033[2J a rw\n",
               "/s file 1 0 0\n/dev/md0 partition 1 0 0\n", blocks, 2, false);
     static const char *const expected[] = {
-        "erase /a\\012b (tmpfs)",     "swapoff /dev/md0 (partition)", "swapoff /s (file)",
-        "unmount /f (fuse.\\033[2J)", "unmount /a\\012b (tmpfs)",     "stop md0 (md)",
-        "stop ho\\033me (crypt)"};
+        "erase /a\\012b (tmpfs)",  "swapoff /dev/md0 (partition)",
+        "swapoff /s (file)",       "unmount /f (fuse.\\033[2J)",
+        "stop md0 (md)",           "stop ho\\033me (crypt)",
+        "unmount /a\\012b (tmpfs)"};
     assert_int_equal(scene.plan.n_steps, 7);
     for (size_t i = 0; i < 7; i++)
         assert_string_equal(
@@ -647,6 +703,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(children_go_before_their_parent),
         cmocka_unit_test(the_newest_goes_first),
+        cmocka_unit_test(views_go_last_and_together),
+        cmocka_unit_test(what_is_no_view_goes_alone),
         cmocka_unit_test(ram_is_erased_before_anything_is_unmounted),
         cmocka_unit_test(its_own_root_stays),
         cmocka_unit_test(a_cover_goes_before_what_it_hides),

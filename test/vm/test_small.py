@@ -344,6 +344,24 @@ def shapes(boot):
         want_gone(guest, ["small+t", "small+r", "file+deep", "file+sparse"])
 
 
+@case
+def many_mounts(boot):
+    """hundreds of mounts on one, which go with one call, but for the persistence among them: it is written back, the RAM is zeroed"""
+    with boot("lethe.verbose", disk=True) as guest:
+        guest.arm()
+        guest.do("mkdir /run/many\nmount --make-rprivate /\nmounts make 200 /run/many\n"
+                 "for i in $(seq 200 299); do mkdir /run/many/$i; mount -t tmpfs x /run/many/$i; done", timeout=120)
+        open_disk(guest, "/run/many/disk")
+        guest.do("dd if=/dev/zero of=/run/many/disk/data bs=1M count=8 2>&1")
+        plant(guest, "file+tmpfs:1M:/run/many/250", "file+bind:1M:/run/many/7", "shm:1M")
+        guest.hand_over("poweroff")
+        want_end(guest, "poweroff", 90)
+        want(any(re.match(r"unmount the last 30\d mounts on /oldroot/oldroot/run$", line) for line in guest.said), f"it said: {guest.said}")
+        want(guest.said[-1].endswith("nothing is left"), f"it said: {guest.said[-1]}")
+        want_gone(guest, ["file+tmpfs", "file+bind", "shm"], key=small.encrypted_disk() / "key")
+        want_disk_clean(guest, ("data", 8 << 20))
+
+
 # -- devices ------------------------------------------------------------------------------------------------------------------
 
 
