@@ -224,6 +224,20 @@ static void rootfs_is_its_own_parent(void **unused)
     scene_finish(&scene);
 }
 
+/* A forged one may lie where its children do. */
+static void what_is_its_own_parent_is_no_brother(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    set_scene(&scene,
+              "3 1 0:3 / / rw - zfs c rw\n"
+              "2 1 0:2 / /r rw - zfs b rw\n"
+              "1 1 0:1 / /r rw - zfs a rw\n",
+              "", NULL, 0, false);
+    assert_plan(&scene, "unmount /\nunmount /r\nunmount /r\n");
+    scene_finish(&scene);
+}
+
 static void ram_is_erased_where_it_is_in_the_open(void **unused)
 {
     (void)unused;
@@ -711,6 +725,7 @@ int main(void)
         cmocka_unit_test(an_old_cover_goes_before_a_new_mount),
         cmocka_unit_test(all_covers_go_first),
         cmocka_unit_test(rootfs_is_its_own_parent),
+        cmocka_unit_test(what_is_its_own_parent_is_no_brother),
         cmocka_unit_test(ram_is_erased_where_it_is_in_the_open),
         cmocka_unit_test(a_union_goes_before_its_branches),
         cmocka_unit_test(nested_unions_go_from_the_top),
