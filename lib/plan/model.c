@@ -310,9 +310,13 @@ int lethe_tree_build(struct lethe_tree *tree, const struct lethe_snapshot *snaps
     struct sort_key *room = lethe_arena_take(arena, (n + 1) / 2, sizeof *room);
     if (!order || !top || !keys || !room)
         return -ENOMEM;
-    for (size_t i = 0; i < n; i++)
-        keys[i] = (struct sort_key){snapshot->mounts[i].parent, snapshot->mounts[i].path,
-                                    strlen(snapshot->mounts[i].path), i};
+    /* rootfs is its own parent, but lies below its children */
+    for (size_t k = 0, rootfs = 2; rootfs--;)
+        for (size_t i = 0; i < n; i++) {
+            const struct lethe_mount *m = &snapshot->mounts[i];
+            if ((m->parent == m->id) == rootfs)
+                keys[k++] = (struct sort_key){m->parent, m->path, strlen(m->path), i};
+        }
     lethe_sort(keys, n, sizeof *keys, room, compare_keys);
     for (size_t i = 0; i < n; i++)
         order[i] = keys[i].mount;

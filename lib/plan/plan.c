@@ -234,7 +234,9 @@ static void find_parents(struct graph *g, const struct key *by_id)
     for (size_t i = 0; i < n; i++) {
         unsigned id = g->snapshot->mounts[i].parent;
         size_t at = find_key(by_id, n, id);
-        g->parent[i] = at < n && by_id[at].key == id ? by_id[at].mount : LETHE_NONE;
+        g->parent[i] = id == g->snapshot->mounts[i].id ? i
+                       : at < n && by_id[at].key == id ? by_id[at].mount
+                                                       : LETHE_NONE;
     }
 }
 

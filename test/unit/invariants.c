@@ -22,7 +22,7 @@ static size_t mount_by_id(const struct lethe_snapshot *s, unsigned id)
 
 static bool is_its_own_parent(const struct lethe_snapshot *s, size_t mount)
 {
-    return mount_by_id(s, s->mounts[mount].parent) == mount;
+    return s->mounts[mount].parent == s->mounts[mount].id;
 }
 
 static size_t parent_of(const struct lethe_snapshot *s, size_t mount)
@@ -59,7 +59,7 @@ static bool turns_away(const struct lethe_snapshot *s, size_t cover, size_t moun
 {
     const struct lethe_mount *a = &s->mounts[cover], *b = &s->mounts[mount];
     if (cover == mount || a->parent != b->parent || !lethe_path_below(b->path, a->path) ||
-        is_its_own_parent(s, mount))
+        is_its_own_parent(s, cover) || is_its_own_parent(s, mount))
         return false;
     return is_found(s, cover);
 }
