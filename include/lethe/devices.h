@@ -12,10 +12,15 @@
 enum lethe_block_kind lethe_block_kind(const char *name, const char *dm_uuid, bool md);
 
 /* Ties mounts and swaps to the devices below them: by number, and for file systems that have an
- * anonymous number (btrfs) or for swaps by the device that the name in their source leads to.
- * `resolve` gives the number behind such a name, 0:0 for none. */
-void lethe_devices_tie(struct lethe_snapshot *snapshot,
-                       struct lethe_devno (*resolve)(void *context, const char *path),
-                       void *context);
+ * anonymous number (btrfs) or for swaps by the device that the name in their source leads to. An
+ * xfs's log and realtime device, which its options name, come beside its device. `resolve` gives
+ * the number behind such a name, 0:0 for none. 0, or -ENOMEM. */
+int lethe_devices_tie(struct lethe_snapshot *snapshot,
+                      struct lethe_devno (*resolve)(void *context, const char *path), void *context,
+                      struct lethe_arena *arena);
+
+/* The file system on `device` lies on `other` too. At most 32 are kept. 0, or -ENOMEM. */
+int lethe_devices_add_beside(const struct lethe_snapshot *snapshot, size_t device, size_t other,
+                             struct lethe_arena *arena);
 
 #endif

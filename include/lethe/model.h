@@ -26,7 +26,7 @@ struct lethe_mount {
     const char *fstype;
     const char *source;
     const char *super_options;
-    size_t device; /* index of the block device below, or LETHE_NONE */
+    size_t device; /* index of the block device below, the first of several, or LETHE_NONE */
 };
 
 enum lethe_block_kind {
@@ -51,6 +51,9 @@ struct lethe_block {
     size_t disk;                   /* a partition's whole disk, else LETHE_NONE */
     const size_t *slaves;          /* what it lies on */
     size_t n_slaves;
+    const size_t *beside; /* what else the file system on it lies on: the other devices of a btrfs,
+                             a journal of its own; of the device that a mount is tied to */
+    size_t n_beside;
 };
 
 /* A line of /proc/swaps. */
@@ -128,7 +131,7 @@ size_t lethe_block_find(const struct lethe_snapshot *snapshot, struct lethe_devn
  * such a thing below it. */
 bool lethe_block_is_ram(const struct lethe_snapshot *snapshot, size_t block);
 
-/* True when `block` is `lower`, a partition of it or built on it. */
+/* True when `block` is `lower`, a partition of it or built on it, or has it beside it. */
 bool lethe_block_lies_on(const struct lethe_snapshot *snapshot, size_t block, size_t lower);
 
 /* True when another machine or a process has to answer for what is written to the mount: a remote

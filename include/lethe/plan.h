@@ -4,14 +4,15 @@
  *
  * The steps are nodes of a graph and its edges say what must come first, and why (enum lethe_why):
  *   - a mount's children before it, by mount id, never by path prefix;
- *   - a union before the mounts that show its branches, and before the devices that nobody is seen
- * to use, for it may hold them; where a branch is shown by no mount, before every device; the same
- * for the file that keeps a mount namespace, whose mounts nobody sees; but not before a device that
- * has to go before it, such as a loop whose file lies in the union;
- *   - a mount or a swap before the device that it is on, a holder before its slaves, a partition
+ *   - a union before the mounts that show its branches;
+ *   - a union, and what lies on a device, before the devices that nobody is seen to use, for it may
+ * hold them too; a union with a branch that is shown by no mount before every device; the same for
+ * the file that keeps a mount namespace, whose mounts nobody sees; but not before a device that has
+ * to go before it, such as a loop whose file lies in the union;
+ *   - a mount or a swap before the devices that it is on, a holder before its slaves, a partition
  * before its disk;
  *   - a mount, a swap or a loop that lies in a file before the mounts of the file system that hosts
- * the file;
+ * the file, and where that is a union's, before those of its writable branch;
  *   - RAM-backed file systems are erased before the last mount that shows them goes, and after the
  * loops that write to their files are detached; where no mount shows the whole of one, each part
  * that is shown by itself;

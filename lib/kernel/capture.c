@@ -144,6 +144,19 @@ static void put_escaped(FILE *out, const char *text)
             fputc(*text, out);
 }
 
+/* Most names are the kernel's and stay, but that of an MD array may be the user's. */
+static const char *block_name(struct capture *c, size_t block)
+{
+    return path_of(c, c->snapshot->blocks[block].name);
+}
+
+/* By the kernel's names, whatever they were mounted by. */
+static void put_xfs_devices(struct capture *c, FILE *out, const struct lethe_block *b)
+{
+    for (size_t i = 0; i < b->n_beside; i++)
+        fprintf(out, ",%s=/dev/%s", i ? "rtdev" : "logdev", block_name(c, b->beside[i]));
+}
+
 static void write_mount(struct capture *c, FILE *out, const struct lethe_mount *m)
 {
     bool is_path = m->root[0] == '/'; /* nsfs: what it is */
@@ -163,7 +176,10 @@ static void write_mount(struct capture *c, FILE *out, const struct lethe_mount *
     put_escaped(out, m->fstype);
     fputc(' ', out);
     put_escaped(out, source);
-    fprintf(out, " %s\n", options ? options : "");
+    fprintf(out, " %s", options ? options : "");
+    if (m->device != LETHE_NONE && !strcmp(m->fstype, "xfs"))
+        put_xfs_devices(c, out, &c->snapshot->blocks[m->device]);
+    fputc('\n', out);
 }
 
 static void write_mounts(struct capture *c)
@@ -185,12 +201,6 @@ static void write_swaps(struct capture *c)
         fprintf(out, "\t%s\t0\t0\t-2\n", s->is_file ? "file" : "partition");
     }
     finish(c, out);
-}
-
-/* Most names are the kernel's and stay, but that of an MD array may be the user's. */
-static const char *block_name(struct capture *c, size_t block)
-{
-    return path_of(c, c->snapshot->blocks[block].name);
 }
 
 /* A partition's directory lies in one by its disk's name: not in the disk's own, where it could
@@ -268,6 +278,48 @@ static void write_names(struct capture *c)
             write_name(c, s->mounts[i].source, s->mounts[i].device);
     for (size_t i = 0; i < s->n_swaps; i++)
         write_name(c, s->swaps[i].path, s->swaps[i].device);
+}
+
+/* A journal's thread, made up. */
+static void write_journal(struct capture *c, size_t device, size_t journal)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%zu", 100000 + device);
+    put_text(c, text, "sys/fs/ext4/%s/journal_task", block_name(c, device));
+    snprintf(text, sizeof text, "proc/%zu/comm", 100000 + device);
+    FILE *out = create(c, text);
+    if (out)
+        fprintf(out, "jbd2/%s\n", block_name(c, journal));
+    finish(c, out);
+}
+
+static void write_btrfs(struct capture *c, size_t device, size_t member)
+{
+    char path[PLACE_MAX], target[300];
+    const char *name = block_name(c, member);
+    snprintf(path, sizeof path, "sys/fs/btrfs/%zu/devices/%s", device, name);
+    snprintf(target, sizeof target, "../../../../class/block/%s", name);
+    put_link(c, target, path);
+}
+
+/* What the file system on the device lies on too, as that kind of file system tells it; an xfs does
+ * so in its options. */
+static void write_beside(struct capture *c, size_t device)
+{
+    const struct lethe_snapshot *s = c->snapshot;
+    const struct lethe_block *b = &s->blocks[device];
+    size_t mount = 0;
+    while (b->n_beside && mount < s->n_mounts && s->mounts[mount].device != device)
+        mount++;
+    if (!b->n_beside || mount == s->n_mounts || !strcmp(s->mounts[mount].fstype, "xfs"))
+        return;
+    if (strcmp(s->mounts[mount].fstype, "btrfs")) {
+        write_journal(c, device, b->beside[0]);
+        return;
+    }
+    write_btrfs(c, device, device);
+    for (size_t i = 0; i < b->n_beside; i++)
+        write_btrfs(c, device, b->beside[i]);
 }
 
 static void write_aufs(struct capture *c, const struct lethe_union *u, struct lethe_span id)
@@ -372,6 +424,8 @@ int lethe_capture(int dir, const struct lethe_snapshot *snapshot, bool keep_name
     write_swaps(&c);
     for (size_t i = 0; i < snapshot->n_blocks; i++)
         write_block(&c, i);
+    for (size_t i = 0; i < snapshot->n_blocks; i++)
+        write_beside(&c, i);
     write_names(&c);
     write_unions(&c);
     write_namespaces(&c);

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/loop.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -234,24 +235,90 @@ static size_t find_name(const struct source *s, const char *text, bool kernel)
     return LETHE_NONE;
 }
 
-static int read_slaves(const struct source *s, struct lethe_block *b)
+/* The devices that a directory has links to. */
+static int read_links(const struct source *s, const char *path, const size_t **list, size_t *count)
 {
-    char path[300];
-    snprintf(path, sizeof path, "sys/class/block/%.255s/slaves", b->name);
     DIR *dir = open_dir(s, path);
     if (!dir)
         return 0;
     size_t room = count_entries(dir), n = 0;
-    size_t *slaves = lethe_arena_alloc(s->arena, room, sizeof *slaves);
-    for (struct dirent *entry; slaves && n < room && (entry = readdir(dir));) {
-        size_t slave = find_name(s, entry->d_name, true);
-        if (slave != LETHE_NONE)
-            slaves[n++] = slave;
+    size_t *found = lethe_arena_alloc(s->arena, room, sizeof *found);
+    for (struct dirent *entry; found && n < room && (entry = readdir(dir));) {
+        size_t device = find_name(s, entry->d_name, true);
+        if (device != LETHE_NONE)
+            found[n++] = device;
     }
     closedir(dir);
-    b->slaves = slaves;
-    b->n_slaves = n;
-    return slaves ? 0 : -ENOMEM;
+    *list = found;
+    *count = n;
+    return found ? 0 : -ENOMEM;
+}
+
+static int read_slaves(const struct source *s, struct lethe_block *b)
+{
+    char path[300];
+    snprintf(path, sizeof path, "sys/class/block/%.255s/slaves", b->name);
+    return read_links(s, path, &b->slaves, &b->n_slaves);
+}
+
+/* A btrfs has a directory by its uuid with links to all of its devices; a mount's source names one
+ * of them. */
+static int add_btrfs(const struct source *s, const char *uuid, const bool *mounted)
+{
+    char path[300];
+    const size_t *list = NULL;
+    size_t n = 0, first = 0;
+    snprintf(path, sizeof path, "sys/fs/btrfs/%.255s/devices", uuid);
+    int r = read_links(s, path, &list, &n);
+    while (first < n && !mounted[list[first]])
+        first++;
+    for (size_t i = 0; !r && first < n && i < n; i++)
+        r = lethe_devices_add_beside(s->snapshot, list[first], list[i], s->arena);
+    return r;
+}
+
+/* The thread of an ext4's journal is called "jbd2/" and the journal's device, with the number of
+ * its file behind that where it has none for itself (jbd2_journal_init_dev(), fs/jbd2/journal.c).
+ */
+static int add_journal(const struct source *s, const char *name)
+{
+    static const char prefix[] = "jbd2/";
+    char path[300], line[300];
+    uint64_t process;
+    const size_t device = find_name(s, name, true);
+    snprintf(path, sizeof path, "sys/fs/ext4/%.255s/journal_task", name);
+    if (device == LETHE_NONE || !lethe_read_line(s->root, path, line, sizeof line) ||
+        lethe_number(lethe_span(line), UINT32_MAX, &process))
+        return 0;
+    snprintf(path, sizeof path, "proc/%" PRIu64 "/comm", process);
+    if (!lethe_read_line(s->root, path, line, sizeof line) ||
+        strncmp(line, prefix, sizeof prefix - 1))
+        return 0;
+    size_t journal = find_name(s, line + sizeof prefix - 1, true);
+    return journal == LETHE_NONE ? 0
+                                 : lethe_devices_add_beside(s->snapshot, device, journal, s->arena);
+}
+
+/* What file systems lie on beside the device of their mounts. */
+static int read_beside(const struct source *s)
+{
+    const struct lethe_snapshot *snapshot = s->snapshot;
+    bool *mounted = lethe_arena_alloc(s->arena, snapshot->n_blocks, sizeof *mounted);
+    int r = mounted ? 0 : -ENOMEM;
+    for (size_t i = 0; !r && i < snapshot->n_mounts; i++)
+        if (snapshot->mounts[i].device != LETHE_NONE &&
+            !strcmp(snapshot->mounts[i].fstype, "btrfs"))
+            mounted[snapshot->mounts[i].device] = true;
+    DIR *btrfs = open_dir(s, "sys/fs/btrfs"), *ext4 = open_dir(s, "sys/fs/ext4");
+    for (struct dirent *entry; !r && btrfs && (entry = readdir(btrfs));)
+        r = add_btrfs(s, entry->d_name, mounted);
+    for (struct dirent *entry; !r && ext4 && (entry = readdir(ext4));)
+        r = add_journal(s, entry->d_name);
+    if (btrfs)
+        closedir(btrfs);
+    if (ext4)
+        closedir(ext4);
+    return r;
 }
 
 /* A partition's directory lies inside its disk's, which its link in /sys/class/block shows. */
@@ -335,14 +402,33 @@ static struct lethe_span read_daemon(void *context, const struct lethe_mount *mo
     return (struct lethe_span){NULL, 0};
 }
 
-/* A swap file's file system is that of the mount its path leads to; a loop's is too, where the
- * kernel was not asked (a captured tree). */
-static void tie_files(struct lethe_snapshot *snapshot, const struct lethe_tree *tree)
+static bool is_shown(const struct lethe_snapshot *snapshot, struct lethe_devno devno)
 {
+    for (size_t i = 0; i < snapshot->n_mounts; i++)
+        if (lethe_devno_is(snapshot->mounts[i].devno, devno))
+            return true;
+    return false;
+}
+
+/* The files of a btrfs or an overlay have other numbers than their mount (stat(2), st_dev): where
+ * no mount has a loop's, and the file's path leads to this very number, its mount hosts it. */
+static bool is_elsewhere(const struct lethe_snapshot *snapshot, const struct lethe_block *b)
+{
+    struct stat st;
+    return !b->file_devno.major && !is_shown(snapshot, b->file_devno) && !stat(b->file, &st) &&
+           lethe_devno_is(devno_of(st.st_dev), b->file_devno);
+}
+
+/* A swap file's file system is that of the mount its path leads to; a loop's is too, where the
+ * kernel was not asked (a captured tree) or its word is no mount's number. */
+static void tie_files(const struct source *s, const struct lethe_tree *tree)
+{
+    struct lethe_snapshot *snapshot = s->snapshot;
     for (size_t i = 0; i < snapshot->n_blocks; i++) {
         struct lethe_block *b = &snapshot->blocks[i];
         if (b->kind == LETHE_BLOCK_LOOP && b->file[0] == '/' &&
-            lethe_devno_is(b->file_devno, (struct lethe_devno){0, 0}))
+            (lethe_devno_is(b->file_devno, (struct lethe_devno){0, 0}) ||
+             (s->live && is_elsewhere(snapshot, b))))
             b->file_devno = snapshot->mounts[lethe_tree_lookup(tree, b->file)].devno;
     }
     for (size_t i = 0; i < snapshot->n_swaps; i++)
@@ -373,14 +459,17 @@ int lethe_snapshot_take(struct lethe_snapshot *snapshot, int root, bool live,
     }
     if (r)
         return r;
-    lethe_devices_tie(snapshot, resolve_device, &s);
+    r = lethe_devices_tie(snapshot, resolve_device, &s, arena);
+    r = r ? r : read_beside(&s);
+    if (r)
+        return r;
     struct lethe_tree *tree = lethe_arena_take(arena, 1, sizeof *tree);
     r = tree ? lethe_tree_build(tree, snapshot, arena) : -ENOMEM;
     if (r && r != -ENOENT)
         return r;
     snapshot->tree = tree;
     if (!r)
-        tie_files(snapshot, tree);
+        tie_files(&s, tree);
     return lethe_unions_find(snapshot, r ? NULL : tree, arena, &sysfs);
 }
 

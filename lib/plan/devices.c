@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lethe/devices.h"
 
+#include <errno.h>
 #include <string.h>
 
 static bool numbered(const char *name, const char *prefix)
@@ -37,21 +38,63 @@ enum lethe_block_kind lethe_block_kind(const char *name, const char *dm_uuid, bo
     return numbered(name, "ram") ? LETHE_BLOCK_BRD : LETHE_BLOCK_PLAIN;
 }
 
-void lethe_devices_tie(struct lethe_snapshot *snapshot,
-                       struct lethe_devno (*resolve)(void *context, const char *path),
-                       void *context)
+int lethe_devices_add_beside(const struct lethe_snapshot *snapshot, size_t device, size_t other,
+                             struct lethe_arena *arena)
+{
+    enum { BESIDE_MAX = 32 };
+    struct lethe_block *b = &snapshot->blocks[device];
+    for (size_t i = 0; i < b->n_beside; i++)
+        if (b->beside[i] == other)
+            return 0;
+    if (other == device || b->n_beside == BESIDE_MAX)
+        return 0;
+    size_t *list =
+        b->n_beside ? (size_t *)b->beside : lethe_arena_take(arena, BESIDE_MAX, sizeof *list);
+    if (!list)
+        return -ENOMEM;
+    list[b->n_beside++] = other;
+    b->beside = list;
+    return 0;
+}
+
+/* As xfs_fs_show_options() in the kernel's fs/xfs/xfs_super.c has them. */
+static int tie_xfs(const struct lethe_snapshot *snapshot, const struct lethe_mount *m,
+                   struct lethe_devno (*resolve)(void *context, const char *path), void *context,
+                   struct lethe_arena *arena)
+{
+    int r = 0;
+    for (struct lethe_span rest = lethe_span(m->super_options); !r && rest.at;) {
+        struct lethe_span path = lethe_cut(&rest, ','), name = lethe_cut(&path, '=');
+        if (!path.n || (!lethe_span_is(name, "logdev") && !lethe_span_is(name, "rtdev")))
+            continue;
+        const char *text = lethe_unescape(arena, path);
+        size_t other = text ? lethe_block_find(snapshot, resolve(context, text)) : LETHE_NONE;
+        r = !text                 ? -ENOMEM
+            : other == LETHE_NONE ? 0
+                                  : lethe_devices_add_beside(snapshot, m->device, other, arena);
+    }
+    return r;
+}
+
+int lethe_devices_tie(struct lethe_snapshot *snapshot,
+                      struct lethe_devno (*resolve)(void *context, const char *path), void *context,
+                      struct lethe_arena *arena)
 {
     const struct lethe_devno none = {0, 0};
+    int r = 0;
     for (size_t i = 0; i < snapshot->n_mounts; i++) {
         struct lethe_mount *m = &snapshot->mounts[i];
         struct lethe_devno devno = m->devno;
         if (!devno.major && m->source[0] == '/' && !lethe_mount_is_ram(m))
             devno = resolve(context, m->source);
         m->device = lethe_devno_is(devno, none) ? LETHE_NONE : lethe_block_find(snapshot, devno);
+        if (!r && m->device != LETHE_NONE && !strcmp(m->fstype, "xfs"))
+            r = tie_xfs(snapshot, m, resolve, context, arena);
     }
     for (size_t i = 0; i < snapshot->n_swaps; i++) {
         struct lethe_devno devno = resolve(context, snapshot->swaps[i].path);
         if (!snapshot->swaps[i].is_file && !lethe_devno_is(devno, none))
             snapshot->swaps[i].device = lethe_block_find(snapshot, devno);
     }
+    return r;
 }

@@ -69,8 +69,9 @@ size_t lethe_block_find(const struct lethe_snapshot *snapshot, struct lethe_devn
 /* A question about one block device; `lower` is what it is asked for. */
 typedef bool block_test(const struct lethe_snapshot *snapshot, size_t block, size_t lower);
 
-/* Whether it is true of the device or of anything that it lies on. Holders and slaves form no cycle
- * in a kernel, but a captured tree may be forged: `left` bounds the walk. */
+/* Whether it is true of the device, of anything that it lies on or of what the file system on it
+ * lies on too. Holders and slaves form no cycle in a kernel, but a captured tree may be forged:
+ * `left` bounds the walk. */
 static bool any_below(const struct lethe_snapshot *snapshot, size_t block, block_test *test,
                       size_t lower, unsigned *left)
 {
@@ -85,6 +86,11 @@ static bool any_below(const struct lethe_snapshot *snapshot, size_t block, block
     for (size_t i = 0; *left && i < b->n_slaves; i++) {
         --*left;
         if (any_below(snapshot, b->slaves[i], test, lower, left))
+            return true;
+    }
+    for (size_t i = 0; *left && i < b->n_beside; i++) {
+        --*left;
+        if (any_below(snapshot, b->beside[i], test, lower, left))
             return true;
     }
     return false;

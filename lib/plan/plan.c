@@ -382,6 +382,15 @@ static void add_erase_edges(struct graph *g, size_t mount)
         add_edge(g, on_top, erase_node(g, mount), LETHE_WHY_HIDES);
 }
 
+static void add_mount_device_edges(struct graph *g, size_t mount)
+{
+    const size_t device = g->snapshot->mounts[mount].device;
+    const struct lethe_block *b = &g->snapshot->blocks[device];
+    add_edge(g, mount, device_node(g, device), LETHE_WHY_ON_DEVICE);
+    for (size_t i = 0; i < b->n_beside; i++)
+        add_edge(g, mount, device_node(g, b->beside[i]), LETHE_WHY_ON_DEVICE);
+}
+
 static void add_mount_edges(struct graph *g)
 {
     const struct lethe_snapshot *s = g->snapshot;
@@ -391,7 +400,7 @@ static void add_mount_edges(struct graph *g)
         if (g->used[way_node(g, i)])
             add_way_edges(g, i);
         if (s->mounts[i].device != LETHE_NONE)
-            add_edge(g, i, device_node(g, s->mounts[i].device), LETHE_WHY_ON_DEVICE);
+            add_mount_device_edges(g, i);
         if (g->used[erase_node(g, i)])
             add_erase_edges(g, i);
     }
@@ -428,7 +437,13 @@ static void add_host_edge(struct graph *g, size_t node, struct lethe_devno host,
         add_edge(g, node, unused_node(g, mount), LETHE_WHY_IN_FILE);
 }
 
-/* Only where it is a moment worth having. */
+/* What is written to a file of the union goes to the branch. */
+static bool is_host(const struct lethe_union *u, const struct lethe_branch *branch)
+{
+    return branch->writable && branch->mount != LETHE_NONE && branch->mount != u->mount;
+}
+
+/* Only where it is a moment worth having. A union on a union comes after it. */
 static void use_hosts(struct graph *g, const struct key *by_device)
 {
     const struct lethe_snapshot *s = g->snapshot;
@@ -441,6 +456,11 @@ static void use_hosts(struct graph *g, const struct key *by_device)
         if (mount != LETHE_NONE)
             g->used[unused_node(g, mount)] = true;
     }
+    for (size_t i = s->n_unions; i--;)
+        for (size_t j = 0; j < s->unions[i].n_branches; j++)
+            if (is_host(&s->unions[i], &s->unions[i].branches[j]) &&
+                g->used[unused_node(g, g->first[s->unions[i].mount])])
+                g->used[unused_node(g, g->first[s->unions[i].branches[j].mount])] = true;
 }
 
 static void add_device_edges(struct graph *g, const struct key *by_device)
@@ -480,6 +500,9 @@ static void add_union_edges(struct graph *g)
         for (size_t j = 0; j < u->n_branches; j++) {
             if (u->branches[j].mount != LETHE_NONE)
                 add_edge(g, u->mount, u->branches[j].mount, LETHE_WHY_LAYER);
+            if (is_host(u, &u->branches[j]))
+                add_edge(g, unused_node(g, g->first[u->mount]),
+                         unused_node(g, g->first[u->branches[j].mount]), LETHE_WHY_IN_FILE);
             known = known && is_known(g, u, &u->branches[j]);
         }
         add_edge(g, u->mount, seen_node(g, LETHE_SEEN_UNUSED), LETHE_WHY_MAY_HOLD);
@@ -509,30 +532,6 @@ static void mark_all_before(struct graph *g, size_t node)
                 g->done[g->edges[e].before] = true;
                 stack[n++] = g->edges[e].before;
             }
-}
-
-/* A mount, a swap or another device is on it. */
-static bool has_user(const struct graph *g, size_t device)
-{
-    return g->first_in[device_node(g, device)] != LETHE_NONE;
-}
-
-/* Not before a device that goes before them itself, such as a loop whose file lies in a union, when
- * it is seen what that is used for. */
-static void add_seen_edges(struct graph *g)
-{
-    const size_t all = seen_node(g, LETHE_SEEN_ALL), unused = seen_node(g, LETHE_SEEN_UNUSED);
-    mark_all_before(g, all);
-    mark_all_before(g, unused);
-    for (size_t i = 0; i < g->snapshot->n_blocks; i++) {
-        size_t device = device_node(g, i);
-        bool used = has_user(g, i);
-        if (g->first_in[unused] != LETHE_NONE && !g->done[device] && !used)
-            add_edge(g, unused, device, LETHE_WHY_MAY_HOLD);
-        if (g->first_in[all] != LETHE_NONE && !(g->done[device] && used))
-            add_edge(g, all, device, LETHE_WHY_MAY_HOLD);
-    }
-    memset(g->done, 0, g->n_nodes * sizeof *g->done);
 }
 
 /* A view is a mount of the kernel's own that no erasure waits for. */
@@ -578,6 +577,50 @@ static bool is_step(const struct graph *g, size_t node)
         return rank != RANK_MOMENT;
     const struct lethe_block *block = &g->snapshot->blocks[node - device_node(g, 0)];
     return can_be_stopped(block) || block->kind == LETHE_BLOCK_BRD;
+}
+
+/* A mount, a swap or another device is on it. */
+static bool has_user(const struct graph *g, size_t device)
+{
+    return g->first_in[device_node(g, device)] != LETHE_NONE;
+}
+
+/* A file system on a device may lie on more than are seen: the other devices of an f2fs, a journal
+ * whose thread could not be read; a zfs never says. */
+static bool may_lie_on_more(const struct lethe_mount *m)
+{
+    return m->device != LETHE_NONE || !strcmp(m->fstype, "zfs");
+}
+
+/* Only where there is something to hold. */
+static void add_holding_edges(struct graph *g)
+{
+    const struct lethe_snapshot *s = g->snapshot;
+    bool any = false;
+    for (size_t i = 0; i < s->n_blocks; i++)
+        any = any || (is_step(g, device_node(g, i)) && !has_user(g, i));
+    for (size_t i = 0; any && i < s->n_mounts; i++)
+        if (may_lie_on_more(&s->mounts[i]))
+            add_edge(g, i, seen_node(g, LETHE_SEEN_UNUSED), LETHE_WHY_MAY_HOLD);
+}
+
+/* Not before a device that goes before them itself, such as a loop whose file lies in a union, when
+ * it is seen what that is used for. */
+static void add_seen_edges(struct graph *g)
+{
+    const size_t all = seen_node(g, LETHE_SEEN_ALL), unused = seen_node(g, LETHE_SEEN_UNUSED);
+    add_holding_edges(g);
+    mark_all_before(g, all);
+    mark_all_before(g, unused);
+    for (size_t i = 0; i < g->snapshot->n_blocks; i++) {
+        size_t device = device_node(g, i);
+        bool used = has_user(g, i);
+        if (g->first_in[unused] != LETHE_NONE && !g->done[device] && !used)
+            add_edge(g, unused, device, LETHE_WHY_MAY_HOLD);
+        if (g->first_in[all] != LETHE_NONE && !(g->done[device] && used))
+            add_edge(g, all, device, LETHE_WHY_MAY_HOLD);
+    }
+    memset(g->done, 0, g->n_nodes * sizeof *g->done);
 }
 
 static int allocate(struct graph *g)

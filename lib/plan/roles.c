@@ -11,8 +11,8 @@ const char *lethe_role_name(enum lethe_role role)
     return names[role];
 }
 
-/* Marks the device and all below it: slaves, the disk of a partition, and what holds the file of a
- * loop. */
+/* Marks the device and all below it: slaves, what is beside it, the disk of a partition, and what
+ * holds the file of a loop. */
 static void mark(const struct lethe_snapshot *s, enum lethe_role *roles, size_t block,
                  enum lethe_role role, int depth)
 {
@@ -23,6 +23,8 @@ static void mark(const struct lethe_snapshot *s, enum lethe_role *roles, size_t 
     roles[block] = role;
     for (size_t i = 0; i < b->n_slaves; i++)
         mark(s, roles, b->slaves[i], role, depth + 1);
+    for (size_t i = 0; i < b->n_beside; i++)
+        mark(s, roles, b->beside[i], role, depth + 1);
     mark(s, roles, b->disk, role, depth + 1);
     if (b->kind == LETHE_BLOCK_LOOP && b->file[0])
         mark(s, roles, lethe_block_find(s, b->file_devno), role, depth + 1);

@@ -141,6 +141,17 @@ static bool may_hold_anything(const struct check *c, size_t mount)
     return false;
 }
 
+/* True when a mount on the one device lies on the other too. */
+static bool is_beside(const struct lethe_snapshot *s, size_t device, size_t other)
+{
+    bool mounted = false, beside = false;
+    for (size_t i = 0; i < s->n_mounts; i++)
+        mounted = mounted || s->mounts[i].device == device;
+    for (size_t i = 0; i < s->blocks[device].n_beside; i++)
+        beside = beside || s->blocks[device].beside[i] == other;
+    return mounted && beside;
+}
+
 /* True when something in the snapshot is on the device. */
 static bool has_user(const struct lethe_snapshot *s, size_t device)
 {
@@ -150,7 +161,7 @@ static bool has_user(const struct lethe_snapshot *s, size_t device)
     for (size_t i = 0; i < s->n_swaps; i++)
         used = used || s->swaps[i].device == device;
     for (size_t i = 0; i < s->n_blocks; i++) {
-        used = used || s->blocks[i].disk == device;
+        used = used || s->blocks[i].disk == device || is_beside(s, i, device);
         for (size_t j = 0; j < s->blocks[i].n_slaves; j++)
             used = used || s->blocks[i].slaves[j] == device;
     }
@@ -170,20 +181,24 @@ static bool is_in_file(const struct lethe_snapshot *s, size_t device, int left)
     return left && b->disk != LETHE_NONE && is_in_file(s, b->disk, left - 1);
 }
 
-/* True when the mount may hold the device without saying so: a union what nobody is seen to use;
- * any, if it has a branch that no mount shows, or only Lethe's own, or keeps a mount namespace. But
- * not what may have to go before it. */
+/* True when the mount may hold the device without saying so: a union, or a file system on devices,
+ * what nobody is seen to use; any, if it has a branch that no mount shows, or only Lethe's own, or
+ * keeps a mount namespace. But not what may have to go before it. */
 static bool may_hold(const struct check *c, size_t mount, size_t device)
 {
     bool inside = is_in_file(c->s, device, 5), used = has_user(c->s, device);
     return (may_hold_anything(c, mount) && !(inside && used)) ||
-           (is_union(c->s, mount) && !inside && !used);
+           ((is_union(c->s, mount) || c->s->mounts[mount].device != LETHE_NONE ||
+             !strcmp(c->s->mounts[mount].fstype, "zfs")) &&
+            !inside && !used);
 }
 
 static bool holds(const struct lethe_snapshot *s, const struct lethe_step *step, size_t device)
 {
-    if (step->kind == LETHE_STEP_UNMOUNT)
-        return s->mounts[step->index].device == device;
+    if (step->kind == LETHE_STEP_UNMOUNT) {
+        size_t on = s->mounts[step->index].device;
+        return on == device || (on != LETHE_NONE && is_beside(s, on, device));
+    }
     if (step->kind == LETHE_STEP_SWAPOFF)
         return s->swaps[step->index].device == device;
     if (step->kind != LETHE_STEP_STOP && step->kind != LETHE_STEP_ERASE_DEVICE)

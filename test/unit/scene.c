@@ -97,7 +97,9 @@ static int fill(struct scene *scene, const struct scene_input *input)
     if (input->n_blocks)
         memcpy(s->blocks, input->blocks, input->n_blocks * sizeof *s->blocks);
     s->n_blocks = input->n_blocks;
-    lethe_devices_tie(s, resolve, s);
+    r = lethe_devices_tie(s, resolve, s, &scene->arena);
+    if (r)
+        return r;
     r = lethe_tree_build(&scene->tree, s, &scene->arena);
     if (r && r != -ENOENT)
         return r;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,8 +67,19 @@ static void ties_mounts_and_swaps_to_devices(void **unused)
 {
     (void)unused;
     const struct lethe_block blocks[] = {
-        {{8, 1}, "sda1", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, LETHE_NONE, NULL, 0},
-        {{254, 0}, "dm-0", LETHE_BLOCK_CRYPT, "home", "CRYPT-", "", {0, 0}, LETHE_NONE, NULL, 0},
+        {{8, 1}, "sda1", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, LETHE_NONE, NULL, 0, NULL, 0},
+        {{254, 0},
+         "dm-0",
+         LETHE_BLOCK_CRYPT,
+         "home",
+         "CRYPT-",
+         "",
+         {0, 0},
+         LETHE_NONE,
+         NULL,
+         0,
+         NULL,
+         0},
     };
     struct scene scene;
     scene_init(&scene, &(struct scene_input){
@@ -98,12 +110,57 @@ static void ties_mounts_and_swaps_to_devices(void **unused)
     scene_finish(&scene);
 }
 
+static void ties_an_xfs_to_its_log(void **unused)
+{
+    (void)unused;
+    const struct lethe_block blocks[] = {
+        {.devno = {8, 1}, .name = "sda1", .dm_name = "", .file = "", .disk = LETHE_NONE},
+        {.devno = {8, 2}, .name = "sda2", .dm_name = "", .file = "", .disk = LETHE_NONE},
+        {.devno = {254, 0}, .name = "dm-0", .dm_name = "a log", .file = "", .disk = LETHE_NONE},
+    };
+    struct scene scene;
+    scene_init(&scene,
+               &(struct scene_input){
+                   .mountinfo = lethe_span(
+                       "1 0 8:1 / / rw - xfs /dev/sda1 "
+                       "rw,logbufs=8,logdev=/dev/mapper/a\\040log,rtdev=/dev/sda2,noquota\n"
+                       "2 1 8:1 / /b rw - xfs /dev/sda1 rw,logdev=/dev/sda2,logdev,rtdev=\n"
+                       "3 1 8:2 / /c rw - ext4 /dev/sda2 rw,logdev=/dev/sda1\n"
+                       "4 1 254:0 / /d rw - xfs /dev/dm-0 rw,logdev=/dev/dm-0,rtdev=/dev/gone\n"),
+                   .blocks = blocks,
+                   .n_blocks = 3,
+               });
+    const struct lethe_block *b = scene.snapshot.blocks;
+    assert_int_equal(b[0].n_beside, 2);
+    assert_int_equal(b[0].beside[0], 2);
+    assert_int_equal(b[0].beside[1], 1);
+    assert_int_equal(b[1].n_beside, 0);
+    assert_int_equal(b[2].n_beside, 0);
+    scene_finish(&scene);
+}
+
+static void keeps_only_so_many_beside(void **unused)
+{
+    (void)unused;
+    struct lethe_block blocks[100] = {{.n_beside = 0}};
+    const struct lethe_snapshot snapshot = {.blocks = blocks, .n_blocks = 100};
+    struct lethe_arena arena = heap_arena(1024), none = {0};
+    assert_int_equal(lethe_devices_add_beside(&snapshot, 0, 1, &none), -ENOMEM);
+    for (size_t i = 0; i < 100; i++)
+        assert_int_equal(lethe_devices_add_beside(&snapshot, 0, i, &arena), 0);
+    assert_int_equal(blocks[0].n_beside, 32);
+    assert_int_equal(blocks[0].beside[31], 32);
+    free(arena.base);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(knows_a_device_by_its_name),
         cmocka_unit_test(knows_an_array_by_its_directory),
         cmocka_unit_test(ties_mounts_and_swaps_to_devices),
+        cmocka_unit_test(ties_an_xfs_to_its_log),
+        cmocka_unit_test(keeps_only_so_many_beside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -147,14 +147,14 @@ static void knows_devices_that_are_ram(void **unused)
     (void)unused;
     static const size_t on_loop[] = {0}, on_disk[] = {1}, on_dm[] = {4, 3};
     const struct lethe_block blocks[] = {
-        {{7, 0}, "loop0", LETHE_BLOCK_LOOP, "", "", "/img", {0, 20}, LETHE_NONE, NULL, 0},
-        {{8, 0}, "sda", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, LETHE_NONE, NULL, 0},
-        {{7, 1}, "loop1", LETHE_BLOCK_LOOP, "", "", "/img", {8, 0}, LETHE_NONE, NULL, 0},
-        {{254, 0}, "dm-0", LETHE_BLOCK_DM, "a", "", "", {0, 0}, LETHE_NONE, on_loop, 1},
-        {{254, 1}, "dm-1", LETHE_BLOCK_DM, "b", "", "", {0, 0}, LETHE_NONE, on_disk, 1},
-        {{254, 2}, "dm-2", LETHE_BLOCK_DM, "c", "", "", {0, 0}, LETHE_NONE, on_dm, 2},
-        {{1, 0}, "ram0", LETHE_BLOCK_BRD, "", "", "", {0, 0}, LETHE_NONE, NULL, 0},
-        {{252, 0}, "zram0", LETHE_BLOCK_ZRAM, "", "", "", {0, 0}, LETHE_NONE, NULL, 0},
+        {{7, 0}, "loop0", LETHE_BLOCK_LOOP, "", "", "/img", {0, 20}, LETHE_NONE, NULL, 0, NULL, 0},
+        {{8, 0}, "sda", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, LETHE_NONE, NULL, 0, NULL, 0},
+        {{7, 1}, "loop1", LETHE_BLOCK_LOOP, "", "", "/img", {8, 0}, LETHE_NONE, NULL, 0, NULL, 0},
+        {{254, 0}, "dm-0", LETHE_BLOCK_DM, "a", "", "", {0, 0}, LETHE_NONE, on_loop, 1, NULL, 0},
+        {{254, 1}, "dm-1", LETHE_BLOCK_DM, "b", "", "", {0, 0}, LETHE_NONE, on_disk, 1, NULL, 0},
+        {{254, 2}, "dm-2", LETHE_BLOCK_DM, "c", "", "", {0, 0}, LETHE_NONE, on_dm, 2, NULL, 0},
+        {{1, 0}, "ram0", LETHE_BLOCK_BRD, "", "", "", {0, 0}, LETHE_NONE, NULL, 0, NULL, 0},
+        {{252, 0}, "zram0", LETHE_BLOCK_ZRAM, "", "", "", {0, 0}, LETHE_NONE, NULL, 0, NULL, 0},
     };
     static const bool expected[] = {true, false, false, true, false, true, true, true};
     struct scene scene;
@@ -172,22 +172,35 @@ static void knows_devices_that_are_ram(void **unused)
 static void knows_what_lies_on_the_network(void **unused)
 {
     (void)unused;
-    static const size_t on_part[] = {1};
+    static const size_t on_part[] = {1}, nbd[] = {0};
     const struct lethe_block blocks[] = {
-        {{43, 0}, "nbd0", LETHE_BLOCK_NBD, "", "", "", {0, 0}, LETHE_NONE, NULL, 0},
-        {{43, 1}, "nbd0p1", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, 0, NULL, 0},
-        {{254, 0}, "dm-0", LETHE_BLOCK_CRYPT, "a", "", "", {0, 0}, LETHE_NONE, on_part, 1},
-        {{7, 0}, "loop0", LETHE_BLOCK_LOOP, "", "", "/nfs/img", {0, 30}, LETHE_NONE, NULL, 0},
-        {{8, 0}, "sda", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, LETHE_NONE, NULL, 0},
+        {{43, 0}, "nbd0", LETHE_BLOCK_NBD, "", "", "", {0, 0}, LETHE_NONE, NULL, 0, NULL, 0},
+        {{43, 1}, "nbd0p1", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, 0, NULL, 0, NULL, 0},
+        {{254, 0}, "dm-0", LETHE_BLOCK_CRYPT, "a", "", "", {0, 0}, LETHE_NONE, on_part, 1, NULL, 0},
+        {{7, 0},
+         "loop0",
+         LETHE_BLOCK_LOOP,
+         "",
+         "",
+         "/nfs/img",
+         {0, 30},
+         LETHE_NONE,
+         NULL,
+         0,
+         NULL,
+         0},
+        {{8, 0}, "sda", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, LETHE_NONE, NULL, 0, NULL, 0},
+        {{8, 1}, "sda1", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, 4, NULL, 0, nbd, 1},
     };
-    static const bool expected[] = {false, true, true, true, false};
+    static const bool expected[] = {false, true, true, true, false, true};
     struct scene scene;
     scene_init(&scene, &(struct scene_input){
                            .mountinfo = lethe_span("1 0 0:20 / / rw - tmpfs t rw\n"
                                                    "2 1 0:30 / /nfs rw - nfs4 x:/ rw\n"
                                                    "3 1 254:0 / /a rw - ext4 /dev/dm-0 rw\n"
                                                    "4 1 7:0 / /b rw - ext4 /dev/loop0 rw\n"
-                                                   "5 1 8:0 / /c rw - ext4 /dev/sda rw\n"),
+                                                   "5 1 8:0 / /c rw - ext4 /dev/sda rw\n"
+                                                   "6 1 0:40 / /d rw - btrfs /dev/sda1 rw\n"),
                            .blocks = blocks,
                            .n_blocks = sizeof blocks / sizeof *blocks,
                        });
@@ -206,8 +219,17 @@ static void devices_in_circles_end(void **unused)
     static const size_t all[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
     struct lethe_block blocks[10];
     for (unsigned i = 0; i < 10; i++)
-        blocks[i] = (struct lethe_block){{254, i}, "dm-0", LETHE_BLOCK_DM, "",  "",
-                                         "",       {0, 0}, LETHE_NONE,     all, 10};
+        blocks[i] = (struct lethe_block){.devno = {254, i},
+                                         .name = "dm-0",
+                                         .kind = LETHE_BLOCK_DM,
+                                         .dm_name = "",
+                                         .dm_uuid = "",
+                                         .file = "",
+                                         .disk = LETHE_NONE,
+                                         .slaves = all,
+                                         .n_slaves = 10,
+                                         .beside = all,
+                                         .n_beside = 10};
     const struct lethe_snapshot snapshot = {.blocks = blocks, .n_blocks = 10};
     assert_false(lethe_block_is_ram(&snapshot, 0));
 }

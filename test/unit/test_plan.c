@@ -311,6 +311,52 @@ static void storage_goes_from_the_top(void **unused)
     scene_finish(&scene);
 }
 
+/* A loop keeps the mount below it for so long that its other device would be free before it. */
+static void a_mount_goes_before_all_of_its_devices(void **unused)
+{
+    (void)unused;
+    static const size_t second[] = {2};
+    const struct lethe_block blocks[] = {
+        BLOCK(7, 0, "loop0", LETHE_BLOCK_LOOP, .file = "/raid/f", .file_devno = {0, 3}),
+        BLOCK(254, 0, "dm-0", LETHE_BLOCK_CRYPT, .beside = second, .n_beside = 1),
+        BLOCK(254, 1, "dm-1", LETHE_BLOCK_CRYPT),
+    };
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - proc a rw\n"
+              "2 1 7:0 / /m rw - ext4 /dev/loop0 rw\n"
+              "3 1 0:3 / /raid rw - btrfs /dev/dm-0 rw\n",
+              "", blocks, 3, false);
+    assert_plan(&scene, "unmount /m\nstop loop0\nunmount /raid\nstop dm-1\nstop dm-0\nunmount /\n");
+    size_t on = 0;
+    for (size_t i = 0; i < scene.plan.n_edges; i++)
+        on += scene.plan.edges[i].why == LETHE_WHY_ON_DEVICE && scene.plan.edges[i].before == 2;
+    assert_int_equal(on, 2);
+    scene_finish(&scene);
+}
+
+/* As it is with the second device of an f2fs. The ramdisk is in use by nobody at all. */
+static void a_mount_goes_before_what_it_may_lie_on_too(void **unused)
+{
+    (void)unused;
+    const struct lethe_block blocks[] = {
+        BLOCK(1, 0, "ram0", LETHE_BLOCK_BRD),
+        BLOCK(7, 0, "loop0", LETHE_BLOCK_LOOP, .file = "/two/f", .file_devno = {254, 0}),
+        BLOCK(254, 0, "dm-0", LETHE_BLOCK_CRYPT),
+        BLOCK(254, 1, "dm-1", LETHE_BLOCK_CRYPT),
+    };
+    struct scene scene;
+    set_scene(&scene,
+              "1 0 0:1 / / rw - proc a rw\n"
+              "2 1 7:0 / /m rw - ext4 /dev/loop0 rw\n"
+              "3 1 254:0 / /two rw - f2fs /dev/dm-0 rw\n",
+              "", blocks, 4, false);
+    assert_plan(
+        &scene,
+        "unmount /m\nstop loop0\nunmount /two\nstop dm-1\nstop dm-0\nerase ram0\nunmount /\n");
+    scene_finish(&scene);
+}
+
 static void a_partition_of_a_loop_goes_before_it(void **unused)
 {
     (void)unused;
@@ -541,7 +587,7 @@ static void a_union_goes_before_devices_that_no_path_leads_to(void **unused)
               "4 1 7:0 / /m rw - ext4 /dev/loop0 rw\n",
               "", blocks, 2, false);
     assert_plan(&scene,
-                "erase /run\nunmount /m\nstop loop0\nunmount /u\nstop medium\nunmount /run\n"
+                "unmount /m\nstop loop0\nerase /run\nunmount /u\nstop medium\nunmount /run\n"
                 "unmount /\n");
     scene_finish(&scene);
 }
@@ -730,6 +776,8 @@ int main(void)
         cmocka_unit_test(a_union_goes_before_its_branches),
         cmocka_unit_test(nested_unions_go_from_the_top),
         cmocka_unit_test(storage_goes_from_the_top),
+        cmocka_unit_test(a_mount_goes_before_all_of_its_devices),
+        cmocka_unit_test(a_mount_goes_before_what_it_may_lie_on_too),
         cmocka_unit_test(a_partition_of_a_loop_goes_before_it),
         cmocka_unit_test(what_lies_in_a_file_goes_before_its_host),
         cmocka_unit_test(zram_is_reset_after_the_swap_on_it),

@@ -168,6 +168,49 @@ static void reads_devices(void **unused)
     assert_true(lethe_devno_is(s->swaps[1].devno, (struct lethe_devno){254, 0}));
 }
 
+static void put_device(const char *name, const char *number)
+{
+    char path[64];
+    snprintf(path, sizeof path, "sys/class/block/%s/dev", name);
+    put(path, number);
+}
+
+static void reads_what_file_systems_lie_on_too(void **unused)
+{
+    (void)unused;
+    put("proc/self/mountinfo", "1 0 0:30 / / rw - btrfs /dev/sdb rw\n"
+                               "2 1 8:48 / /a rw - ext4 /dev/sdd rw\n"
+                               "3 1 8:64 / /b rw - ext4 /dev/sde rw\n");
+    put_device("sda", "8:0");
+    put_device("sdb", "8:16");
+    put_device("sdc", "8:32");
+    put_device("sdd", "8:48");
+    put_device("sde", "8:64");
+    put_device("sdf", "8:80");
+    put_link("sys/fs/btrfs/5c1e/devices/sda", "../../../../class/block/sda");
+    put_link("sys/fs/btrfs/5c1e/devices/sdb", "../../../../class/block/sdb");
+    put_link("sys/fs/btrfs/77aa/devices/sdc", "../../../../class/block/sdc"); /* not mounted here */
+    put_link("sys/fs/btrfs/77aa/devices/sdf", "../../../../class/block/sdf");
+    put("sys/fs/btrfs/features/raid1", "1\n");
+    put("sys/fs/ext4/sdd/journal_task", "200\n");
+    put("sys/fs/ext4/sde/journal_task", "201\n");
+    put("sys/fs/ext4/sdf/journal_task", "<none>\n");
+    put("sys/fs/ext4/gone/journal_task", "200\n");
+    put("proc/200/comm", "jbd2/sdc\n");
+    put("proc/201/comm", "jbd2/sde-8\n");
+    assert_int_equal(take(), 0);
+    const struct lethe_block *b = scene.snapshot.blocks;
+    const char *beside[][2] = {{"sdb", "sda"}, {"sdd", "sdc"}};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(b[find(beside[i][0])].n_beside, 1);
+        assert_int_equal(b[find(beside[i][0])].beside[0], find(beside[i][1]));
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < scene.snapshot.n_blocks; i++)
+        n += b[i].n_beside;
+    assert_int_equal(n, 2);
+}
+
 static void a_name_that_is_only_a_directory_is_no_device(void **unused)
 {
     (void)unused;
@@ -377,6 +420,7 @@ int main(void)
         TEST(reads_devices),
         TEST(a_tree_answers_for_the_system),
         TEST(finds_the_daemon_of_a_union),
+        TEST(reads_what_file_systems_lie_on_too),
         TEST(a_name_that_is_only_a_directory_is_no_device),
         TEST(reads_aufs_branches),
         TEST(links_do_not_lead_out_of_the_tree),

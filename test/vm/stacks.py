@@ -201,6 +201,27 @@ btrfs -q subvolume create /run/top/data; mount -t btrfs -o subvol=home /dev/vdb 
 mkdir /home/anna /home/documents; mount --bind /home/anna /home/documents""", disks=1, plants=("cache+btrfs:4M:/mnt",),
           check="modprobe btrfs; btrfs check --readonly /dev/vdb >/tmp/check 2>&1 || cat /tmp/check"),
 
+    Stack("btrfs-raid", "a btrfs RAID1 over two LUKS2 devices, a third one added later, and on it a home in a file: LUKS2 in a loop", """
+modprobe btrfs; for d in vdb vdc vdd; do luks_format luks2 --pbkdf pbkdf2 /dev/$d; luks_open /dev/$d luks-$d; done
+mkfs.btrfs -q -m raid1 -d raid1 /dev/mapper/luks-vdb /dev/mapper/luks-vdc >/dev/null 2>&1; mkdir /run/top /run/home; mount -t btrfs /dev/mapper/luks-vdb /run/top
+btrfs -q device add -f /dev/mapper/luks-vdd /run/top; btrfs -q subvolume create /run/top/home; mount -t btrfs -o subvol=home /dev/mapper/luks-vdb /run/home
+truncate -s 64M /run/home/anna.home; losetup /dev/loop5 /run/home/anna.home; luks_format luks2 --pbkdf pbkdf2 /dev/loop5; luks_open /dev/loop5 home-anna
+mkfs.ext4 -q /dev/mapper/home-anna; mount /dev/mapper/home-anna /mnt""", disks=3, plants=("cache+raid:2M:/run/top", "cache+home:4M:/mnt"), key=True, check="""
+modprobe btrfs; for d in vdb vdc vdd; do luks_open /dev/$d luks-$d; done; btrfs check --readonly /dev/mapper/luks-vdb >/tmp/check 2>&1 || cat /tmp/check
+btrfs device scan >/tmp/check 2>&1 || cat /tmp/check; mount -r -t btrfs /dev/mapper/luks-vdb /mnt; losetup -r /dev/loop5 /mnt/home/anna.home
+luks_open -r /dev/loop5 home-anna; check_ext4 /dev/mapper/home-anna"""),
+
+    Stack("journals", "an ext4 with its journal on another LUKS2 device, an xfs with its log on another one", """
+modprobe xfs; for d in vdb vdc vdd vde; do luks_format luks2 --pbkdf pbkdf2 /dev/$d; luks_open /dev/$d luks-$d; done
+mkfs.ext4 -q -b 4096 -O journal_dev /dev/mapper/luks-vdb; mkfs.ext4 -q -b 4096 -J device=/dev/mapper/luks-vdb /dev/mapper/luks-vdc; mount /dev/mapper/luks-vdc /mnt
+mkfs.xfs -q -l logdev=/dev/mapper/luks-vdd,size=64m /dev/mapper/luks-vde; mkdir /run/xfs; mount -t xfs -o logdev=/dev/mapper/luks-vdd /dev/mapper/luks-vde /run/xfs""",
+          disks=4, plants=("cache+ext4:2M:/mnt", "cache+xfs:2M:/run/xfs"), key=True, check="""
+modprobe xfs; for d in vdb vdc vdd vde; do luks_open /dev/$d luks-$d; done; check_ext4 /dev/mapper/luks-vdc
+xfs_repair -n -l /dev/mapper/luks-vdd /dev/mapper/luks-vde >/tmp/check 2>&1 && ! grep -i 'log.*dirty' /tmp/check || cat /tmp/check"""),
+
+    Stack("union-file", "a file system in a file that lies on the union", """
+truncate -s 32M /root/container; losetup /dev/loop5 /root/container; mkfs.ext4 -q /dev/loop5; mount -t ext4 /dev/loop5 /mnt""", plants=("file+inside:4M:/mnt",)),
+
     Stack("xfs", "an xfs", "modprobe xfs; mkfs.xfs -q /dev/vdb; mount -t xfs /dev/vdb /mnt", disks=1, plants=("cache+xfs:4M:/mnt",),
           check="xfs_repair -n /dev/vdb >/tmp/check 2>&1 && ! grep -i 'log.*dirty' /tmp/check || cat /tmp/check"),
 

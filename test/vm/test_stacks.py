@@ -3,8 +3,8 @@
 """Takes stacks apart: test_stacks.py [--lethe FILE] [--list] [CASE...]
 
 A case for each stack of stacks.py that has something to lose: it is set up in the small system, secrets are planted in it, the system is
-ended through Lethe, which must say its one line. Then nothing of them may be left in RAM, and a second guest must find the file systems
-on its disks clean. The last case is a server that no longer answers. CASE may be a part of a name.
+ended through Lethe, which must plan as test/data says and say its one line. Then nothing of them may be left in RAM, and a second guest
+must find the file systems on its disks clean. The last case is a server that no longer answers. CASE may be a part of a name.
 """
 
 import argparse
@@ -20,6 +20,9 @@ import servers
 import small
 import stacks
 import test_small as t
+
+
+DATA = lab.HERE.parent / "data"
 
 
 def planted_in(setup):
@@ -42,6 +45,8 @@ def check_disks(lethe, stack, guest):
 def take_apart(lethe, stack, memory):
     with stack.boot(lethe, memory=memory) as guest:
         guest.do(stacks.HELPERS + stack.setup, timeout=120)
+        said = guest.run("cd /; lethe plan")
+        t.want(said == (DATA / stack.name / "plan").read_text().strip(), f"the plan is not that of test/data, but\n{said}")
         guest.arm()
         kinds = planted_in(stack.setup) + t.kinds_of(stack.plants)
         key = small.encrypted_disk() / "key" if stack.key else None
