@@ -68,6 +68,7 @@ static const struct field {
     {"keys", offsetof(struct lethe_end, keys)},
     {"keys-ms", offsetof(struct lethe_end, keys_ms)},
     {"stopped", offsetof(struct lethe_end, stopped_ms)},
+    {"unreaped", offsetof(struct lethe_end, unreaped)},
 };
 enum { N_FIELDS = sizeof fields / sizeof *fields };
 
@@ -293,9 +294,14 @@ static unsigned report(struct lethe_end *end, struct lethe_progress *progress)
         lethe_log(LETHE_LOG_ERROR,
                   "left: %llu KiB of shared memory are held by something that no mount shows",
                   (unsigned long long)held);
+    if (end->unreaped)
+        lethe_log(LETHE_LOG_ERROR,
+                  "left: the last registers of %lld dead processes, which nobody reaps",
+                  (long long)end->unreaped);
     if (take_and_plan(end, progress, &snapshot, &plan))
         return left + 1;
-    left += lethe_execute_report(&plan, &snapshot, end->init_stays) + (held != 0);
+    left += (end->unreaped != 0) + lethe_execute_report(&plan, &snapshot, end->init_stays) +
+            (held != 0);
     lethe_execute_wipe_keys(&snapshot, end->policy, progress);
     return left;
 }

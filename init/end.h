@@ -28,6 +28,7 @@ struct lethe_end {
     int64_t dead_ms;             /* when a deadman ends the machine in any case; 0: there is none */
     int64_t keys;                /* how many were wiped at first … */
     int64_t keys_ms, stopped_ms; /* … how long they and the processes have lasted; 0: not known */
+    int64_t unreaped;            /* dead processes that nobody reaps */
     bool sync_hung;              /* already in the first stage */
     bool keys_left;              /* not all keys could be wiped at first */
     bool own_root;

@@ -215,7 +215,7 @@ static _Noreturn void go_without_init(struct emergency *e, struct lethe_progress
     enum { REAP_MS = 1500 };
     stop_all_others(e);
     lethe_process_hurry(0, false);
-    lethe_process_wait_for_reaper(REAP_MS);
+    e->end.unreaped = lethe_process_wait_for_reaper(REAP_MS);
     if (lethe_pid1_freeze())
         supervise(progress, empty_pid1, e, 2 * e->end.policy->step_ms);
     lethe_end_leave_old_root(&e->end, progress);

@@ -15,9 +15,9 @@
  * looks into /proc. */
 unsigned lethe_process_stop_all(int64_t ms);
 
-/* Waits until PID 1 has reaped the dead, for `ms` at most in which it reaps none: until then the
- * kernel keeps their registers. */
-void lethe_process_wait_for_reaper(int64_t ms);
+/* Reaps the caller's dead and waits until PID 1 has reaped its own, for `ms` at most in which it
+ * reaps none: until then the kernel keeps their registers. How many nobody has reaped. */
+unsigned lethe_process_wait_for_reaper(int64_t ms);
 
 /* Says of each process of user space that still lives, but for PID 1, the caller and those of
  * Lethe's own that can end, its pid, name and state, up to ten of them. How many there are. */

@@ -142,16 +142,24 @@ unsigned lethe_process_stop_all(int64_t ms)
     return left ? each_process(LIVING, UINT_MAX, NULL) : 0;
 }
 
-void lethe_process_wait_for_reaper(int64_t ms)
+static unsigned count_dead(void)
+{
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+    return each_process(DEAD, UINT_MAX, NULL);
+}
+
+unsigned lethe_process_wait_for_reaper(int64_t ms)
 {
     const struct timespec pause = {0, 10 * 1000 * 1000};
     unsigned before = UINT_MAX, now;
-    for (int64_t end = lethe_now_ms() + ms;
-         (now = each_process(DEAD, UINT_MAX, NULL)) && lethe_now_ms() < end; before = now) {
+    for (int64_t end = lethe_now_ms() + ms; (now = count_dead()) && lethe_now_ms() < end;
+         before = now) {
         if (now < before)
             end = lethe_now_ms() + ms;
         nanosleep(&pause, NULL);
     }
+    return now;
 }
 
 void lethe_process_spare(void)

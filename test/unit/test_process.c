@@ -76,11 +76,31 @@ static void inherited_files_are_closed(void **unused)
     assert_in_child(closes_all);
 }
 
+/* It is dead when this returns. */
+static pid_t fork_dead(void)
+{
+    siginfo_t info;
+    pid_t child = fork();
+    if (!child)
+        _exit(0);
+    assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+    return child;
+}
+
+static void own_dead_are_not_waited_for(void **unused)
+{
+    (void)unused;
+    pid_t child = fork_dead();
+    lethe_process_wait_for_reaper(0);
+    assert_int_equal(waitpid(child, NULL, 0), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_of_its_parent_stays),
         cmocka_unit_test(inherited_files_are_closed),
+        cmocka_unit_test(own_dead_are_not_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -435,21 +436,24 @@ static size_t parse_size(const char *text)
     return *end == 'M' ? size << 20 : *end == 'K' ? size << 10 : size;
 }
 
-/* Plants in a child, waits until it is done or says that it holds. */
+/* Plants in a child, waits until it has ended or says that it holds. It is reaped here: the kernel
+ * keeps the registers of the dead, and memcpy's has the pattern in it. */
 static void plant(char *spec)
 {
     struct order o = {0};
     char *name = strsep(&spec, ":"), *size = strsep(&spec, ":");
     const struct kind *kind = find_kind(name);
     char byte;
-    int ends[2];
+    int ends[2], status;
+    pid_t child;
 
     snprintf(o.kind, sizeof o.kind, "%s", name);
     o.size = size && *size ? parse_size(size) : kind->size;
     o.path = spec && *spec ? spec : kind->path;
     if (pipe2(ends, O_CLOEXEC) < 0)
         err(1, "pipe");
-    switch (fork()) {
+    child = fork();
+    switch (child) {
     case -1:
         err(1, "fork");
     case 0:
@@ -460,10 +464,10 @@ static void plant(char *spec)
         secret_pattern(o.kind, pattern);
         kind->plant(&o);
         explicit_bzero(pattern, sizeof pattern);
-        _exit(write(ready_fd, "", 1) == 1 ? 0 : 1);
+        _exit(0);
     }
     close(ends[1]);
-    if (read(ends[0], &byte, 1) != 1)
+    if (read(ends[0], &byte, 1) != 1 && (waitpid(child, &status, 0) != child || status != 0))
         errx(1, "%s: could not be planted", o.kind);
     close(ends[0]);
     printf("planted %s: %zu%s%s\n", o.kind, o.size, o.path ? " in " : "", o.path ?: "");

@@ -776,6 +776,19 @@ def now_swap(boot):
 
 
 @case
+def now_unreaped(boot):
+    """lethe now: PID 1 reaps no children, so the registers of those that were killed stay, and nothing else; it is said"""
+    with boot() as guest:
+        guest.arm()
+        plant(guest, "heap:4M", "memfd:4M", "shm:4M")
+        guest.send("lethe now &")
+        want_end(guest, "poweroff", 100)
+        left = guest.scan(["heap", "memfd", "shm"])
+        want(left["shm"] == 0 and max(left.values()) == 1, f"left in RAM: {left}", guest)
+        want(any("registers of 2 dead processes" in line for line in guest.said) and "NOT all is gone" in guest.said[-1], f"it said: {guest.said}", guest)
+
+
+@case
 def now_inherits(boot):
     """lethe now from a shell that has a nameless file of RAM open, and on one processor"""
     with boot() as guest:
