@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 
 #include "lethe/sys.h"
 
@@ -48,6 +49,21 @@ static int dm_remove(const struct lethe_block *block, unsigned flags)
 {
     struct dm_request request = dm_request(block, flags);
     return dm_send(DM_DEV_REMOVE, &request);
+}
+
+/* One whose removal was deferred goes when its last user does: device-mapper has forgotten it a
+ * little before it is gone. */
+static int dm_remove_now(const struct lethe_block *block)
+{
+    enum { WAIT_MS = 1000 };
+    const struct timespec pause = {0, 5 * 1000 * 1000};
+    char number[32];
+    int64_t end = lethe_now_ms() + WAIT_MS;
+    int r = dm_remove(block, 0);
+    for (; r == -ENXIO && lethe_now_ms() < end; nanosleep(&pause, NULL))
+        if (!lethe_read_block(block->name, "dev", number, sizeof number))
+            return 0;
+    return r;
 }
 
 static int dm_suspend(const struct lethe_block *block, unsigned flags)
@@ -159,7 +175,7 @@ int lethe_stop_device(const struct lethe_block *block)
         return send_to_node(block, LOOP_CLR_FD);
     case LETHE_BLOCK_CRYPT:
     case LETHE_BLOCK_DM:
-        return dm_remove(block, 0);
+        return dm_remove_now(block);
     case LETHE_BLOCK_MD:
         return send_to_node(block, STOP_ARRAY);
     case LETHE_BLOCK_ZRAM:

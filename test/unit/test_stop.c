@@ -109,6 +109,15 @@ static void says_when_there_is_no_device_mapper(void **unused)
     mock_finish();
 }
 
+/* As while a device goes whose removal was deferred until nobody used it. */
+static void one_that_has_gone_by_itself_is_stopped(void **unused)
+{
+    (void)unused;
+    MOCK_EXPECT(CONTROL, DM(DM_DEV_REMOVE, .answer = -ENXIO));
+    assert_int_equal(lethe_stop_device(&crypt), 0);
+    mock_finish();
+}
+
 static void detaches_loops(void **unused)
 {
     (void)unused;
@@ -242,6 +251,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stops_device_mapper),
         cmocka_unit_test(says_when_there_is_no_device_mapper),
+        cmocka_unit_test(one_that_has_gone_by_itself_is_stopped),
         cmocka_unit_test(detaches_loops),
         cmocka_unit_test(stops_arrays),
         cmocka_unit_test(a_name_with_a_slash_is_found),
