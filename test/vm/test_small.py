@@ -533,9 +533,9 @@ def poison_and_clear(boot):
 
 def storm(guest):
     """Hundreds of processes, some that systemd spares and that fork all the time, and memory nearly full."""
-    guest.run("for i in $(seq 300); do sleep 600 >/dev/null 2>&1 & done", timeout=60)
+    guest.run("for i in $(seq 300); do sleep 600 >/dev/null 2>&1 & done", timeout=180)
     guest.run("for i in 1 2 3; do (exec -a @sh /bin/busybox sh -c 'while :; do sleep 1 & usleep 5000; done') >/dev/null 2>&1 & done")
-    guest.run("head -c $(awk '/^MemFree/ { print $2 - 40000 }' /proc/meminfo)k /dev/zero >/tmp/full; true", timeout=60)
+    guest.run("head -c $(awk '/^MemFree/ { print $2 - 40000 }' /proc/meminfo)k /dev/zero >/tmp/full; true", timeout=180)
 
 
 @case
