@@ -82,6 +82,8 @@ void lethe_end_take_argument(struct lethe_end *end, const char *argument)
         end->sync_hung = true;
     if (!strcmp(argument, "keys-left"))
         end->keys_left = true;
+    if (!strcmp(argument, "cut-off"))
+        end->cut_off = true;
     if (!strcmp(argument, "emergency"))
         end->policy = &lethe_policy_emergency;
     if (!value)
@@ -118,6 +120,8 @@ void lethe_end_print_arguments(const struct lethe_end *end, char *out, size_t si
         out = put_argument(out, limit, "sync-hung", "");
     if (end->keys_left)
         out = put_argument(out, limit, "keys-left", "");
+    if (end->cut_off)
+        out = put_argument(out, limit, "cut-off", "");
     out = put_argument(out, limit, "argument=", end->argument);
     *out = '\0';
 }
@@ -182,26 +186,39 @@ static void supervise_early(struct lethe_end *end, struct lethe_progress *progre
     lethe_supervise(progress, work, end, &supervisor);
 }
 
-/* Some of the processes that systemd spares are file systems' daemons: what is dirty goes through
- * them before they end. */
-static int sync_early(struct lethe_progress *progress, void *context)
+pid_t lethe_end_settle_network(const struct lethe_end *end, struct lethe_progress *progress)
 {
-    lethe_execute_sync(((const struct lethe_end *)context)->policy, progress);
-    return 0;
+    struct lethe_arena arena = lethe_arena_map();
+    struct lethe_snapshot snapshot;
+    if (!lethe_begin(progress, lethe_key('p', 2), end->policy->step_ms, "look for servers"))
+        return -1;
+    int r = lethe_snapshot_take(&snapshot, AT_FDCWD, false, &arena, &lethe_complain_to_log);
+    lethe_end(progress);
+    if (r)
+        return -1;
+    lethe_network_settle(&snapshot, end->policy, progress);
+    return lethe_network_keep_failing(&snapshot, end->policy, progress);
 }
 
 static int settle_network(struct lethe_progress *progress, void *context)
 {
+    const struct timespec while_it_fails = {0, 300 * 1000 * 1000};
+    pid_t failing = lethe_end_settle_network(context, progress);
+    if (failing > 0)
+        nanosleep(&while_it_fails, NULL);
+    lethe_network_stop_failing(failing);
+    return 0;
+}
+
+/* Some of the processes that systemd spares are file systems' daemons: what is dirty goes through
+ * them before they end. */
+static int sync_early(struct lethe_progress *progress, void *context)
+{
     const struct lethe_end *end = context;
-    struct lethe_arena arena = lethe_arena_map();
-    struct lethe_snapshot snapshot;
-    if (!lethe_begin(progress, lethe_key('p', 2), end->policy->step_ms, "look for servers"))
-        return 1;
-    int r = lethe_snapshot_take(&snapshot, AT_FDCWD, false, &arena, &lethe_complain_to_log);
-    lethe_end(progress);
-    if (!r)
-        lethe_network_settle(&snapshot, end->policy, progress);
-    return r != 0;
+    pid_t failing = progress->cut_off ? lethe_end_settle_network(end, progress) : -1;
+    lethe_execute_sync(end->policy, progress);
+    lethe_network_stop_failing(failing);
+    return 0;
 }
 
 /* What waits for a server that was given up is let go as often as it waits: a process writes its
@@ -230,6 +247,7 @@ void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *prog
     end->sync_hung |= lethe_is_stuck(progress, lethe_execute_sync_key());
     lethe_process_hurry(0, true);
     stop_processes(end, progress);
+    end->cut_off = progress->cut_off;
     lethe_process_hurry(0, false);
     end->stopped_ms = lethe_now_ms() - end->started_ms;
     int r = lethe_supervise(
@@ -323,14 +341,21 @@ static int take_apart(struct lethe_progress *progress, void *context)
     int r = 0;
 
     lethe_process_harden();
+    progress->cut_off = end->cut_off;
     if (end->keys_left)
         lethe_keys_wipe(LETHE_KEYS_IDLE, policy, progress);
     lethe_execute_drop_page_cache(policy, progress);
     lethe_execute_erase_ipc(policy, progress);
     for (int pass = 0;
          changed && pass < PASSES_MAX && !(r = take_and_plan(end, progress, &snapshot, &plan));
-         pass++)
+         pass++) {
+        pid_t failing =
+            progress->cut_off
+                ? lethe_network_keep_failing(&snapshot, &lethe_policy_emergency, progress)
+                : -1;
         changed = lethe_execute(&plan, &snapshot, policy, progress, false);
+        lethe_network_stop_failing(failing);
+    }
     if (r)
         detach_everything(end, progress, r);
     lethe_execute_sync(policy, progress);

@@ -31,6 +31,7 @@ struct lethe_end {
     int64_t unreaped;            /* dead processes that nobody reaps */
     bool sync_hung;              /* already in the first stage */
     bool keys_left;              /* not all keys could be wiped at first */
+    bool cut_off;                /* a server that does not answer was given up */
     bool own_root;
     bool init_stays; /* the second stage runs beside PID 1 */
     struct lethe_cmdline cmdline;
@@ -48,6 +49,9 @@ void lethe_end_print_arguments(const struct lethe_end *end, char *out, size_t si
 void lethe_end_prepare_workers(void);
 /* And all else: memory is locked, the log and the watchdog are opened, the command line is read. */
 void lethe_end_prepare(struct lethe_end *end);
+
+/* Inside a worker: lethe_network_settle(), and then lethe_network_keep_failing(). */
+pid_t lethe_end_settle_network(const struct lethe_end *end, struct lethe_progress *progress);
 
 /* The first stage from the stopping of processes on. It returns only when the second could not be
  * started: then this process goes on as the second. */

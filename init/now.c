@@ -24,6 +24,7 @@
 #include "lethe/ipc.h"
 #include "lethe/keys.h"
 #include "lethe/log.h"
+#include "lethe/network.h"
 #include "lethe/pid1.h"
 #include "lethe/power.h"
 #include "lethe/process.h"
@@ -116,9 +117,14 @@ static int wipe_keys(struct lethe_progress *progress, void *context)
 {
     const struct emergency *e = context;
     const struct lethe_policy *policy = e->end.keys_left ? e->end.policy : &policy_keys;
-    if (e->end.keys_left)
+    pid_t failing = -1;
+    if (e->end.keys_left) {
         lethe_keys_cut_off(e->keys, progress);
-    return lethe_keys_wipe(e->keys, policy, progress) != 0;
+        failing = lethe_end_settle_network(&e->end, progress);
+    }
+    unsigned left = lethe_keys_wipe(e->keys, policy, progress);
+    lethe_network_stop_failing(failing);
+    return left != 0;
 }
 
 /* Where what is still there may be written back, the keys of what is gone go before. */
@@ -146,13 +152,13 @@ static void wipe_all_keys(struct emergency *e, struct lethe_progress *progress)
     wipe_or_write_back(e, progress);
     if (e->end.keys_left) {
         lethe_log_to_kernel();
-        try_keys_again(e, progress, e->end.policy->step_ms);
+        try_keys_again(e, progress, KEYS_MS);
     }
     if (e->end.keys_left) {
         stop_all_others(e);
         try_keys_again(e, progress, 4 * e->end.policy->step_ms);
     }
-    e->end.keys = progress->n_finished; /* nothing else has been finished yet */
+    e->end.keys = progress->keys;
     e->end.keys_ms = (progress->keys_ms ? progress->keys_ms : lethe_now_ms()) - e->end.started_ms;
 }
 

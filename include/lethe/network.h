@@ -11,6 +11,8 @@
 #ifndef LETHE_NETWORK_H
 #define LETHE_NETWORK_H
 
+#include <sys/types.h>
+
 #include "lethe/model.h"
 #include "lethe/policy.h"
 #include "lethe/supervise.h"
@@ -25,6 +27,15 @@ void lethe_network_close_at_once(void);
  * worker; whether any was cut off is progress->cut_off. */
 void lethe_network_settle(const struct lethe_snapshot *snapshot, const struct lethe_policy *policy,
                           struct lethe_progress *progress);
+
+/* NFS that is forced fails what waits at that moment, and a loop asks for one thing after the
+ * other. Starts a process that forces all that was given up and has a loop's file on it, over and
+ * over, until lethe_network_stop_failing() or the end of the process that has called. The snapshot
+ * may go before. The child, or -1 when there is nothing to force. */
+pid_t lethe_network_keep_failing(const struct lethe_snapshot *snapshot,
+                                 const struct lethe_policy *policy,
+                                 const struct lethe_progress *progress);
+void lethe_network_stop_failing(pid_t child);
 
 /* Takes the network interfaces down: their drivers give back the memory in which they receive. */
 void lethe_network_down(void);

@@ -35,6 +35,7 @@ struct lethe_progress {
     unsigned not_erased; /* RAM file systems, files and segments that could not be zeroed */
     int64_t erased_ms;   /* when the last of them was zeroed, by lethe_now_ms(); 0: none was */
     int64_t keys_ms;     /* the same for the last key that was wiped */
+    unsigned keys;       /* how many were, before all else */
     bool clears, filled; /* free memory: the kernel zeroes it, or a filler did … */
     bool refilled;       /* the free slots of slabs were used again */
     uint64_t filled_kib, not_filled_kib; /* … so much of it, but for so much */

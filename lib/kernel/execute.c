@@ -4,10 +4,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lethe/ipc.h"
@@ -90,14 +93,38 @@ static bool is_fuse(const struct lethe_mount *m)
     return !strcmp(m->fstype, "fuse") || !strncmp(m->fstype, "fuse.", 5);
 }
 
+/* NFS 4 takes its leave of the server at the end, and waits for the answer until it is killed; by
+ * then all its pages are gone. */
+static int unmount_silent(const struct lethe_mount *m, int flags)
+{
+    enum { LEAVE_MS = 500 };
+    const struct timespec pause = {0, 10 * 1000 * 1000};
+    int status = 0;
+    pid_t ended = 0, child = fork();
+    if (child < 0)
+        return lethe_sys->umount(m->path, flags);
+    if (!child)
+        _exit(-lethe_sys->umount(m->path, flags) & 127);
+    for (int64_t end = lethe_now_ms() + LEAVE_MS; !ended && lethe_now_ms() < end;
+         nanosleep(&pause, NULL))
+        ended = waitpid(child, &status, WNOHANG);
+    if (!ended) {
+        lethe_sys->kill(child, SIGKILL);
+        waitpid(child, &status, 0);
+    }
+    return WIFEXITED(status) ? -WEXITSTATUS(status) : 0;
+}
+
 /* What is still in use goes lazily; its data are written back first, since nobody waits for its
  * last user. */
 static int unmount_now(const struct pass *p, const struct lethe_mount *m, bool lazy)
 {
+    const int flags = UMOUNT_NOFOLLOW | (is_fuse(m) ? MNT_FORCE : 0);
     bool stored = lethe_mount_is_stored(m);
     int r = -EBUSY;
     if (!lazy)
-        r = lethe_sys->umount(m->path, UMOUNT_NOFOLLOW | (is_fuse(m) ? MNT_FORCE : 0));
+        r = p->progress->cut_off && lethe_mount_is_remote(m) ? unmount_silent(m, flags)
+                                                             : lethe_sys->umount(m->path, flags);
     if (r != -EBUSY)
         return r;
     int fd = stored && p->policy->sync ? lethe_sys->open(m->path, O_RDONLY | O_DIRECTORY) : -1;

@@ -111,6 +111,7 @@ static bool wipe(const struct lethe_block *block, const struct lethe_policy *pol
                   strerror(-r));
     else
         lethe_finished_add(progress, key);
+    progress->keys += !r;
     return !r;
 }
 

@@ -6,12 +6,15 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lethe/log.h"
@@ -56,20 +59,43 @@ static void fail_requests(const char *path)
         waitpid(child, NULL, 0);
 }
 
-static bool is_silent(const struct lethe_mount *m, const struct lethe_policy *policy,
-                      const struct lethe_progress *progress)
+static bool is_stuck(const struct lethe_mount *m, const struct lethe_progress *progress)
 {
-    return !policy->sync || lethe_is_stuck(progress, lethe_key_of('n', m->devno));
+    return lethe_is_stuck(progress, lethe_key_of('n', m->devno));
 }
 
 static bool carries_silent(const struct lethe_snapshot *s, size_t block,
                            const struct lethe_policy *policy, const struct lethe_progress *progress)
 {
     for (size_t i = 0; policy->sync && i < s->n_mounts; i++)
-        if (s->mounts[i].device != LETHE_NONE && is_silent(&s->mounts[i], policy, progress) &&
+        if (s->mounts[i].device != LETHE_NONE && is_stuck(&s->mounts[i], progress) &&
             lethe_block_lies_on(s, s->mounts[i].device, block))
             return true;
     return !policy->sync;
+}
+
+static bool is_loop_in(const struct lethe_block *b, const struct lethe_mount *m)
+{
+    return b->kind == LETHE_BLOCK_LOOP && lethe_devno_is(b->file_devno, m->devno);
+}
+
+/* Where a loop past the page cache waits, its file system has nothing to write back itself. */
+static bool is_silent(const struct lethe_snapshot *s, const struct lethe_mount *m,
+                      const struct lethe_policy *policy, const struct lethe_progress *progress)
+{
+    bool silent = !policy->sync || is_stuck(m, progress);
+    for (size_t i = 0; !silent && i < s->n_blocks; i++)
+        silent = is_loop_in(&s->blocks[i], m) && carries_silent(s, i, policy, progress);
+    return silent && lethe_mount_is_remote(m);
+}
+
+static bool is_silent_host(const struct lethe_snapshot *s, const struct lethe_mount *m,
+                           const struct lethe_policy *policy, const struct lethe_progress *progress)
+{
+    size_t i = 0;
+    while (i < s->n_blocks && !is_loop_in(&s->blocks[i], m))
+        i++;
+    return i < s->n_blocks && is_silent(s, m, policy, progress);
 }
 
 /* A connection that nobody answers on ends now, or with its next time-out where the kernel can't
@@ -120,8 +146,34 @@ void lethe_network_settle(const struct lethe_snapshot *snapshot, const struct le
         if (s->blocks[i].kind == LETHE_BLOCK_NBD && carries_silent(s, i, policy, progress))
             cut_device(&s->blocks[i], policy, progress);
     for (size_t i = s->n_mounts; i--;)
-        if (lethe_mount_is_remote(&s->mounts[i]) && is_silent(&s->mounts[i], policy, progress))
+        if (is_silent(s, &s->mounts[i], policy, progress))
             cut_mount(&s->mounts[i], policy, progress);
+}
+
+/* The loop keeps the mount: it stays, as often as it is forced. */
+pid_t lethe_network_keep_failing(const struct lethe_snapshot *snapshot,
+                                 const struct lethe_policy *policy,
+                                 const struct lethe_progress *progress)
+{
+    const struct timespec pause = {0, 5 * 1000 * 1000};
+    const struct lethe_snapshot *s = snapshot;
+    size_t i = 0;
+    while (i < s->n_mounts && !is_silent_host(s, &s->mounts[i], policy, progress))
+        i++;
+    pid_t child = i < s->n_mounts ? fork() : -1;
+    if (child)
+        return child;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;; nanosleep(&pause, NULL))
+        for (i = 0; i < s->n_mounts; i++)
+            if (is_silent_host(s, &s->mounts[i], policy, progress))
+                lethe_sys->umount(s->mounts[i].path, UMOUNT_NOFOLLOW | MNT_FORCE);
+}
+
+void lethe_network_stop_failing(pid_t child)
+{
+    if (child > 0)
+        lethe_sys->kill(child, SIGKILL);
 }
 
 static void set_up(int fd, const char *interface, bool up)

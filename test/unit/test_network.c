@@ -114,6 +114,27 @@ static void cuts_off_all_at_once_against_writing_back(void **unused)
     assert_true(progress->cut_off);
 }
 
+/* What still answers must not lose a request for another server's sake. */
+static void does_not_keep_failing_what_answers(void **unused)
+{
+    static const struct lethe_block loop =
+        BLOCK(0, "loop0", LETHE_BLOCK_LOOP, .file_devno = {0, 50});
+    struct scene on_nfs;
+    (void)unused;
+    scene_init(&on_nfs, &(struct scene_input){
+                            .mountinfo = lethe_span("1 0 0:1 / / rw - proc a rw\n"
+                                                    "2 1 0:50 / /share rw - nfs server:/ rw\n"
+                                                    "3 1 0:51 / /other rw - nfs server:/ rw\n"
+                                                    "4 1 43:0 / /in rw - ext4 /dev/loop0 rw\n"),
+                            .blocks = &loop,
+                            .n_blocks = 1,
+                        });
+    assert_int_equal(on_nfs.r, 0);
+    lethe_stuck_add(progress, lethe_key('n', makedev(0, 51)));
+    assert_int_equal(lethe_network_keep_failing(&on_nfs.snapshot, &patient, progress), -1);
+    scene_finish(&on_nfs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +144,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(cuts_off_all_at_once_against_writing_back, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(does_not_keep_failing_what_answers, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

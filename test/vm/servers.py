@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Servers on the network for the guests: each a process on the host, which QEMU's user network shows to its guest at 10.0.2.2.
 
-    with servers.nbd(image) as server:       # or servers.nfs()
+    with servers.nbd(image) as server:       # or servers.nfs(), servers.nfs4(), servers.sftp()
         ...                                  # a guest with *server.args among its arguments, and server.port
         server.hang()                        # it answers no more, but its connections stay
         server.die()                         # its connections are closed
 
-nbd is qemu-nbd. nfs is an NFS server of version 3 (RFC 1813, RFC 5531) with all its files in memory and just what a guest's mount asks for.
+nbd is qemu-nbd, sftp OpenSSH's sftp-server without its ssh. nfs is an NFS server of version 3 (RFC 1813, RFC 5531) with all its files in memory and just what a guest's mount asks for.
 """
 
 import signal
@@ -15,7 +15,12 @@ import socketserver
 import struct
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import lab
 
 
 class Server:
@@ -53,7 +58,32 @@ def nbd(image):
 
 
 def nfs():
-    return Server(sys.executable, __file__, "{port}")
+    return Server(sys.executable, __file__, "nfs", "{port}")
+
+
+GANESHA = """NFS_CORE_PARAM { Protocols = 4; NFS_Port = %s; Bind_addr = 127.0.0.1; Enable_NLM = false; Enable_RQUOTA = false; Plugins_Dir = "%s"; }
+NFSv4 { Graceless = true; Delegations = false; UseGetpwnam = true; Only_Numeric_Owners = true; RecoveryRoot = "%s"; }
+MEM { Inode_Size = 2097152; }
+EXPORT { Export_Id = 1; Path = /share; Pseudo = /share; Access_Type = RW; Squash = None; SecType = sys; FSAL { Name = MEM; } }
+"""
+
+
+@contextmanager
+def nfs4():
+    """NFS-Ganesha with its files in memory."""
+    root = lab.CACHE / "ganesha/usr"
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "conf").write_text(GANESHA % ("@port@", next(root.glob("lib/*/ganesha")), folder))
+        script = f"""sed -i s/@port@/$0/ {folder}/conf; export LD_LIBRARY_PATH={root}/lib/ganesha
+            exec {root}/bin/ganesha.nfsd -F -L {folder}/log -f {folder}/conf -p {folder}/pid"""
+        with Server("sh", "-c", script, "{port}") as server:
+            yield server
+
+
+@contextmanager
+def sftp():
+    with tempfile.TemporaryDirectory() as folder, Server(sys.executable, __file__, "sftp", "{port}", folder) as server:
+        yield server
 
 
 # -- NFS, as a program ------------------------------------------------------------------------------------------------------
@@ -227,9 +257,14 @@ class Connection(socketserver.StreamRequestHandler):
             self.wfile.write(u32(len(reply) | 0x80000000) + reply)
 
 
+class Sftp(socketserver.BaseRequestHandler):
+    def handle(self):
+        subprocess.run(["/usr/lib/openssh/sftp-server", "-d", sys.argv[3]], stdin=self.request, stdout=self.request)
+
+
 class Threads(socketserver.ThreadingTCPServer):
     allow_reuse_address = daemon_threads = True
 
 
 if __name__ == "__main__":
-    Threads(("127.0.0.1", int(sys.argv[1])), Connection).serve_forever()
+    Threads(("127.0.0.1", int(sys.argv[2])), {"nfs": Connection, "sftp": Sftp}[sys.argv[1]]).serve_forever()

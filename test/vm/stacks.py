@@ -25,6 +25,13 @@ union() { mkdir -p $1/up $1/work $2; mount -t overlay -o lowerdir=/run/live/root
 check_ext4() { e2fsck -fn $1 >/tmp/e2fsck 2>&1 && ! grep -i journal /tmp/e2fsck || cat /tmp/e2fsck; }
 network() { modprobe virtio_net; ip link set eth0 up; ip address add 10.0.2.15/24 dev eth0; }
 mount_nfs() { modprobe nfs; mount -t nfs -o vers=3,proto=tcp,port=$port,mountproto=tcp,mountport=$port,nolock,addr=10.0.2.2 10.0.2.2:/ $1; }
+mount_nfs4() { modprobe nfsv4; mount -t nfs4 -o vers=4.2,proto=tcp,port=$port,addr=10.0.2.2,clientaddr=10.0.2.15 10.0.2.2:/share $1; }
+mount_sshfs() { modprobe fuse; echo 'echo $$ >/tmp/ssh.pid; exec -a @/busybox /bin/busybox nc 10.0.2.2 $port' >/tmp/ssh
+    (exec -a @sshfs /bin/sshfs -o ssh_command="sh /tmp/ssh" host: $1); }
+freeze_sshfs() { mount -t cgroup2 cgroup /sys/fs/cgroup; mkdir /sys/fs/cgroup/frozen
+    for p in $(cat /tmp/ssh.pid) $(pidof sshfs); do echo $p >/sys/fs/cgroup/frozen/cgroup.procs; done; echo 1 >/sys/fs/cgroup/frozen/cgroup.freeze; }
+crypt_file() { truncate -s 24M $1/container; losetup /dev/loop5 $1/container; cryptsetup open --type plain -c aes-xts-plain64 -s 512 \\
+    --key-file $fw/opt/lethe.key/raw /dev/loop5 home; mkfs.ext4 -q /dev/mapper/home; mount /dev/mapper/home $2; }
 open_nbd() { modprobe nbd nbds_max=1; nbd-client 10.0.2.2 $port /dev/nbd0 -b 4096 >/tmp/nbd-client 2>&1 || { cat /tmp/nbd-client; false; }; }
 mkdir -p /run/lvm /mnt
 """
@@ -63,7 +70,7 @@ class Stack:
     def boot(self, lethe, **options):
         args = ["-device", "virtio-scsi-pci", "-drive", f"if=none,id=disc,media=cdrom,readonly=on,format=raw,file={small.iso()}",
                 "-device", "scsi-cd,drive=disc"] if self.optical else []
-        serve = {"nbd": lambda: servers.nbd(small.blank_disk()), "nfs": servers.nfs, "": nullcontext}[self.server]
+        serve = {"nbd": lambda: servers.nbd(small.blank_disk()), "nfs": servers.nfs, "nfs4": servers.nfs4, "sftp": servers.sftp, "": nullcontext}[self.server]
         with serve() as server:
             args += server.args if server else []
             with self.start(lethe, disks=self.images(), args=args, **options) as guest:
@@ -132,11 +139,24 @@ mkdir /run/branch; mount -t tmpfs branch /run/branch; mkdir /run/branch/up /run/
 mount -t overlay -o lowerdir=/run/medium,upperdir=/run/branch/up,workdir=/run/branch/work live /mnt""",
           server="nbd", plants=("cache+remote:4M:/run/medium", "file+branch:1M:/mnt")),
 
+    Stack("nbd-luks", "a persistence on the network: LUKS2 on nbd", """
+network; open_nbd; luks_format luks2 --pbkdf pbkdf2 /dev/nbd0; luks_open /dev/nbd0 home; mkfs.ext4 -q /dev/mapper/home
+mkdir /run/medium; mount /dev/mapper/home /run/medium""", server="nbd", plants=("cache+remote:4M:/run/medium",), key=True),
+
+    Stack("nfs-crypt", "a persistence on the network: plain dm-crypt in a file on NFS", """
+network; mkdir /run/share /run/medium; mount_nfs /run/share; crypt_file /run/share /run/medium""",
+          server="nfs", plants=("cache+remote:4M:/run/medium",), key=True),
+
     Stack("nfs", "a medium on the network (NFS), and what is written to it", """
 network; mkdir /run/medium; mount_nfs /run/medium
 mkdir /run/branch; mount -t tmpfs branch /run/branch; mkdir /run/branch/up /run/branch/work
 mount -t overlay -o lowerdir=/run/medium,upperdir=/run/branch/up,workdir=/run/branch/work live /mnt""",
           server="nfs", plants=("cache+remote:4M:/run/medium", "file+branch:1M:/mnt")),
+
+    Stack("sshfs", "files on another machine (sshfs)", "network; mkdir /run/medium; mount_sshfs /run/medium",
+          server="sftp", plants=("cache+remote:4M:/run/medium",)),
+
+    Stack("nfs4", "a share of NFS version 4", "network; mkdir /run/medium; mount_nfs4 /run/medium", server="nfs4", plants=("cache+remote:2M:/run/medium",)),
 
     Stack("nested", "two overlays on one overlay (the kernel takes no third storey), all branches on one tmpfs", """
 mkdir /run/branches /run/one /run/two; mount -t tmpfs branches /run/branches; cd /run/branches; mkdir a b c; union /run/branches/a /run/one
