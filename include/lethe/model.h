@@ -38,6 +38,7 @@ enum lethe_block_kind {
     LETHE_BLOCK_ZRAM,
     LETHE_BLOCK_BRD, /* a ramdisk */
     LETHE_BLOCK_NBD, /* a network block device with a connection */
+    LETHE_BLOCK_BCACHE,
 };
 
 /* A directory of /sys/class/block. */

@@ -32,8 +32,8 @@ enum lethe_step_kind {
     LETHE_STEP_ERASE,        /* index: a mount that shows the RAM-backed file system, or a part */
     LETHE_STEP_UNMOUNT,      /* index: a mount */
     LETHE_STEP_SWAPOFF,      /* index: a swap */
-    LETHE_STEP_STOP,         /* index: a block device: dm removal, loop detach, md stop, zram reset,
-                                 nbd disconnection */
+    LETHE_STEP_STOP,         /* index: a block device: dm removal, loop detach, md and bcache stop,
+                                 zram reset, nbd disconnection */
     LETHE_STEP_ERASE_DEVICE, /* index: a ramdisk, whose blocks are zeroed */
 };
 

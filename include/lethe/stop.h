@@ -16,8 +16,9 @@
 #include "lethe/model.h"
 
 /* 0, or -errno; -EBUSY while something holds it. A loop that is still held goes when its last
- * holder does (it is detached lazily by the kernel, and the answer is 0). A device-mapper device
- * that is going by itself already is waited for, a second at most. */
+ * holder does (it is detached lazily by the kernel, and the answer is 0). So does a bcache, for
+ * which two seconds are waited. A device-mapper device that is going by itself already is waited
+ * for, a second at most. */
 int lethe_stop_device(const struct lethe_block *block);
 
 /* True for a dm-crypt device. Not all have a uuid that says so (VeraCrypt's have none): of those

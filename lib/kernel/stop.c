@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lethe/stop.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/dm-ioctl.h>
 #include <linux/loop.h>
 #include <linux/major.h>
@@ -168,6 +170,52 @@ int lethe_stop_cut_off(const struct lethe_block *block)
     return disconnect(block, 0);
 }
 
+enum { BELOW_MAX = 2 }; /* a bcache lies on one device and has one cache */
+
+static size_t find_below(const struct lethe_block *block, char names[BELOW_MAX][NAME_MAX + 1])
+{
+    char path[300];
+    size_t n = 0;
+    snprintf(path, sizeof path, "/sys/class/block/%.255s/slaves", block->name);
+    DIR *dir = opendir(path);
+    for (struct dirent *entry; dir && n < BELOW_MAX && (entry = readdir(dir));)
+        if (entry->d_name[0] != '.')
+            strcpy(names[n++], entry->d_name);
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
+static bool is_held(const char *name)
+{
+    int fd = open_node(&(struct lethe_block){.name = name}, O_EXCL);
+    if (fd >= 0)
+        lethe_sys->close(fd);
+    return fd == -EBUSY;
+}
+
+/* The set with its cache, which stops all that is cached by it as soon as nobody uses that, and a
+ * device without one (Documentation/admin-guide/bcache.rst). The kernel goes on with it after it
+ * has answered: what is below is free only when the rest is written there. */
+static int stop_bcache(const struct lethe_block *block)
+{
+    enum { WAIT_MS = 2000 };
+    const struct timespec pause = {0, 10 * 1000 * 1000};
+    char set[320], one[320], below[BELOW_MAX][NAME_MAX + 1];
+    size_t n = find_below(block, below);
+    snprintf(set, sizeof set, "/sys/class/block/%.255s/bcache/cache/stop", block->name);
+    snprintf(one, sizeof one, "/sys/class/block/%.255s/bcache/stop", block->name);
+    int r = lethe_sys->write_file(set, "1"), alone = lethe_sys->write_file(one, "1");
+    if (r && alone)
+        return alone;
+    for (int64_t end = lethe_now_ms() + WAIT_MS; n; nanosleep(&pause, NULL))
+        if (!is_held(below[n - 1]))
+            n--;
+        else if (lethe_now_ms() >= end)
+            return -EBUSY;
+    return 0;
+}
+
 int lethe_stop_device(const struct lethe_block *block)
 {
     switch (block->kind) {
@@ -182,6 +230,8 @@ int lethe_stop_device(const struct lethe_block *block)
         return reset_zram(block);
     case LETHE_BLOCK_NBD:
         return disconnect(block, O_EXCL);
+    case LETHE_BLOCK_BCACHE:
+        return stop_bcache(block);
     case LETHE_BLOCK_BRD:
     case LETHE_BLOCK_PLAIN:
         break;

@@ -35,6 +35,8 @@ enum lethe_block_kind lethe_block_kind(const char *name, const char *dm_uuid, bo
         return LETHE_BLOCK_ZRAM;
     if (numbered(name, "nbd"))
         return LETHE_BLOCK_NBD;
+    if (numbered(name, "bcache"))
+        return LETHE_BLOCK_BCACHE;
     return numbered(name, "ram") ? LETHE_BLOCK_BRD : LETHE_BLOCK_PLAIN;
 }
 

@@ -560,6 +560,7 @@ static bool can_be_stopped(const struct lethe_block *block)
     case LETHE_BLOCK_MD:
     case LETHE_BLOCK_ZRAM:
     case LETHE_BLOCK_NBD:
+    case LETHE_BLOCK_BCACHE:
         return true;
     case LETHE_BLOCK_BRD:
     case LETHE_BLOCK_PLAIN:

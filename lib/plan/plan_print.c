@@ -26,8 +26,8 @@ const char *lethe_node_kind_name(enum lethe_node_kind kind)
 
 const char *lethe_block_kind_name(enum lethe_block_kind kind)
 {
-    static const char *const names[] = {"disk", "loop", "crypt",   "dm",
-                                        "md",   "zram", "ramdisk", "nbd"};
+    static const char *const names[] = {"disk", "loop",    "crypt", "dm",    "md",
+                                        "zram", "ramdisk", "nbd",   "bcache"};
     return names[kind];
 }
 

@@ -237,7 +237,7 @@ static bool can_be_stopped(const struct lethe_block *b)
 {
     return b->kind == LETHE_BLOCK_CRYPT || b->kind == LETHE_BLOCK_DM || b->kind == LETHE_BLOCK_MD ||
            b->kind == LETHE_BLOCK_ZRAM || b->kind == LETHE_BLOCK_NBD ||
-           (b->kind == LETHE_BLOCK_LOOP && b->file[0]);
+           b->kind == LETHE_BLOCK_BCACHE || (b->kind == LETHE_BLOCK_LOOP && b->file[0]);
 }
 
 static size_t count(const struct lethe_plan *plan, enum lethe_step_kind kind, size_t index)

@@ -36,6 +36,8 @@ static void knows_a_device_by_its_name(void **unused)
         {"ram15", "", LETHE_BLOCK_BRD},
         {"nbd0", "", LETHE_BLOCK_NBD},
         {"nbd0p1", "", LETHE_BLOCK_PLAIN},
+        {"bcache0", "", LETHE_BLOCK_BCACHE},
+        {"bcache0p1", "", LETHE_BLOCK_PLAIN},
         {"random", "", LETHE_BLOCK_PLAIN},
         {"dm-0", "", LETHE_BLOCK_DM},
         {"dm-0", "LVM-abc", LETHE_BLOCK_DM},

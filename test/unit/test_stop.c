@@ -160,6 +160,23 @@ static void resets_zram(void **unused)
     mock_finish();
 }
 
+/* Its cache too, which it may be without, and is when that has stopped it. */
+static void stops_bcache(void **unused)
+{
+    (void)unused;
+    const struct lethe_block bcache = block("bcache7", LETHE_BLOCK_BCACHE);
+    static const char set[] = "/sys/class/block/bcache7/bcache/cache/stop",
+                      one[] = "/sys/class/block/bcache7/bcache/stop";
+    static const int answers[][3] = {
+        {0, 0, 0}, {-ENOENT, 0, 0}, {0, -ENOENT, 0}, {-ENOENT, -EIO, -EIO}};
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        MOCK_EXPECT({MOCK_WRITE_FILE, .path = set, .text = "1", .answer = answers[i][0]},
+                    {MOCK_WRITE_FILE, .path = one, .text = "1", .answer = answers[i][1]});
+        assert_int_equal(lethe_stop_device(&bcache), answers[i][2]);
+        mock_finish();
+    }
+}
+
 /* It must not take a device away from who uses it, but for a server that is given up. */
 static void disconnects_nbd(void **unused)
 {
@@ -256,6 +273,7 @@ int main(void)
         cmocka_unit_test(stops_arrays),
         cmocka_unit_test(a_name_with_a_slash_is_found),
         cmocka_unit_test(resets_zram),
+        cmocka_unit_test(stops_bcache),
         cmocka_unit_test(disconnects_nbd),
         cmocka_unit_test(leaves_other_devices_alone),
         cmocka_unit_test(wipes_a_key_whatever_fails),

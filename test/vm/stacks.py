@@ -16,7 +16,8 @@ import small
 HELPERS = """export DM_DISABLE_UDEV=1
 fw=/sys/firmware/qemu_fw_cfg/by_name
 modprobe -a qemu_fw_cfg dm_mod dm_crypt xts algif_skcipher aesni_intel loop
-lvm() { /usr/sbin/lvm "$@" --config 'global{locking_dir="/run/lvm"} activation{udev_sync=0 udev_rules=0} backup{backup=0 archive=0}' >/dev/null 2>&1; }
+lvm() { /usr/sbin/lvm "$@" --config 'global{locking_dir="/run/lvm" thin_check_executable="" cache_check_executable=""} backup{backup=0 archive=0}
+    activation{udev_sync=0 udev_rules=0 monitoring=0}' >/dev/null 2>&1; }
 luks_format() { type=$1; shift; cryptsetup luksFormat -q --type $type --pbkdf-force-iterations 1000 --volume-key-file $fw/opt/lethe.key/raw \\
     --key-size 512 --key-file $fw/opt/lethe.passphrase/raw "$@"; }
 luks_open() { cryptsetup open --key-file $fw/opt/lethe.passphrase/raw "$@"; }
@@ -199,6 +200,26 @@ lvm lvcreate -L 64M -n home vg1; lvm lvcreate -L 32M -n swap vg1; mkfs.ext4 -q /
 mkswap /dev/mapper/vg1-swap; swapon /dev/mapper/vg1-swap""",
           disks=1, plants=("cache+lvm:4M:/mnt",), key=True,
           check="luks_open /dev/vdb pv; lvm vgchange -ay vg1; check_ext4 /dev/mapper/vg1-home"),
+
+    Stack("thin-cache", "a thin volume and a cached one of LVM on LUKS2 on MD RAID1 on two LUKS2 devices", """
+modprobe -a dm_thin_pool dm_cache dm_cache_smq; for d in vdb vdc; do luks_format luks2 --pbkdf pbkdf2 /dev/$d; luks_open /dev/$d luks-$d; done
+raid --create /dev/md0 --level=1 --raid-devices=2 --metadata=1.2 --run --assume-clean /dev/mapper/luks-vdb /dev/mapper/luks-vdc
+luks_format luks2 --pbkdf pbkdf2 /dev/md0; luks_open /dev/md0 pv; lvm pvcreate /dev/mapper/pv; lvm vgcreate vg2 /dev/mapper/pv
+lvm lvcreate -L 100M -T vg2/pool -V 64M -n thin; lvm lvcreate -L 40M -n cached vg2; lvm lvcreate -L 20M --type cache-pool -n cache vg2
+lvm lvconvert -y --type cache --cachemode writeback --cachepool vg2/cache vg2/cached; mkdir /run/cached
+for v in thin cached; do mkfs.ext4 -q /dev/mapper/vg2-$v; done; mount /dev/mapper/vg2-thin /mnt; mount /dev/mapper/vg2-cached /run/cached""",
+          disks=2, plants=("cache+thin:2M:/mnt", "cache+cached:2M:/run/cached"), key=True, check="""
+modprobe -qa dm_thin_pool dm_cache dm_cache_smq; for d in vdb vdc; do luks_open /dev/$d luks-$d; done
+raid --assemble --run /dev/md0 /dev/mapper/luks-vdb /dev/mapper/luks-vdc; mdadm --detail /dev/md0 | grep -i 'State : .*\\(dirty\\|resync\\)' || true
+luks_open /dev/md0 pv; lvm vgchange -ay vg2; check_ext4 /dev/mapper/vg2-thin; check_ext4 /dev/mapper/vg2-cached"""),
+
+    Stack("bcache", "a bcache on one LUKS2 device, cached by another one for writing too", """
+modprobe bcache; for d in vdb vdc; do luks_format luks2 --pbkdf pbkdf2 /dev/$d; luks_open /dev/$d luks-$d; done
+make-bcache -B /dev/mapper/luks-vdb -C /dev/mapper/luks-vdc --writeback >/dev/null; for d in vdb vdc; do echo /dev/mapper/luks-$d >/sys/fs/bcache/register; done
+i=0; until [ -e /sys/block/bcache0/bcache/cache ] || [ $((i += 1)) = 50 ]; do sleep 0.2; done; mkfs.ext4 -q /dev/bcache0; mount -t ext4 /dev/bcache0 /mnt""",
+          disks=2, plants=("cache+bcache:4M:/mnt",), key=True, check="""
+modprobe bcache; for d in vdb vdc; do luks_open /dev/$d luks-$d; echo /dev/mapper/luks-$d >/sys/fs/bcache/register; done
+i=0; until [ -e /sys/block/bcache0/bcache/cache ] || [ $((i += 1)) = 50 ]; do sleep 0.2; done; check_ext4 /dev/bcache0"""),
 
     Stack("luks1-file", "LUKS1 in a file on a disk, and a swap file beside it", """
 mkfs.ext4 -q /dev/vdb; mkdir /run/disk; mount /dev/vdb /run/disk; truncate -s 64M /run/disk/container; losetup /dev/loop5 /run/disk/container
