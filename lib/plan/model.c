@@ -33,8 +33,8 @@ bool lethe_mount_is_writable(const struct lethe_mount *mount)
 
 bool lethe_mount_is_remote(const struct lethe_mount *mount)
 {
-    static const char *const types[] = {"nfs", "nfs4", "cifs", "smb3", "ceph",
-                                        "9p",  "afs",  "fuse", NULL};
+    static const char *const types[] = {"nfs", "nfs4", "cifs",     "smb3",   "ceph", "9p",
+                                        "afs", "fuse", "virtiofs", "vboxsf", NULL};
     return is_one_of(mount->fstype, types) || !strncmp(mount->fstype, "fuse.", 5);
 }
 

@@ -234,9 +234,33 @@ static void devices_in_circles_end(void **unused)
     assert_false(lethe_block_is_ram(&snapshot, 0));
 }
 
+static void a_type_says_who_has_the_files(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *type;
+        bool ram, remote, pseudo;
+    } types[] = {
+        {"tmpfs", true, false, false},    {"ramfs", true, false, false},
+        {"nfs4", false, true, false},     {"virtiofs", false, true, false},
+        {"fuse", false, true, false},     {"fuse.sshfs", false, true, false},
+        {"fuseblk", false, false, false}, {"fusectl", false, false, true},
+        {"sysfs", false, false, true},    {"autofs", false, false, true},
+        {"overlay", false, false, false}, {"zfs", false, false, false},
+        {"nsfs", false, false, false},    {"ext4", false, false, false},
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        const struct lethe_mount m = {.fstype = types[i].type};
+        assert_int_equal(lethe_mount_is_ram(&m), types[i].ram);
+        assert_int_equal(lethe_mount_is_remote(&m), types[i].remote);
+        assert_int_equal(lethe_mount_is_pseudo(&m), types[i].pseudo);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_type_says_who_has_the_files),
         cmocka_unit_test(look_up_finds_the_mount_below_a_path),
         cmocka_unit_test(look_up_climbs_what_is_stacked),
         cmocka_unit_test(look_up_does_not_enter_what_is_hidden),
