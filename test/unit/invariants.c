@@ -362,9 +362,13 @@ static const char *find_strangers(const struct check *c)
     return NULL;
 }
 
-/* Plain devices are no steps but may be part of a cycle: then nothing is said. */
+/* Plain devices are no steps but may be part of a cycle, and so may be the ways to forged mounts
+ * that are their own ancestors: then nothing is said. */
 static bool all_nodes_are_steps(const struct check *c)
 {
+    for (size_t i = 0; i < c->s->n_mounts; i++)
+        if (!has_root(c->s, i))
+            return false;
     for (size_t i = 0; i < c->s->n_blocks; i++)
         if (!can_be_stopped(&c->s->blocks[i]) && c->s->blocks[i].kind != LETHE_BLOCK_BRD)
             return false;
