@@ -180,7 +180,7 @@ static size_t find_below(const struct lethe_block *block, char names[BELOW_MAX][
     DIR *dir = opendir(path);
     for (struct dirent *entry; dir && n < BELOW_MAX && (entry = readdir(dir));)
         if (entry->d_name[0] != '.')
-            strcpy(names[n++], entry->d_name);
+            snprintf(names[n++], sizeof *names, "%s", entry->d_name);
     if (dir)
         closedir(dir);
     return n;

@@ -50,8 +50,8 @@ def key_in_ram(stack, guest):
 
 
 def want_known_plan(stack, said):
-    """That of test/data, but for the numbers of processes, which begin when they can."""
-    known, now = (re.sub(r"process \d+", "process", text.strip()) for text in ((DATA / stack.name / "plan").read_text(), said))
+    """That of test/data, but for the numbers of processes and of their namespaces, which begin when they can."""
+    known, now = (re.sub(r"mnt:\[\d+\] \(process \d+\)", "mnt:[] (process)", text.strip()) for text in ((DATA / stack.name / "plan").read_text(), said))
     t.want(known == now, f"the plan is not that of test/data, but\n{said}")
 
 
