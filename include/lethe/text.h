@@ -47,6 +47,10 @@ char *lethe_unescape(struct lethe_arena *arena, struct lethe_span span);
 /* The same in place, of the n bytes at `text`, behind which there is room for a NUL. */
 char *lethe_unescape_here(char *text, size_t n);
 
+/* True when the n bytes at `at` begin with a backslash and three octal digits for a byte, which is
+ * not 0. */
+bool lethe_octal_escape(const char *at, size_t n, char *byte);
+
 /* True when `path` is `dir` or lies below it; both absolute, without trailing slashes but for "/".
  */
 bool lethe_path_below(const char *path, const char *dir);

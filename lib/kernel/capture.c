@@ -348,11 +348,11 @@ static struct lethe_span aufs_id(const struct lethe_mount *m)
     return (struct lethe_span){NULL, 0};
 }
 
-/* In a list of layers a colon, and what stands before it, is escaped. */
-static void put_layer(FILE *out, const char *path)
+/* As libfuse reads it. */
+static void put_option(FILE *out, const char *path)
 {
     for (; *path; path++)
-        fprintf(out, "%s%c", strchr(":\\", *path) ? "\\" : "", *path);
+        fprintf(out, "%s%c", strchr(",\\", *path) ? "\\" : "", *path);
 }
 
 /* fuse-overlayfs takes its layers as options, the others as a list with modes. */
@@ -373,7 +373,7 @@ static void write_daemon(struct capture *c, const struct lethe_union *u, size_t 
         const char *path = path_of(c, b->path);
         if (overlay) {
             fprintf(out, "%s%s=", i ? "," : "", b->writable ? "upperdir" : "lowerdir");
-            put_layer(out, path);
+            put_option(out, path);
         } else
             fprintf(out, "%s%s=%s", i ? ":" : "", path, b->writable ? "RW" : "RO");
     }

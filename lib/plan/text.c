@@ -60,7 +60,7 @@ bool lethe_devno_is(struct lethe_devno a, struct lethe_devno b)
     return a.major == b.major && a.minor == b.minor;
 }
 
-static bool octal_escape(const char *at, size_t n, char *byte)
+bool lethe_octal_escape(const char *at, size_t n, char *byte)
 {
     if (n < 4 || at[0] != '\\')
         return false;
@@ -80,7 +80,7 @@ char *lethe_unescape_here(char *text, size_t n)
 {
     char *out = text;
     for (size_t i = 0; i < n; out++) {
-        bool escaped = octal_escape(text + i, n - i, out);
+        bool escaped = lethe_octal_escape(text + i, n - i, out);
         if (!escaped)
             *out = text[i];
         i += escaped ? 4 : 1;

@@ -174,7 +174,8 @@ static void find_aufs(struct branches *b, const char *options, const struct leth
     }
 }
 
-/* -- FUSE: words of a command line, which know no octal escapes -------------------------------- */
+/* -- FUSE: words of a command line --------------------------------------------------------------
+ */
 
 static const char *const fuse_types[] = {"fuse.fuse-overlayfs", "fuse.unionfs", "fuse.unionfs-fuse",
                                          "fuse.mergerfs"};
@@ -188,38 +189,45 @@ bool lethe_union_is_fuse(const struct lethe_mount *mount)
     return false;
 }
 
-/* Up to the next separator that has no backslash before it; the backslashes go. */
-static const char *next_piece(struct lethe_arena *arena, struct lethe_span *rest, char separator)
+/* The next of libfuse's options: they are split at commas, and what stands behind a backslash, a
+ * byte or three octal digits for one, is a part of them (lib/fuse_opt.c). */
+static struct lethe_span next_option(struct lethe_arena *arena, struct lethe_span *rest)
 {
     size_t i = 0, n = 0;
     char *text = lethe_arena_text(arena, rest->n ? rest->at : "", rest->n);
-    if (!text)
-        return NULL;
-    for (; i < rest->n && rest->at[i] != separator; i++) {
-        if (rest->at[i] == '\\' && i + 1 < rest->n &&
-            (rest->at[i + 1] == separator || rest->at[i + 1] == '\\'))
-            i++;
-        text[n++] = rest->at[i];
+    for (; text && i < rest->n && rest->at[i] != ','; n++) {
+        bool octal = lethe_octal_escape(rest->at + i, rest->n - i, &text[n]);
+        if (!octal) {
+            i += rest->at[i] == '\\' && i + 1 < rest->n;
+            text[n] = rest->at[i];
+        }
+        i += octal ? 4 : 1;
     }
-    text[n] = '\0';
-    *rest = i < rest->n ? (struct lethe_span){rest->at + i + 1, rest->n - i - 1}
-                        : (struct lethe_span){NULL, 0};
-    return text;
+    *rest = text && i < rest->n ? (struct lethe_span){rest->at + i + 1, rest->n - i - 1}
+                                : (struct lethe_span){NULL, 0};
+    return (struct lethe_span){text, n};
 }
 
+static void add_span(struct branches *b, struct lethe_span path, bool writable)
+{
+    add_path(b, lethe_arena_text(b->arena, path.n ? path.at : "", path.n), writable);
+}
+
+/* No layer below has a colon in its path: nothing escapes that (M: fuse-overlayfs 1.10). */
 static void add_fuse_overlay(struct branches *b, struct lethe_span options)
 {
     while (options.at && !b->full) {
-        struct lethe_span option = lethe_cut(&options, ',');
-        struct lethe_span lower = starts(option, "lowerdir=") ? behind(option, "lowerdir=")
-                                                              : (struct lethe_span){NULL, 0};
-        while (lower.at && !b->full)
-            add_path(b, next_piece(b->arena, &lower, ':'), false);
-        struct lethe_span upper = starts(option, "upperdir=")  ? behind(option, "upperdir=")
-                                  : starts(option, "workdir=") ? behind(option, "workdir=")
-                                                               : (struct lethe_span){NULL, 0};
-        if (upper.at)
-            add_path(b, next_piece(b->arena, &upper, '\0'), true);
+        struct lethe_span option = next_option(b->arena, &options), path = option;
+        if (!option.at) {
+            b->full = true;
+            return;
+        }
+        lethe_cut(&path, '=');
+        if (starts(option, "lowerdir="))
+            while (path.at && !b->full)
+                add_span(b, lethe_cut(&path, ':'), false);
+        else if (starts(option, "upperdir=") || starts(option, "workdir="))
+            add_span(b, path, true);
     }
 }
 
@@ -234,7 +242,7 @@ static void add_modes(struct branches *b, struct lethe_span list, bool writable)
         struct lethe_span mode = {branch.at + n, branch.n - n};
         bool writes = n ? !starts(mode, "RO") && !starts(mode, "ro") : writable;
         branch.n = n ? n - 1 : branch.n;
-        add_path(b, lethe_arena_text(b->arena, branch.n ? branch.at : "", branch.n), writes);
+        add_span(b, branch, writes);
     }
 }
 

@@ -254,9 +254,10 @@ static void assert_fuse(const char *type, const char *words, const char *expecte
 static void fuse_unions_tell_their_branches_on_the_command_line(void **unused)
 {
     (void)unused;
-    assert_fuse("fuse.fuse-overlayfs",
-                "fuse-overlayfs|-o|lowerdir=/a\\:b:/c,upperdir=/u|-oworkdir=/w,xattr|/m|",
-                "/a:b=ro /c=ro /u=rw /w=rw ");
+    assert_fuse(
+        "fuse.fuse-overlayfs",
+        "fuse-overlayfs|-o|lowerdir=/a\\,b:/c\\\\d\\054e,upperdir=/u:v|-oworkdir=/w,xattr|/m|",
+        "/a,b=ro /c\\d,e=ro /u:v=rw /w=rw ");
     assert_fuse("fuse.unionfs", "/usr/bin/unionfs|-o|cow,x=/y|/rw=RW:/ro=RO:/none|/m|",
                 "/rw=rw /ro=ro /none=ro ");
     assert_fuse("fuse.mergerfs", "mergerfs|/d1:/d2=NC,4G:/d3=RO|/m|-o|rw|",

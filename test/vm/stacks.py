@@ -167,8 +167,8 @@ mount -t overlay -o 'lowerdir=/run/branches/c/with blank\\, comma\\:colon:/run/o
 cd /""", plants=("file+one:2M:/run/one", "file+two:2M:/run/two", "file+three:2M:/mnt")),
 
     Stack("fuse-overlayfs", "fuse-overlayfs with its branch on a tmpfs", """
-modprobe fuse; mkdir -p /run/branch; mount -t tmpfs branch /run/branch; mkdir /run/branch/up /run/branch/work
-fuse-overlayfs -o lowerdir=/run/live/rootfs,upperdir=/run/branch/up,workdir=/run/branch/work /mnt""", plants=("file+fuse:2M:/mnt",)),
+modprobe fuse; b='/run/br,an\\ch'; mkdir "$b"; mount -t tmpfs branch "$b"; mkdir "$b/up" "$b/work"; b='/run/br\\,an\\\\ch'
+fuse-overlayfs -o "lowerdir=/run/live/rootfs,upperdir=$b/up,workdir=$b/work" /mnt""", plants=("file+fuse:2M:/mnt",)),
 
     Stack("unionfs-fuse", "unionfs-fuse with its branch on a tmpfs", """
 modprobe fuse; mkdir -p /run/branch; mount -t tmpfs branch /run/branch; unionfs -o cow /run/branch=RW:/run/live/rootfs=RO /mnt""",
