@@ -161,7 +161,10 @@ static bool has_user(const struct lethe_snapshot *s, size_t device)
     for (size_t i = 0; i < s->n_swaps; i++)
         used = used || s->swaps[i].device == device;
     for (size_t i = 0; i < s->n_blocks; i++) {
-        used = used || s->blocks[i].disk == device || is_beside(s, i, device);
+        used = used || is_beside(s, i, device);
+        if (i == device) /* a forged one may be built on itself */
+            continue;
+        used = used || s->blocks[i].disk == device;
         for (size_t j = 0; j < s->blocks[i].n_slaves; j++)
             used = used || s->blocks[i].slaves[j] == device;
     }
