@@ -125,6 +125,9 @@ bool lethe_mount_keeps_mounts(const struct lethe_mount *mount);
  * `own_root` says that the reader's root is Lethe's. */
 bool lethe_mount_is_own(const struct lethe_mount *mount, bool own_root);
 
+/* The index of the first mount that shows the file system with this number, or LETHE_NONE. */
+size_t lethe_mount_find(const struct lethe_snapshot *snapshot, struct lethe_devno devno);
+
 /* The index of the block device with this number, or LETHE_NONE. */
 size_t lethe_block_find(const struct lethe_snapshot *snapshot, struct lethe_devno devno);
 

@@ -19,6 +19,10 @@ unsigned lethe_process_stop_all(int64_t ms);
  * reaps none: until then the kernel keeps their registers. How many nobody has reaped. */
 unsigned lethe_process_wait_for_reaper(int64_t ms);
 
+/* Waits for a child for at most `ms`. False when it has not ended by then: it is killed, and not
+ * reaped. */
+bool lethe_process_await(pid_t child, int64_t ms, int *status);
+
 /* Says of each process of user space that still lives, but for PID 1, the caller and those of
  * Lethe's own that can end, its pid, name and state, up to ten of them. How many there are. */
 unsigned lethe_process_report(void);

@@ -4,18 +4,17 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lethe/ipc.h"
 #include "lethe/log.h"
 #include "lethe/page_cache.h"
+#include "lethe/process.h"
 #include "lethe/ram_device.h"
 #include "lethe/ram_fs.h"
 #include "lethe/stop.h"
@@ -98,20 +97,14 @@ static bool is_fuse(const struct lethe_mount *m)
 static int unmount_silent(const struct lethe_mount *m, int flags)
 {
     enum { LEAVE_MS = 500 };
-    const struct timespec pause = {0, 10 * 1000 * 1000};
     int status = 0;
-    pid_t ended = 0, child = fork();
+    pid_t child = fork();
     if (child < 0)
         return lethe_sys->umount(m->path, flags);
     if (!child)
         _exit(-lethe_sys->umount(m->path, flags) & 127);
-    for (int64_t end = lethe_now_ms() + LEAVE_MS; !ended && lethe_now_ms() < end;
-         nanosleep(&pause, NULL))
-        ended = waitpid(child, &status, WNOHANG);
-    if (!ended) {
-        lethe_sys->kill(child, SIGKILL);
+    if (!lethe_process_await(child, LEAVE_MS, &status))
         waitpid(child, &status, 0);
-    }
     return WIFEXITED(status) ? -WEXITSTATUS(status) : 0;
 }
 

@@ -162,6 +162,16 @@ unsigned lethe_process_wait_for_reaper(int64_t ms)
     return now;
 }
 
+bool lethe_process_await(pid_t child, int64_t ms, int *status)
+{
+    const struct timespec pause = {0, 10 * 1000 * 1000};
+    for (int64_t end = lethe_now_ms() + ms; lethe_now_ms() < end; nanosleep(&pause, NULL))
+        if (waitpid(child, status, WNOHANG) == child)
+            return true;
+    lethe_sys->kill(child, SIGKILL);
+    return false;
+}
+
 void lethe_process_spare(void)
 {
     lethe_sys->write_file("/proc/self/oom_score_adj", "-1000");

@@ -402,21 +402,13 @@ static struct lethe_span read_daemon(void *context, const struct lethe_mount *mo
     return (struct lethe_span){NULL, 0};
 }
 
-static bool is_shown(const struct lethe_snapshot *snapshot, struct lethe_devno devno)
-{
-    for (size_t i = 0; i < snapshot->n_mounts; i++)
-        if (lethe_devno_is(snapshot->mounts[i].devno, devno))
-            return true;
-    return false;
-}
-
 /* The files of a btrfs or an overlay have other numbers than their mount (stat(2), st_dev): where
  * no mount has a loop's, and the file's path leads to this very number, its mount hosts it. */
 static bool is_elsewhere(const struct lethe_snapshot *snapshot, const struct lethe_block *b)
 {
     struct stat st;
-    return !b->file_devno.major && !is_shown(snapshot, b->file_devno) && !stat(b->file, &st) &&
-           lethe_devno_is(devno_of(st.st_dev), b->file_devno);
+    return !b->file_devno.major && lethe_mount_find(snapshot, b->file_devno) == LETHE_NONE &&
+           !stat(b->file, &st) && lethe_devno_is(devno_of(st.st_dev), b->file_devno);
 }
 
 /* A swap file's file system is that of the mount its path leads to; a loop's is too, where the

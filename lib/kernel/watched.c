@@ -6,15 +6,14 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/cdrom.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "lethe/process.h"
 #include "lethe/sys.h"
 #include "lethe/uevent.h"
 
@@ -155,20 +154,15 @@ static bool ask(const struct lethe_watched *watched)
 static bool has_medium(const struct lethe_watched *watched)
 {
     enum { ANSWER_MS = 3000 };
-    const struct timespec pause = {0, 10 * 1000 * 1000};
     int status;
     while (waitpid(-1, NULL, WNOHANG) > 0)
         ; /* one that had been left behind */
     pid_t child = fork();
     if (!child)
         _exit(!ask(watched));
-    for (int64_t end = lethe_now_ms() + ANSWER_MS; child > 0 && lethe_now_ms() < end;
-         nanosleep(&pause, NULL))
-        if (waitpid(child, &status, WNOHANG) == child)
-            return !WIFEXITED(status) || !WEXITSTATUS(status);
-    if (child > 0)
-        lethe_sys->kill(child, SIGKILL);
-    return true;
+    if (child < 0 || !lethe_process_await(child, ANSWER_MS, &status))
+        return true;
+    return !WIFEXITED(status) || !WEXITSTATUS(status);
 }
 
 /* A disk gets another number of the sequence also for a change of its medium, which some report

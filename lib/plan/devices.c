@@ -70,10 +70,11 @@ static int tie_xfs(const struct lethe_snapshot *snapshot, const struct lethe_mou
         if (!path.n || (!lethe_span_is(name, "logdev") && !lethe_span_is(name, "rtdev")))
             continue;
         const char *text = lethe_unescape(arena, path);
-        size_t other = text ? lethe_block_find(snapshot, resolve(context, text)) : LETHE_NONE;
-        r = !text                 ? -ENOMEM
-            : other == LETHE_NONE ? 0
-                                  : lethe_devices_add_beside(snapshot, m->device, other, arena);
+        if (!text)
+            return -ENOMEM;
+        size_t other = lethe_block_find(snapshot, resolve(context, text));
+        if (other != LETHE_NONE)
+            r = lethe_devices_add_beside(snapshot, m->device, other, arena);
     }
     return r;
 }

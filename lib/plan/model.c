@@ -58,6 +58,14 @@ bool lethe_mount_is_own(const struct lethe_mount *mount, bool own_root)
     return own_root && is_one_of(mount->path, paths);
 }
 
+size_t lethe_mount_find(const struct lethe_snapshot *snapshot, struct lethe_devno devno)
+{
+    for (size_t i = 0; i < snapshot->n_mounts; i++)
+        if (lethe_devno_is(snapshot->mounts[i].devno, devno))
+            return i;
+    return LETHE_NONE;
+}
+
 size_t lethe_block_find(const struct lethe_snapshot *snapshot, struct lethe_devno devno)
 {
     for (size_t i = 0; i < snapshot->n_blocks; i++)
@@ -100,10 +108,9 @@ static bool any_below(const struct lethe_snapshot *snapshot, size_t block, block
 static const struct lethe_mount *host_of(const struct lethe_snapshot *snapshot, size_t block)
 {
     const struct lethe_block *b = &snapshot->blocks[block];
-    for (size_t i = 0; b->kind == LETHE_BLOCK_LOOP && i < snapshot->n_mounts; i++)
-        if (lethe_devno_is(snapshot->mounts[i].devno, b->file_devno))
-            return &snapshot->mounts[i];
-    return NULL;
+    size_t host =
+        b->kind == LETHE_BLOCK_LOOP ? lethe_mount_find(snapshot, b->file_devno) : LETHE_NONE;
+    return host == LETHE_NONE ? NULL : &snapshot->mounts[host];
 }
 
 static bool is_ram(const struct lethe_snapshot *snapshot, size_t block, size_t unused)

@@ -868,6 +868,7 @@ static size_t break_cycle(struct graph *g, size_t *hint)
     return rank_of(g, best) == RANK_MOUNT ? erase_first(g, best) : best;
 }
 
+/* And is found by its path. */
 static bool goes_later(const struct graph *g, size_t parent)
 {
     return g->used[parent] && !g->lazy[parent] && !g->used[way_node(g, parent)];
@@ -884,12 +885,12 @@ static void join_unmounts(const struct graph *g, struct lethe_plan *plan)
     for (size_t i = 0; i < plan->n_steps; i++) {
         const struct lethe_step *step = &plan->steps[i];
         size_t on = step->kind == LETHE_STEP_UNMOUNT ? g->parent[step->index] : LETHE_NONE;
-        bool light = on != LETHE_NONE && !step->lazy && g->traits[step->index] & TRAIT_VIEW &&
-                     strcmp(g->snapshot->mounts[step->index].path, g->snapshot->mounts[on].path);
-        if (!light || on != parent)
+        bool view = on != LETHE_NONE && !step->lazy && g->traits[step->index] & TRAIT_VIEW &&
+                    strcmp(g->snapshot->mounts[step->index].path, g->snapshot->mounts[on].path);
+        if (!view || on != parent)
             first = i;
-        parent = light ? on : LETHE_NONE;
-        if (on != LETHE_NONE && !--left[on] && light && goes_later(g, on))
+        parent = view ? on : LETHE_NONE;
+        if (on != LETHE_NONE && !--left[on] && view && goes_later(g, on))
             plan->steps[first].together = i + 1 - first;
     }
 }

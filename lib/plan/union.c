@@ -174,8 +174,7 @@ static void find_aufs(struct branches *b, const char *options, const struct leth
     }
 }
 
-/* -- FUSE: words of a command line --------------------------------------------------------------
- */
+/* -- FUSE: words of a command line ------------------------------------------------------------ */
 
 static const char *const fuse_types[] = {"fuse.fuse-overlayfs", "fuse.unionfs", "fuse.unionfs-fuse",
                                          "fuse.mergerfs"};

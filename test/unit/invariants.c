@@ -367,7 +367,7 @@ static const char *find_strangers(const struct check *c)
 
 /* Plain devices are no steps but may be part of a cycle, and so may be the ways to forged mounts
  * that are their own ancestors: then nothing is said. */
-static bool all_nodes_are_steps(const struct check *c)
+static bool all_cycles_are_seen(const struct check *c)
 {
     for (size_t i = 0; i < c->s->n_mounts; i++)
         if (!has_root(c->s, i))
@@ -407,7 +407,7 @@ const char *invariants_broken(const struct scene *scene, bool own_root)
         broken = find_disorder(&c);
     if (!broken)
         broken = find_strangers(&c);
-    if (broken || !all_nodes_are_steps(&c))
+    if (broken || !all_cycles_are_seen(&c))
         return broken;
     for (size_t i = 0; i < c.plan->n_steps; i++)
         if (c.plan->steps[i].lazy)

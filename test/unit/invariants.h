@@ -7,6 +7,7 @@
  * every ramdisk is erased once, and so is all that is shown of each RAM-backed file system but
  * Lethe's own; nothing else appears;
  *   - what a step depends on comes before it, unless the step is marked lazy;
+ *   - what goes together is all that is left on one parent, which goes later by its path;
  *   - a step is lazy only when there is a cycle.
  */
 #ifndef LETHE_TEST_INVARIANTS_H

@@ -7,6 +7,13 @@
 #include "lethe/mountinfo.h"
 #include "lethe/plan.h"
 
+/* A device of a scene in one line; what it has beside that, by fields. */
+#define BLOCK(maj, min, block_name, block_kind, ...)                                               \
+    {                                                                                              \
+        .devno = {maj, min}, .name = block_name, .kind = block_kind, .dm_name = "", .dm_uuid = "", \
+        .disk = LETHE_NONE, .file = "", __VA_ARGS__                                                \
+    }
+
 /* A small file of /sys, for aufs. */
 struct scene_file {
     const char *path, *text;

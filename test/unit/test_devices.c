@@ -69,19 +69,8 @@ static void ties_mounts_and_swaps_to_devices(void **unused)
 {
     (void)unused;
     const struct lethe_block blocks[] = {
-        {{8, 1}, "sda1", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, LETHE_NONE, NULL, 0, NULL, 0},
-        {{254, 0},
-         "dm-0",
-         LETHE_BLOCK_CRYPT,
-         "home",
-         "CRYPT-",
-         "",
-         {0, 0},
-         LETHE_NONE,
-         NULL,
-         0,
-         NULL,
-         0},
+        BLOCK(8, 1, "sda1", LETHE_BLOCK_PLAIN),
+        BLOCK(254, 0, "dm-0", LETHE_BLOCK_CRYPT, .dm_name = "home", .dm_uuid = "CRYPT-"),
     };
     struct scene scene;
     scene_init(&scene, &(struct scene_input){
@@ -116,9 +105,9 @@ static void ties_an_xfs_to_its_log(void **unused)
 {
     (void)unused;
     const struct lethe_block blocks[] = {
-        {.devno = {8, 1}, .name = "sda1", .dm_name = "", .file = "", .disk = LETHE_NONE},
-        {.devno = {8, 2}, .name = "sda2", .dm_name = "", .file = "", .disk = LETHE_NONE},
-        {.devno = {254, 0}, .name = "dm-0", .dm_name = "a log", .file = "", .disk = LETHE_NONE},
+        BLOCK(8, 1, "sda1", LETHE_BLOCK_PLAIN),
+        BLOCK(8, 2, "sda2", LETHE_BLOCK_PLAIN),
+        BLOCK(254, 0, "dm-0", LETHE_BLOCK_PLAIN, .dm_name = "a log"),
     };
     struct scene scene;
     scene_init(&scene,

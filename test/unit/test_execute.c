@@ -18,13 +18,8 @@
 
 enum { ROOT, HOME, RUN, FUSE, NFS };
 
-static const struct lethe_block luks = {.devno = {254, 0},
-                                        .name = "dm-0",
-                                        .kind = LETHE_BLOCK_CRYPT,
-                                        .dm_name = "home",
-                                        .dm_uuid = "CRYPT-",
-                                        .file = "",
-                                        .disk = LETHE_NONE};
+static const struct lethe_block luks =
+    BLOCK(254, 0, "dm-0", LETHE_BLOCK_CRYPT, .dm_name = "home", .dm_uuid = "CRYPT-");
 static const struct lethe_policy policy = {.name = "test",
                                            .step_ms = 1000,
                                            .write_ms = 1000,

@@ -147,14 +147,14 @@ static void knows_devices_that_are_ram(void **unused)
     (void)unused;
     static const size_t on_loop[] = {0}, on_disk[] = {1}, on_dm[] = {4, 3};
     const struct lethe_block blocks[] = {
-        {{7, 0}, "loop0", LETHE_BLOCK_LOOP, "", "", "/img", {0, 20}, LETHE_NONE, NULL, 0, NULL, 0},
-        {{8, 0}, "sda", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, LETHE_NONE, NULL, 0, NULL, 0},
-        {{7, 1}, "loop1", LETHE_BLOCK_LOOP, "", "", "/img", {8, 0}, LETHE_NONE, NULL, 0, NULL, 0},
-        {{254, 0}, "dm-0", LETHE_BLOCK_DM, "a", "", "", {0, 0}, LETHE_NONE, on_loop, 1, NULL, 0},
-        {{254, 1}, "dm-1", LETHE_BLOCK_DM, "b", "", "", {0, 0}, LETHE_NONE, on_disk, 1, NULL, 0},
-        {{254, 2}, "dm-2", LETHE_BLOCK_DM, "c", "", "", {0, 0}, LETHE_NONE, on_dm, 2, NULL, 0},
-        {{1, 0}, "ram0", LETHE_BLOCK_BRD, "", "", "", {0, 0}, LETHE_NONE, NULL, 0, NULL, 0},
-        {{252, 0}, "zram0", LETHE_BLOCK_ZRAM, "", "", "", {0, 0}, LETHE_NONE, NULL, 0, NULL, 0},
+        BLOCK(7, 0, "loop0", LETHE_BLOCK_LOOP, .file = "/img", .file_devno = {0, 20}),
+        BLOCK(8, 0, "sda", LETHE_BLOCK_PLAIN),
+        BLOCK(7, 1, "loop1", LETHE_BLOCK_LOOP, .file = "/img", .file_devno = {8, 0}),
+        BLOCK(254, 0, "dm-0", LETHE_BLOCK_DM, .dm_name = "a", .slaves = on_loop, .n_slaves = 1),
+        BLOCK(254, 1, "dm-1", LETHE_BLOCK_DM, .dm_name = "b", .slaves = on_disk, .n_slaves = 1),
+        BLOCK(254, 2, "dm-2", LETHE_BLOCK_DM, .dm_name = "c", .slaves = on_dm, .n_slaves = 2),
+        BLOCK(1, 0, "ram0", LETHE_BLOCK_BRD),
+        BLOCK(252, 0, "zram0", LETHE_BLOCK_ZRAM),
     };
     static const bool expected[] = {true, false, false, true, false, true, true, true};
     struct scene scene;
@@ -174,23 +174,12 @@ static void knows_what_lies_on_the_network(void **unused)
     (void)unused;
     static const size_t on_part[] = {1}, nbd[] = {0};
     const struct lethe_block blocks[] = {
-        {{43, 0}, "nbd0", LETHE_BLOCK_NBD, "", "", "", {0, 0}, LETHE_NONE, NULL, 0, NULL, 0},
-        {{43, 1}, "nbd0p1", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, 0, NULL, 0, NULL, 0},
-        {{254, 0}, "dm-0", LETHE_BLOCK_CRYPT, "a", "", "", {0, 0}, LETHE_NONE, on_part, 1, NULL, 0},
-        {{7, 0},
-         "loop0",
-         LETHE_BLOCK_LOOP,
-         "",
-         "",
-         "/nfs/img",
-         {0, 30},
-         LETHE_NONE,
-         NULL,
-         0,
-         NULL,
-         0},
-        {{8, 0}, "sda", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, LETHE_NONE, NULL, 0, NULL, 0},
-        {{8, 1}, "sda1", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, 4, NULL, 0, nbd, 1},
+        BLOCK(43, 0, "nbd0", LETHE_BLOCK_NBD),
+        BLOCK(43, 1, "nbd0p1", LETHE_BLOCK_PLAIN, .disk = 0),
+        BLOCK(254, 0, "dm-0", LETHE_BLOCK_CRYPT, .dm_name = "a", .slaves = on_part, .n_slaves = 1),
+        BLOCK(7, 0, "loop0", LETHE_BLOCK_LOOP, .file = "/nfs/img", .file_devno = {0, 30}),
+        BLOCK(8, 0, "sda", LETHE_BLOCK_PLAIN),
+        BLOCK(8, 1, "sda1", LETHE_BLOCK_PLAIN, .disk = 4, .beside = nbd, .n_beside = 1),
     };
     static const bool expected[] = {false, true, true, true, false, true};
     struct scene scene;
@@ -219,17 +208,8 @@ static void devices_in_circles_end(void **unused)
     static const size_t all[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
     struct lethe_block blocks[10];
     for (unsigned i = 0; i < 10; i++)
-        blocks[i] = (struct lethe_block){.devno = {254, i},
-                                         .name = "dm-0",
-                                         .kind = LETHE_BLOCK_DM,
-                                         .dm_name = "",
-                                         .dm_uuid = "",
-                                         .file = "",
-                                         .disk = LETHE_NONE,
-                                         .slaves = all,
-                                         .n_slaves = 10,
-                                         .beside = all,
-                                         .n_beside = 10};
+        blocks[i] = (struct lethe_block)BLOCK(254, i, "dm-0", LETHE_BLOCK_DM, .slaves = all,
+                                              .n_slaves = 10, .beside = all, .n_beside = 10);
     const struct lethe_snapshot snapshot = {.blocks = blocks, .n_blocks = 10};
     assert_false(lethe_block_is_ram(&snapshot, 0));
 }

@@ -16,11 +16,6 @@
 #include "mock_sys.h"
 #include "scene.h"
 
-#define BLOCK(number, text, what, ...)                                                             \
-    {                                                                                              \
-        .devno = {43, number}, .name = (text), .kind = (what), .dm_name = "", .dm_uuid = "",       \
-        .file = "", .disk = LETHE_NONE, __VA_ARGS__                                                \
-    }
 #define GIVE_UP(all)                                                                               \
     {MOCK_WRITE_FILE, .path = "/proc/sys/net/ipv4/tcp_retries2", .text = "0"},                     \
     {                                                                                              \
@@ -43,11 +38,11 @@
 enum { ONE, ONE_PART, CRYPT, TWO, DISK };
 static const size_t on_part[] = {ONE_PART};
 static const struct lethe_block blocks[] = {
-    BLOCK(0, "nbd0", LETHE_BLOCK_NBD),
-    BLOCK(1, "nbd0p1", LETHE_BLOCK_PLAIN, .disk = ONE),
-    BLOCK(2, "dm-0", LETHE_BLOCK_CRYPT, .slaves = on_part, .n_slaves = 1),
-    BLOCK(3, "nbd1", LETHE_BLOCK_NBD),
-    BLOCK(4, "sda", LETHE_BLOCK_PLAIN),
+    BLOCK(43, 0, "nbd0", LETHE_BLOCK_NBD),
+    BLOCK(43, 1, "nbd0p1", LETHE_BLOCK_PLAIN, .disk = ONE),
+    BLOCK(43, 2, "dm-0", LETHE_BLOCK_CRYPT, .slaves = on_part, .n_slaves = 1),
+    BLOCK(43, 3, "nbd1", LETHE_BLOCK_NBD),
+    BLOCK(43, 4, "sda", LETHE_BLOCK_PLAIN),
 };
 static const struct lethe_policy patient = {.name = "test",
                                             .step_ms = 1000,
@@ -118,7 +113,7 @@ static void cuts_off_all_at_once_against_writing_back(void **unused)
 static void does_not_keep_failing_what_answers(void **unused)
 {
     static const struct lethe_block loop =
-        BLOCK(0, "loop0", LETHE_BLOCK_LOOP, .file_devno = {0, 50});
+        BLOCK(43, 0, "loop0", LETHE_BLOCK_LOOP, .file_devno = {0, 50});
     struct scene on_nfs;
     (void)unused;
     scene_init(&on_nfs, &(struct scene_input){

@@ -14,13 +14,6 @@
 #include "invariants.h"
 #include "scene.h"
 
-/* A device of a scene in one line. */
-#define BLOCK(maj, min, block_name, block_kind, ...)                                               \
-    {                                                                                              \
-        .devno = {maj, min}, .name = block_name, .kind = block_kind, .dm_name = "", .dm_uuid = "", \
-        .disk = LETHE_NONE, .file = "", __VA_ARGS__                                                \
-    }
-
 static void set_scene(struct scene *scene, const char *mountinfo, const char *swaps,
                       const struct lethe_block *blocks, size_t n_blocks, bool own_root)
 {

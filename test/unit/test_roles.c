@@ -19,23 +19,12 @@ static void tells_medium_from_persistence(void **unused)
     (void)unused;
     static const size_t on_store[] = {STORE_DISK};
     const struct lethe_block blocks[] = {
-        {{8, 0}, "sda", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, LETHE_NONE, NULL, 0, NULL, 0},
-        {{8, 1}, "sda1", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, MEDIUM_DISK, NULL, 0, NULL, 0},
-        {{7, 0}, "loop0", LETHE_BLOCK_LOOP, "", "", "/m/fs", {8, 1}, LETHE_NONE, NULL, 0, NULL, 0},
-        {{8, 16}, "sdb", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, LETHE_NONE, NULL, 0, NULL, 0},
-        {{254, 0},
-         "dm-0",
-         LETHE_BLOCK_CRYPT,
-         "p",
-         "",
-         "",
-         {0, 0},
-         LETHE_NONE,
-         on_store,
-         1,
-         NULL,
-         0},
-        {{8, 32}, "sdc", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, LETHE_NONE, NULL, 0, NULL, 0},
+        BLOCK(8, 0, "sda", LETHE_BLOCK_PLAIN),
+        BLOCK(8, 1, "sda1", LETHE_BLOCK_PLAIN, .disk = MEDIUM_DISK),
+        BLOCK(7, 0, "loop0", LETHE_BLOCK_LOOP, .file = "/m/fs", .file_devno = {8, 1}),
+        BLOCK(8, 16, "sdb", LETHE_BLOCK_PLAIN),
+        BLOCK(254, 0, "dm-0", LETHE_BLOCK_CRYPT, .dm_name = "p", .slaves = on_store, .n_slaves = 1),
+        BLOCK(8, 32, "sdc", LETHE_BLOCK_PLAIN),
     };
     enum lethe_role roles[N_BLOCKS];
     struct scene scene;
@@ -73,17 +62,9 @@ static void devices_in_circles_end(void **unused)
     enum lethe_role roles[10];
     struct scene scene;
     for (unsigned i = 0; i < 10; i++)
-        blocks[i] = (struct lethe_block){.devno = {254, i},
-                                         .name = "dm-0",
-                                         .kind = LETHE_BLOCK_DM,
-                                         .dm_name = "",
-                                         .dm_uuid = "",
-                                         .file = "",
-                                         .disk = (i + 1) % 10,
-                                         .slaves = all,
-                                         .n_slaves = 10,
-                                         .beside = all,
-                                         .n_beside = 10};
+        blocks[i] =
+            (struct lethe_block)BLOCK(254, i, "dm-0", LETHE_BLOCK_DM, .disk = (i + 1) % 10,
+                                      .slaves = all, .n_slaves = 10, .beside = all, .n_beside = 10);
     scene_init(&scene, &(struct scene_input){
                            .mountinfo = lethe_span("1 0 254:3 / / rw - ext4 /dev/dm-3 rw\n"),
                            .blocks = blocks,
@@ -96,22 +77,11 @@ static void devices_in_circles_end(void **unused)
 }
 
 static const struct lethe_block stick[] = {
-    {{8, 0}, "sda", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, LETHE_NONE, NULL, 0, NULL, 0},
-    {{8, 1}, "sda1", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, 0, NULL, 0, NULL, 0},
-    {{7, 0},
-     "loop0",
-     LETHE_BLOCK_LOOP,
-     "",
-     "",
-     "/stick/live.iso",
-     {8, 1},
-     LETHE_NONE,
-     NULL,
-     0,
-     NULL,
-     0},
-    {{7, 1}, "loop1", LETHE_BLOCK_LOOP, "", "", "/iso/fs", {7, 0}, LETHE_NONE, NULL, 0, NULL, 0},
-    {{11, 0}, "sr0", LETHE_BLOCK_PLAIN, "", "", "", {0, 0}, LETHE_NONE, NULL, 0, NULL, 0},
+    BLOCK(8, 0, "sda", LETHE_BLOCK_PLAIN),
+    BLOCK(8, 1, "sda1", LETHE_BLOCK_PLAIN, .disk = 0),
+    BLOCK(7, 0, "loop0", LETHE_BLOCK_LOOP, .file = "/stick/live.iso", .file_devno = {8, 1}),
+    BLOCK(7, 1, "loop1", LETHE_BLOCK_LOOP, .file = "/iso/fs", .file_devno = {7, 0}),
+    BLOCK(11, 0, "sr0", LETHE_BLOCK_PLAIN),
 };
 enum { STICK, STICK_PART, ISO, IN_ISO, DRIVE, N_STICK };
 
