@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * graph: what a plan is made from (plan.h says which nodes and edges there are). nodes.h decides
+ * which nodes are in use, edges.h ties them, order.h walks it.
+ *
+ * Nodes are numbered by their kind: mounts first, then swaps, devices and, for each mount, four
+ * more (most stay unused), so that a node's kind and index follow from its number. Edges are kept
+ * as two linked lists for each node: "when this is done, that waits for one less", and what it
+ * waits for itself.
+ */
+#ifndef LETHE_GRAPH_H
+#define LETHE_GRAPH_H
+
+#include "lethe/plan.h"
+
+enum lethe_rank {
+    LETHE_RANK_MOMENT,
+    LETHE_RANK_ERASE,
+    LETHE_RANK_MOUNT,
+    LETHE_RANK_DEVICE,
+    LETHE_RANK_VIEW,
+};
+
+/* What a step's reason or, at last, its turn depends on. */
+enum lethe_trait {
+    LETHE_TRAIT_UNION = 1,
+    LETHE_TRAIT_BRANCH = 2,
+    LETHE_TRAIT_PART = 4,
+    LETHE_TRAIT_RAM_BLOCKS = 8,
+    LETHE_TRAIT_VIEW = 16,
+};
+
+struct lethe_graph {
+    const struct lethe_snapshot *snapshot;
+    const struct lethe_tree *tree;
+    struct lethe_arena *arena;
+    size_t base[LETHE_NODE_NAMESPACE + 1]; /* the number of each kind's first node */
+    size_t n_nodes;
+    struct lethe_edge *edges;
+    size_t n_edges, room;
+    size_t *first_out, *first_in; /* of each node's edges */
+    unsigned *waits_for;          /* how many nodes must still come before it */
+    bool *used;
+    unsigned char *traits; /* of each mount … */
+    size_t *first;  /* … and the first mount of its file system, which stands for that … */
+    size_t *parent; /* … and what it is mounted on … */
+    size_t *cover;  /* … and what hides it from a look-up, LETHE_NONE for nothing */
+    size_t *host;   /* of each swap, then each device: the first mount of the file system that it is
+                       a file of, or LETHE_NONE */
+    size_t *stack;  /* room for all nodes, for whoever walks over them … */
+    bool *passed;   /* … and those that he has passed; none when he ends */
+    bool full;      /* the arena is: an edge is missing */
+};
+
+/* Unused nodes and no edges. `tree` is the snapshot's. 0, or -ENOMEM. */
+int lethe_graph_init(struct lethe_graph *graph, const struct lethe_snapshot *snapshot,
+                     const struct lethe_tree *tree, struct lethe_arena *arena);
+
+/* How many nodes of the kind there are for a snapshot. */
+size_t lethe_graph_count(const struct lethe_snapshot *snapshot, enum lethe_node_kind kind);
+
+/* A node's number. A mount's is its index. */
+static inline size_t lethe_graph_swap(const struct lethe_graph *graph, size_t swap)
+{
+    return graph->base[LETHE_NODE_SWAP] + swap;
+}
+
+static inline size_t lethe_graph_device(const struct lethe_graph *graph, size_t device)
+{
+    return graph->base[LETHE_NODE_DEVICE] + device;
+}
+
+static inline size_t lethe_graph_erasure(const struct lethe_graph *graph, size_t mount)
+{
+    return graph->base[LETHE_NODE_ERASURE] + mount;
+}
+
+static inline size_t lethe_graph_way(const struct lethe_graph *graph, size_t mount)
+{
+    return graph->base[LETHE_NODE_WAY] + mount;
+}
+
+static inline size_t lethe_graph_unused(const struct lethe_graph *graph, size_t mount)
+{
+    return graph->base[LETHE_NODE_UNUSED] + mount;
+}
+
+static inline size_t lethe_graph_erased(const struct lethe_graph *graph, size_t mount)
+{
+    return graph->base[LETHE_NODE_ERASED] + mount;
+}
+
+static inline size_t lethe_graph_seen(const struct lethe_graph *graph, enum lethe_seen what)
+{
+    return graph->base[LETHE_NODE_SEEN] + what;
+}
+
+static inline size_t lethe_graph_namespace(const struct lethe_graph *graph, size_t namespace)
+{
+    return graph->base[LETHE_NODE_NAMESPACE] + namespace;
+}
+
+/* From a node to itself, and from or to one that is not used, there are no edges. */
+void lethe_graph_add(struct lethe_graph *graph, size_t before, size_t after, enum lethe_why why);
+
+enum lethe_rank lethe_graph_rank(const struct lethe_graph *graph, size_t node);
+
+/* Plain devices are nodes too, so that what lies on two of them is ordered, but only what can be
+ * stopped or erased becomes a step. */
+bool lethe_graph_is_step(const struct lethe_graph *graph, size_t node);
+bool lethe_graph_stops(const struct lethe_block *block);
+
+/* What is written to a file of the union goes to the branch. */
+bool lethe_graph_is_host(const struct lethe_union *on, const struct lethe_branch *branch);
+
+#endif
