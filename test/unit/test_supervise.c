@@ -79,7 +79,7 @@ static void goes_around_what_hangs(void **unused)
     struct lethe_progress *p = fresh();
     int64_t start = lethe_now_ms();
     assert_int_equal(supervise(p, hangs, MANY_MS), 0);
-    assert_in_range(lethe_now_ms() - start, 50, 20000); /* memory freed elsewhere is headway */
+    assert_in_range(lethe_now_ms() - start, 50, MANY_MS); /* memory freed elsewhere is headway */
     assert_int_equal(*workers, 2);
     assert_int_equal(p->n_stuck, 1);
     assert_true(lethe_is_stuck(p, lethe_key(KEY, 1)));
@@ -153,7 +153,7 @@ static void the_whole_has_an_end(void **unused)
     struct lethe_progress *p = fresh();
     int64_t start = lethe_now_ms();
     assert_int_equal(supervise(p, idles, 300), -ETIMEDOUT);
-    assert_in_range(lethe_now_ms() - start, 300, 5000);
+    assert_in_range(lethe_now_ms() - start, 300, MANY_MS);
 }
 
 static void count_tick(void *context)
@@ -207,7 +207,7 @@ static void what_is_begun_has_a_deadline(void **unused)
     struct lethe_progress *p = fresh();
     int64_t now = lethe_now_ms();
     assert_true(lethe_begin(p, 5, 1000, "unmount /home"));
-    assert_in_range(p->deadline_ms, now + 1000, now + 1500);
+    assert_in_range(p->deadline_ms, now + 1000, lethe_now_ms() + 1000);
     assert_string_equal(p->what, "unmount /home");
     lethe_end(p);
     assert_int_equal(p->deadline_ms, 0);
