@@ -391,7 +391,7 @@ def encrypted(boot):
         open_disk(guest)
         guest.run("mount --bind /mnt/many /home")
         plant(guest, "cache:8M:/mnt")
-        guest.run("(cd /home; exec -a @/busybox /bin/busybox sleep 1000 >/mnt/held) & sleep 0.2")
+        guest.run("(cd /home; exec -a @/busybox /bin/busybox sleep 1000 >/mnt/held) & until [ -e /mnt/held ]; do usleep 20000; done")
         key = small.encrypted_disk() / "key"
         want(guest.scan([], key=key)["key"], "the key is not in RAM before")
         guest.hand_over("poweroff")
@@ -462,7 +462,8 @@ def unkillable_process(boot):
     with boot(disk=True) as guest:
         guest.arm()
         suspend_disk(guest)
-        guest.run("(exec -a @/busybox /bin/busybox dd if=/dev/zero of=/dev/dm-0 bs=4k count=1 conv=fsync) >/dev/null 2>&1 & sleep 1")
+        guest.run("(exec -a @/busybox /bin/busybox dd if=/dev/zero of=/dev/dm-0 bs=4k count=1 conv=fsync) >/dev/null 2>&1 &\n"
+                  "until grep -q '^State:.D' /proc/$!/status; do usleep 20000; done")
         plant(guest, "rw:1M", "shm:1M", "unlinked:1M")
         want_end_in_time(guest)
         want(any("in state D" in line for line in guest.said), f"it said: {guest.said}", guest)
@@ -642,8 +643,8 @@ def switched_off(boot):
 
 def arm_watchdog(guest, seconds):
     """As systemd leaves it: opened once, given its time-out, and closed without a word of stopping."""
-    shown = guest.run(f"watchdog -T {seconds} /dev/watchdog0; sleep 0.3; killall -9 watchdog; cd /sys/class/watchdog/watchdog0; cat state timeout")
-    want(shown.split()[-2:] == ["active", str(seconds)], f"the watchdog is not armed: {shown}")
+    guest.run(f"watchdog -T {seconds} /dev/watchdog0; cd /sys/class/watchdog/watchdog0\n"
+              f"until grep -q '^active' state && grep -q '^{seconds}$' timeout; do usleep 20000; done; killall -9 watchdog")
 
 
 @case
