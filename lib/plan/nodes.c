@@ -110,10 +110,11 @@ static void choose_erasures(struct lethe_graph *g, const struct lethe_plan_optio
 /* What hides a mount is the newest at the nearest place before it on its path, or the newest at its
  * own place. Brothers come in an order in which each follows the directories that it is in, so
  * those are a stack. */
-static void find_covers(struct lethe_graph *g, size_t *stack)
+static void find_covers(struct lethe_graph *g)
 {
     const struct lethe_snapshot *s = g->snapshot;
     const size_t *order = g->tree->order;
+    size_t *stack = g->stack;
     for (size_t i = 0, end, depth = 0; i < s->n_mounts; i = end) {
         const struct lethe_mount *m = &s->mounts[order[i]];
         if (i && s->mounts[order[i - 1]].parent != m->parent)
@@ -139,8 +140,9 @@ static void find_covers(struct lethe_graph *g, size_t *stack)
 
 /* The way to a mount is a moment where it, or a mount on the way to it, is hidden. Each chain of
  * parents is walked up once; what leads into a forged circle is taken to be hidden. */
-static void use_ways(struct lethe_graph *g, size_t *stack)
+static void use_ways(struct lethe_graph *g)
 {
+    size_t *stack = g->stack;
     for (size_t i = 0; i < g->snapshot->n_mounts; i++) {
         size_t n = 0, at = i;
         while (at != LETHE_NONE && !g->passed[at]) {
@@ -239,8 +241,8 @@ int lethe_nodes_use(struct lethe_graph *g, const struct lethe_plan_options *opti
     for (size_t node = lethe_graph_seen(g, 0); node < g->n_nodes; node++)
         g->used[node] = true;
     find_parents(g, by_id);
-    find_covers(g, g->stack); /* which is not in use yet */
-    use_ways(g, g->stack);
+    find_covers(g);
+    use_ways(g);
     find_first(g, by_device);
     find_traits(g);
     choose_erasures(g, options, by_device);
