@@ -145,8 +145,7 @@ def left_persistence(guest, folder):
     begin = stick.stat().st_size // 2**20 - PERSISTENCE_MIB - 1  # the last partition, 1 MiB before the end
     sh("dd", f"if={stick}", f"of={image}", "bs=1M", f"skip={begin}", f"count={PERSISTENCE_MIB}", "conv=sparse", "status=none")
     stick.unlink()
-    sh("cryptsetup", "reencrypt", "-q", "--decrypt", "--header", folder / "header", "--force-offline-reencrypt",
-       "--key-file", persistence() / "passphrase", image, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    lab.decrypt(image, persistence())
     return image
 
 

@@ -268,8 +268,7 @@ def decrypted(disk, folder):
     """What the guest left on the encrypted disk, as a plain ext4 image: only once the guest has ended."""
     image = folder / "disk"
     disk.export(image)
-    sh("cryptsetup", "reencrypt", "-q", "--decrypt", "--header", folder / "header", "--force-offline-reencrypt",
-       "--key-file", encrypted_disk() / "passphrase", image, stdout=subprocess.DEVNULL)
+    lab.decrypt(image, encrypted_disk())
     return image
 
 
