@@ -60,44 +60,10 @@ int lethe_graph_init(struct lethe_graph *graph, const struct lethe_snapshot *sna
 size_t lethe_graph_count(const struct lethe_snapshot *snapshot, enum lethe_node_kind kind);
 
 /* A node's number. A mount's is its index. */
-static inline size_t lethe_graph_swap(const struct lethe_graph *graph, size_t swap)
+static inline size_t lethe_graph_node(const struct lethe_graph *graph, enum lethe_node_kind kind,
+                                      size_t index)
 {
-    return graph->base[LETHE_NODE_SWAP] + swap;
-}
-
-static inline size_t lethe_graph_device(const struct lethe_graph *graph, size_t device)
-{
-    return graph->base[LETHE_NODE_DEVICE] + device;
-}
-
-static inline size_t lethe_graph_erasure(const struct lethe_graph *graph, size_t mount)
-{
-    return graph->base[LETHE_NODE_ERASURE] + mount;
-}
-
-static inline size_t lethe_graph_way(const struct lethe_graph *graph, size_t mount)
-{
-    return graph->base[LETHE_NODE_WAY] + mount;
-}
-
-static inline size_t lethe_graph_unused(const struct lethe_graph *graph, size_t mount)
-{
-    return graph->base[LETHE_NODE_UNUSED] + mount;
-}
-
-static inline size_t lethe_graph_erased(const struct lethe_graph *graph, size_t mount)
-{
-    return graph->base[LETHE_NODE_ERASED] + mount;
-}
-
-static inline size_t lethe_graph_seen(const struct lethe_graph *graph, enum lethe_seen what)
-{
-    return graph->base[LETHE_NODE_SEEN] + what;
-}
-
-static inline size_t lethe_graph_namespace(const struct lethe_graph *graph, size_t namespace)
-{
-    return graph->base[LETHE_NODE_NAMESPACE] + namespace;
+    return graph->base[kind] + index;
 }
 
 /* From a node to itself, and from or to one that is not used, there are no edges. */
@@ -111,6 +77,10 @@ bool lethe_graph_is_step(const struct lethe_graph *graph, size_t node);
 bool lethe_graph_stops(const struct lethe_block *block);
 
 /* What is written to a file of the union goes to the branch. */
-bool lethe_graph_is_host(const struct lethe_union *on, const struct lethe_branch *branch);
+static inline bool lethe_graph_is_host(const struct lethe_union *on,
+                                       const struct lethe_branch *branch)
+{
+    return branch->writable && lethe_branch_is_shown(on, branch);
+}
 
 #endif

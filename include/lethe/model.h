@@ -125,6 +125,10 @@ bool lethe_mount_keeps_mounts(const struct lethe_mount *mount);
  * `own_root` says that the reader's root is Lethe's. */
 bool lethe_mount_is_own(const struct lethe_mount *mount, bool own_root);
 
+/* True when the branch's path leads to a mount. A look-up of one that leads nowhere ends in the
+ * union itself, where it has mounts above it. */
+bool lethe_branch_is_shown(const struct lethe_union *on, const struct lethe_branch *branch);
+
 /* The index of the first mount that shows the file system with this number, or LETHE_NONE. */
 size_t lethe_mount_find(const struct lethe_snapshot *snapshot, struct lethe_devno devno);
 

@@ -8,11 +8,11 @@
  * the path. */
 static void add_way_edges(struct lethe_graph *g, size_t mount)
 {
-    const size_t parent = g->parent[mount], way = lethe_graph_way(g, mount);
+    const size_t parent = g->parent[mount], way = lethe_graph_node(g, LETHE_NODE_WAY, mount);
     lethe_graph_add(g, way, mount, LETHE_WHY_LEADS_TO);
-    lethe_graph_add(g, way, lethe_graph_erasure(g, mount), LETHE_WHY_LEADS_TO);
+    lethe_graph_add(g, way, lethe_graph_node(g, LETHE_NODE_ERASURE, mount), LETHE_WHY_LEADS_TO);
     if (parent != LETHE_NONE)
-        lethe_graph_add(g, lethe_graph_way(g, parent), way, LETHE_WHY_LEADS_TO);
+        lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_WAY, parent), way, LETHE_WHY_LEADS_TO);
 }
 
 /* What hides the cover hides the mount too, even where a cycle makes the cover go too early. */
@@ -22,9 +22,9 @@ static void add_hiding_edges(struct lethe_graph *g)
         const size_t mount = g->tree->order[i], cover = g->cover[mount];
         if (cover == LETHE_NONE)
             continue;
-        lethe_graph_add(g, cover, lethe_graph_way(g, mount), LETHE_WHY_HIDES);
-        lethe_graph_add(g, lethe_graph_way(g, cover), lethe_graph_way(g, mount),
-                        LETHE_WHY_LEADS_TO);
+        lethe_graph_add(g, cover, lethe_graph_node(g, LETHE_NODE_WAY, mount), LETHE_WHY_HIDES);
+        lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_WAY, cover),
+                        lethe_graph_node(g, LETHE_NODE_WAY, mount), LETHE_WHY_LEADS_TO);
     }
 }
 
@@ -34,16 +34,17 @@ static void add_erase_edges(struct lethe_graph *g, size_t mount)
     const struct lethe_mount *m = &g->snapshot->mounts[mount];
     size_t on_top = lethe_tree_child(g->tree, m->id, m->path, strlen(m->path));
     if (on_top != LETHE_NONE && on_top != mount && g->parent[on_top] == mount)
-        lethe_graph_add(g, on_top, lethe_graph_erasure(g, mount), LETHE_WHY_HIDES);
+        lethe_graph_add(g, on_top, lethe_graph_node(g, LETHE_NODE_ERASURE, mount), LETHE_WHY_HIDES);
 }
 
 static void add_mount_device_edges(struct lethe_graph *g, size_t mount)
 {
     const size_t device = g->snapshot->mounts[mount].device;
     const struct lethe_block *b = &g->snapshot->blocks[device];
-    lethe_graph_add(g, mount, lethe_graph_device(g, device), LETHE_WHY_ON_DEVICE);
+    lethe_graph_add(g, mount, lethe_graph_node(g, LETHE_NODE_DEVICE, device), LETHE_WHY_ON_DEVICE);
     for (size_t i = 0; i < b->n_beside; i++)
-        lethe_graph_add(g, mount, lethe_graph_device(g, b->beside[i]), LETHE_WHY_ON_DEVICE);
+        lethe_graph_add(g, mount, lethe_graph_node(g, LETHE_NODE_DEVICE, b->beside[i]),
+                        LETHE_WHY_ON_DEVICE);
 }
 
 static void add_mount_edges(struct lethe_graph *g)
@@ -52,11 +53,11 @@ static void add_mount_edges(struct lethe_graph *g)
     for (size_t i = 0; i < s->n_mounts; i++) {
         if (g->parent[i] != LETHE_NONE)
             lethe_graph_add(g, i, g->parent[i], LETHE_WHY_MOUNTED_ON);
-        if (g->used[lethe_graph_way(g, i)])
+        if (g->used[lethe_graph_node(g, LETHE_NODE_WAY, i)])
             add_way_edges(g, i);
         if (s->mounts[i].device != LETHE_NONE)
             add_mount_device_edges(g, i);
-        if (g->used[lethe_graph_erasure(g, i)])
+        if (g->used[lethe_graph_node(g, LETHE_NODE_ERASURE, i)])
             add_erase_edges(g, i);
     }
 }
@@ -66,11 +67,11 @@ static void add_mount_edges(struct lethe_graph *g)
 static void add_file_system_edges(struct lethe_graph *g)
 {
     for (size_t i = 0; i < g->snapshot->n_mounts; i++) {
-        size_t unused = lethe_graph_unused(g, g->first[i]),
-               erased = lethe_graph_erased(g, g->first[i]);
-        lethe_graph_add(g, unused, lethe_graph_erasure(g, i), LETHE_WHY_IN_FILE);
+        size_t unused = lethe_graph_node(g, LETHE_NODE_UNUSED, g->first[i]),
+               erased = lethe_graph_node(g, LETHE_NODE_ERASED, g->first[i]);
+        lethe_graph_add(g, unused, lethe_graph_node(g, LETHE_NODE_ERASURE, i), LETHE_WHY_IN_FILE);
         lethe_graph_add(g, unused, i, LETHE_WHY_IN_FILE);
-        lethe_graph_add(g, lethe_graph_erasure(g, i), erased, LETHE_WHY_ZEROED);
+        lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_ERASURE, i), erased, LETHE_WHY_ZEROED);
         lethe_graph_add(g, erased, i, LETHE_WHY_ZEROED);
     }
 }
@@ -80,7 +81,8 @@ static void add_host_edges(struct lethe_graph *g)
 {
     for (size_t i = 0; i < g->snapshot->n_swaps + g->snapshot->n_blocks; i++)
         if (g->host[i] != LETHE_NONE)
-            lethe_graph_add(g, lethe_graph_swap(g, i), lethe_graph_unused(g, g->host[i]),
+            lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_SWAP, i),
+                            lethe_graph_node(g, LETHE_NODE_UNUSED, g->host[i]),
                             LETHE_WHY_IN_FILE); /* devices' numbers follow those of swaps */
 }
 
@@ -90,15 +92,17 @@ static void add_device_edges(struct lethe_graph *g)
     for (size_t i = 0; i < s->n_blocks; i++) {
         const struct lethe_block *b = &s->blocks[i];
         for (size_t j = 0; j < b->n_slaves; j++)
-            lethe_graph_add(g, lethe_graph_device(g, i), lethe_graph_device(g, b->slaves[j]),
+            lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_DEVICE, i),
+                            lethe_graph_node(g, LETHE_NODE_DEVICE, b->slaves[j]),
                             LETHE_WHY_BUILT_ON);
         if (b->disk != LETHE_NONE)
-            lethe_graph_add(g, lethe_graph_device(g, i), lethe_graph_device(g, b->disk),
-                            LETHE_WHY_PART_OF);
+            lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_DEVICE, i),
+                            lethe_graph_node(g, LETHE_NODE_DEVICE, b->disk), LETHE_WHY_PART_OF);
     }
     for (size_t i = 0; i < s->n_swaps; i++)
         if (s->swaps[i].device != LETHE_NONE)
-            lethe_graph_add(g, lethe_graph_swap(g, i), lethe_graph_device(g, s->swaps[i].device),
+            lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_SWAP, i),
+                            lethe_graph_node(g, LETHE_NODE_DEVICE, s->swaps[i].device),
                             LETHE_WHY_ON_DEVICE);
 }
 
@@ -106,7 +110,7 @@ static void add_device_edges(struct lethe_graph *g)
 static bool is_known(const struct lethe_graph *g, const struct lethe_union *u,
                      const struct lethe_branch *branch)
 {
-    return branch->mount != LETHE_NONE && branch->mount != u->mount && g->used[branch->mount];
+    return lethe_branch_is_shown(u, branch) && g->used[branch->mount];
 }
 
 /* A union holds its layers by itself, and their paths are those of the day when it was mounted: it
@@ -121,14 +125,17 @@ static void add_union_edges(struct lethe_graph *g)
             if (u->branches[j].mount != LETHE_NONE)
                 lethe_graph_add(g, u->mount, u->branches[j].mount, LETHE_WHY_LAYER);
             if (lethe_graph_is_host(u, &u->branches[j]))
-                lethe_graph_add(g, lethe_graph_unused(g, g->first[u->mount]),
-                                lethe_graph_unused(g, g->first[u->branches[j].mount]),
-                                LETHE_WHY_IN_FILE);
+                lethe_graph_add(
+                    g, lethe_graph_node(g, LETHE_NODE_UNUSED, g->first[u->mount]),
+                    lethe_graph_node(g, LETHE_NODE_UNUSED, g->first[u->branches[j].mount]),
+                    LETHE_WHY_IN_FILE);
             known = known && is_known(g, u, &u->branches[j]);
         }
-        lethe_graph_add(g, u->mount, lethe_graph_seen(g, LETHE_SEEN_UNUSED), LETHE_WHY_MAY_HOLD);
+        lethe_graph_add(g, u->mount, lethe_graph_node(g, LETHE_NODE_SEEN, LETHE_SEEN_UNUSED),
+                        LETHE_WHY_MAY_HOLD);
         if (!known)
-            lethe_graph_add(g, u->mount, lethe_graph_seen(g, LETHE_SEEN_ALL), LETHE_WHY_MAY_HOLD);
+            lethe_graph_add(g, u->mount, lethe_graph_node(g, LETHE_NODE_SEEN, LETHE_SEEN_ALL),
+                            LETHE_WHY_MAY_HOLD);
     }
 }
 
@@ -138,10 +145,11 @@ static void add_namespace_edges(struct lethe_graph *g)
 {
     for (size_t i = 0; i < g->snapshot->n_mounts; i++)
         if (lethe_mount_keeps_mounts(&g->snapshot->mounts[i]))
-            lethe_graph_add(g, i, lethe_graph_seen(g, LETHE_SEEN_ALL), LETHE_WHY_MAY_HOLD);
+            lethe_graph_add(g, i, lethe_graph_node(g, LETHE_NODE_SEEN, LETHE_SEEN_ALL),
+                            LETHE_WHY_MAY_HOLD);
     for (size_t i = 0; i < g->snapshot->n_namespaces; i++)
-        lethe_graph_add(g, lethe_graph_namespace(g, i), lethe_graph_seen(g, LETHE_SEEN_ALL),
-                        LETHE_WHY_MAY_HOLD);
+        lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_NAMESPACE, i),
+                        lethe_graph_node(g, LETHE_NODE_SEEN, LETHE_SEEN_ALL), LETHE_WHY_MAY_HOLD);
 }
 
 /* Passes all that has to go before the node. */
@@ -161,8 +169,8 @@ static void find_views(struct lethe_graph *g)
 {
     const struct lethe_snapshot *s = g->snapshot;
     for (size_t i = 0; i < s->n_mounts; i++)
-        if (g->used[lethe_graph_erasure(g, i)])
-            pass_before(g, lethe_graph_erasure(g, i));
+        if (g->used[lethe_graph_node(g, LETHE_NODE_ERASURE, i)])
+            pass_before(g, lethe_graph_node(g, LETHE_NODE_ERASURE, i));
     for (size_t i = 0; i < s->n_mounts; i++) {
         const struct lethe_mount *m = &s->mounts[i];
         if (!g->passed[i] && !lethe_mount_is_stored(m) &&
@@ -175,7 +183,7 @@ static void find_views(struct lethe_graph *g)
 /* A mount, a swap or another device is on it. */
 static bool has_user(const struct lethe_graph *g, size_t device)
 {
-    return g->first_in[lethe_graph_device(g, device)] != LETHE_NONE;
+    return g->first_in[lethe_graph_node(g, LETHE_NODE_DEVICE, device)] != LETHE_NONE;
 }
 
 /* A file system on a device may lie on more than are seen: the other devices of an f2fs, a journal
@@ -191,23 +199,25 @@ static void add_holding_edges(struct lethe_graph *g)
     const struct lethe_snapshot *s = g->snapshot;
     bool any = false;
     for (size_t i = 0; i < s->n_blocks; i++)
-        any = any || (lethe_graph_is_step(g, lethe_graph_device(g, i)) && !has_user(g, i));
+        any = any || (lethe_graph_is_step(g, lethe_graph_node(g, LETHE_NODE_DEVICE, i)) &&
+                      !has_user(g, i));
     for (size_t i = 0; any && i < s->n_mounts; i++)
         if (may_lie_on_more(&s->mounts[i]))
-            lethe_graph_add(g, i, lethe_graph_seen(g, LETHE_SEEN_UNUSED), LETHE_WHY_MAY_HOLD);
+            lethe_graph_add(g, i, lethe_graph_node(g, LETHE_NODE_SEEN, LETHE_SEEN_UNUSED),
+                            LETHE_WHY_MAY_HOLD);
 }
 
 /* Not before a device that goes before them itself, such as a loop whose file lies in a union, when
  * it is seen what that is used for. */
 static void add_seen_edges(struct lethe_graph *g)
 {
-    const size_t all = lethe_graph_seen(g, LETHE_SEEN_ALL),
-                 unused = lethe_graph_seen(g, LETHE_SEEN_UNUSED);
+    const size_t all = lethe_graph_node(g, LETHE_NODE_SEEN, LETHE_SEEN_ALL),
+                 unused = lethe_graph_node(g, LETHE_NODE_SEEN, LETHE_SEEN_UNUSED);
     add_holding_edges(g);
     pass_before(g, all);
     pass_before(g, unused);
     for (size_t i = 0; i < g->snapshot->n_blocks; i++) {
-        size_t device = lethe_graph_device(g, i);
+        size_t device = lethe_graph_node(g, LETHE_NODE_DEVICE, i);
         bool used = has_user(g, i);
         if (g->first_in[unused] != LETHE_NONE && !g->passed[device] && !used)
             lethe_graph_add(g, unused, device, LETHE_WHY_MAY_HOLD);

@@ -79,11 +79,11 @@ void lethe_graph_add(struct lethe_graph *g, size_t before, size_t after, enum le
 
 enum lethe_rank lethe_graph_rank(const struct lethe_graph *g, size_t node)
 {
-    if (node >= lethe_graph_way(g, 0))
+    if (node >= g->base[LETHE_NODE_WAY])
         return LETHE_RANK_MOMENT;
-    if (node >= lethe_graph_erasure(g, 0))
+    if (node >= g->base[LETHE_NODE_ERASURE])
         return LETHE_RANK_ERASE;
-    return node >= lethe_graph_device(g, 0) ? LETHE_RANK_DEVICE : LETHE_RANK_MOUNT;
+    return node >= g->base[LETHE_NODE_DEVICE] ? LETHE_RANK_DEVICE : LETHE_RANK_MOUNT;
 }
 
 bool lethe_graph_stops(const struct lethe_block *block)
@@ -110,11 +110,6 @@ bool lethe_graph_is_step(const struct lethe_graph *g, size_t node)
     enum lethe_rank rank = lethe_graph_rank(g, node);
     if (rank != LETHE_RANK_DEVICE)
         return rank != LETHE_RANK_MOMENT;
-    const struct lethe_block *block = &g->snapshot->blocks[node - lethe_graph_device(g, 0)];
+    const struct lethe_block *block = &g->snapshot->blocks[node - g->base[LETHE_NODE_DEVICE]];
     return lethe_graph_stops(block) || block->kind == LETHE_BLOCK_BRD;
-}
-
-bool lethe_graph_is_host(const struct lethe_union *on, const struct lethe_branch *branch)
-{
-    return branch->writable && branch->mount != LETHE_NONE && branch->mount != on->mount;
 }

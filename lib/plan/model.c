@@ -58,6 +58,11 @@ bool lethe_mount_is_own(const struct lethe_mount *mount, bool own_root)
     return own_root && is_one_of(mount->path, paths);
 }
 
+bool lethe_branch_is_shown(const struct lethe_union *on, const struct lethe_branch *branch)
+{
+    return branch->mount != LETHE_NONE && branch->mount != on->mount;
+}
+
 size_t lethe_mount_find(const struct lethe_snapshot *snapshot, struct lethe_devno devno)
 {
     for (size_t i = 0; i < snapshot->n_mounts; i++)

@@ -87,8 +87,8 @@ static void choose_parts(struct lethe_graph *g, const struct key *mounts, size_t
             continue;
         if (!is_deleted(root))
             covered = root;
-        g->used[lethe_graph_erasure(g, best)] = true;
-        g->used[lethe_graph_erased(g, g->first[best])] = true;
+        g->used[lethe_graph_node(g, LETHE_NODE_ERASURE, best)] = true;
+        g->used[lethe_graph_node(g, LETHE_NODE_ERASED, g->first[best])] = true;
         if (strcmp(root, "/"))
             g->traits[best] |= LETHE_TRAIT_PART;
     }
@@ -146,14 +146,15 @@ static void use_ways(struct lethe_graph *g)
     for (size_t i = 0; i < g->snapshot->n_mounts; i++) {
         size_t n = 0, at = i;
         while (at != LETHE_NONE && !g->passed[at]) {
-            g->passed[at] = g->used[lethe_graph_way(g, at)] = true; /* for the moment */
+            g->passed[at] = g->used[lethe_graph_node(g, LETHE_NODE_WAY, at)] =
+                true; /* for the moment */
             stack[n++] = at;
             at = g->parent[at] != at ? g->parent[at] : LETHE_NONE; /* rootfs is its own */
         }
-        bool hidden = at != LETHE_NONE && g->used[lethe_graph_way(g, at)];
+        bool hidden = at != LETHE_NONE && g->used[lethe_graph_node(g, LETHE_NODE_WAY, at)];
         while (n--) {
             hidden = hidden || g->cover[stack[n]] != LETHE_NONE;
-            g->used[lethe_graph_way(g, stack[n])] = hidden;
+            g->used[lethe_graph_node(g, LETHE_NODE_WAY, stack[n])] = hidden;
         }
     }
     memset(g->passed, 0, g->n_nodes * sizeof *g->passed);
@@ -185,12 +186,13 @@ static void use_hosts(struct lethe_graph *g)
     const struct lethe_snapshot *s = g->snapshot;
     for (size_t i = 0; i < s->n_swaps + s->n_blocks; i++)
         if (g->host[i] != LETHE_NONE)
-            g->used[lethe_graph_unused(g, g->host[i])] = true;
+            g->used[lethe_graph_node(g, LETHE_NODE_UNUSED, g->host[i])] = true;
     for (size_t i = s->n_unions; i--;)
         for (size_t j = 0; j < s->unions[i].n_branches; j++)
             if (lethe_graph_is_host(&s->unions[i], &s->unions[i].branches[j]) &&
-                g->used[lethe_graph_unused(g, g->first[s->unions[i].mount])])
-                g->used[lethe_graph_unused(g, g->first[s->unions[i].branches[j].mount])] = true;
+                g->used[lethe_graph_node(g, LETHE_NODE_UNUSED, g->first[s->unions[i].mount])])
+                g->used[lethe_graph_node(g, LETHE_NODE_UNUSED,
+                                         g->first[s->unions[i].branches[j].mount])] = true;
 }
 
 static void find_first(struct lethe_graph *g, const struct key *by_device)
@@ -236,9 +238,9 @@ int lethe_nodes_use(struct lethe_graph *g, const struct lethe_plan_options *opti
     }
     lethe_sort(by_id, s->n_mounts, sizeof *by_id, room, compare_keys);
     lethe_sort(by_device, s->n_mounts, sizeof *by_device, room, compare_keys);
-    for (size_t node = s->n_mounts; node < lethe_graph_erasure(g, 0); node++)
+    for (size_t node = s->n_mounts; node < g->base[LETHE_NODE_ERASURE]; node++)
         g->used[node] = true;
-    for (size_t node = lethe_graph_seen(g, 0); node < g->n_nodes; node++)
+    for (size_t node = g->base[LETHE_NODE_SEEN]; node < g->n_nodes; node++)
         g->used[node] = true;
     find_parents(g, by_id);
     find_covers(g);

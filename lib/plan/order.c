@@ -92,7 +92,7 @@ static bool breaks_better(const struct lethe_graph *g, size_t a, size_t b)
 static size_t erase_first(struct lethe_order *o, size_t mount)
 {
     const struct lethe_graph *g = o->graph;
-    size_t *e = &g->first_in[lethe_graph_erased(g, g->first[mount])];
+    size_t *e = &g->first_in[lethe_graph_node(g, LETHE_NODE_ERASED, g->first[mount])];
     while (*e != LETHE_NONE && o->done[g->edges[*e].before])
         *e = g->edges[*e].next_in;
     return *e == LETHE_NONE ? mount : g->edges[*e].before;
@@ -119,7 +119,7 @@ static size_t break_cycle(struct lethe_order *o)
         from = o->n_path - END;
     size_t best = o->path[from - 1];
     for (size_t i = from; i < o->n_path; i++)
-        if (breaks_better(o->graph, o->path[i], best))
+        if (breaks_better(g, o->path[i], best))
             best = o->path[i];
     return lethe_graph_rank(g, best) == LETHE_RANK_MOUNT ? erase_first(o, best) : best;
 }
@@ -143,13 +143,13 @@ int lethe_order_begin(struct lethe_order *o, struct lethe_graph *g)
 
 size_t lethe_order_next(struct lethe_order *o)
 {
-    size_t node = LETHE_NONE;
+    size_t node;
     if (!o->n_left)
-        return node;
+        return LETHE_NONE;
     o->n_left--;
-    while (node == LETHE_NONE && o->n_heap)
-        if (o->done[node = heap_pop(o)]) /* before its turn */
-            node = LETHE_NONE;
+    do
+        node = o->n_heap ? heap_pop(o) : LETHE_NONE;
+    while (node != LETHE_NONE && o->done[node]); /* before its turn */
     if (node == LETHE_NONE) {
         node = break_cycle(o);
         o->lazy[node] = true;

@@ -86,9 +86,9 @@ static const char *reason_of(const struct lethe_order *o, size_t node)
                    ? "part of a cycle: its files are RAM, zeroed while they are in use"
                    : "part of a cycle: detached, and let go by the last that holds it";
     if (rank == LETHE_RANK_ERASE)
-        return erase_reason(g->traits[node - lethe_graph_erasure(g, 0)]);
+        return erase_reason(g->traits[node - g->base[LETHE_NODE_ERASURE]]);
     if (rank == LETHE_RANK_DEVICE)
-        return device_reason(s->blocks[node - lethe_graph_device(g, 0)].kind);
+        return device_reason(s->blocks[node - g->base[LETHE_NODE_DEVICE]].kind);
     if (node < s->n_mounts)
         return unmount_reason(&s->mounts[node], g->traits[node]);
     return "called back into memory before what it lies on goes";
@@ -116,7 +116,8 @@ static struct lethe_step step_of(const struct lethe_order *o, size_t node)
 static bool goes_later(const struct lethe_order *o, size_t parent)
 {
     const struct lethe_graph *g = o->graph;
-    return g->used[parent] && !o->lazy[parent] && !g->used[lethe_graph_way(g, parent)];
+    return g->used[parent] && !o->lazy[parent] &&
+           !g->used[lethe_graph_node(g, LETHE_NODE_WAY, parent)];
 }
 
 static void join_unmounts(const struct lethe_order *o, struct lethe_plan *plan)

@@ -65,12 +65,6 @@ static const struct lethe_union *find_union(const struct lethe_snapshot *s,
     return NULL;
 }
 
-/* A look-up of a path that leads nowhere ends in the union itself, where it has mounts above it. */
-static bool is_shown(const struct lethe_union *u, const struct lethe_branch *b)
-{
-    return b->mount != LETHE_NONE && b->mount != u->mount;
-}
-
 /* Without sysfs nobody can say that a device has gone. */
 static bool is_there(const struct lethe_snapshot *s, struct lethe_devno devno)
 {
@@ -91,7 +85,7 @@ static bool mark_layers(const struct lethe_snapshot *s, enum lethe_role *roles,
     bool good = true;
     for (size_t i = 0; i < u->n_branches; i++) {
         const struct lethe_branch *b = &u->branches[i];
-        if (!b->writable && is_shown(u, b))
+        if (!b->writable && lethe_branch_is_shown(u, b))
             good &= mark_mount(s, roles, &s->mounts[b->mount]);
         else if (!b->writable)
             lethe_roles_find(s, roles);

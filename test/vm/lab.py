@@ -74,10 +74,9 @@ def cached(name, build):
 def decrypt(image, folder):
     """Turn an image from LUKS2 back into what is in it, by the passphrase in the folder of the cached disk that it is a copy of. One at
     a time: cryptsetup locks by the header's UUID, which copies share, and fails where that is taken."""
-    with tempfile.TemporaryDirectory(dir=image.parent) as empty:
-        subprocess.run(["flock", CACHE / "decrypt.lock", "cryptsetup", "reencrypt", "-q", "--decrypt", "--header", Path(empty) / "header",
-                        "--force-offline-reencrypt", "--key-file", folder / "passphrase", image],
-                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(["flock", CACHE / "decrypt.lock", "cryptsetup", "reencrypt", "-q", "--decrypt", "--header", image.with_name("header"),
+                    "--force-offline-reencrypt", "--key-file", folder / "passphrase", image],
+                   check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def compiled(name, static=False):
