@@ -18,7 +18,7 @@ from pathlib import Path
 
 import lab
 
-KERNEL = lab.CACHE / "kernel/cloud"
+KERNEL, KERNEL_13 = lab.CACHE / "kernel/cloud", lab.CACHE / "kernel/cloud-13"  # of Debian 12, 6.1, and of Debian 13, 6.12
 BOOT_MODULES = ["virtio_pci", "virtio_blk", "loop", "squashfs", "overlay"]
 MORE_MODULES = ["dm_mod", "dm_crypt", "xts", "aesni_intel", "af_alg", "algif_skcipher", "algif_hash", "zram", "brd", "softdog",
                 "qemu_fw_cfg", "lzo_rle"]
@@ -134,16 +134,19 @@ def with_libraries(program):
     return {name: Path(name).resolve() for name in (program, *words)}
 
 
-def modules(root, names):
-    """Put modules and all that they need into `root`, where the guest's modprobe finds them."""
-    version = next((KERNEL / "lib/modules").iterdir()).name
+def modules(root, kernel, names):
+    """Put modules of this kernel and all that they need into `root`, where the guest's modprobe finds them. The names of those that this
+    kernel has no more are passed by."""
+    version = next((kernel / "lib/modules").iterdir()).name
     folder = root / "lib/modules" / version
     folder.mkdir(parents=True)
-    for index in (KERNEL / "lib/modules" / version).glob("modules.[bo]*"):
+    for index in (kernel / "lib/modules" / version).glob("modules.[bo]*"):
         shutil.copy(index, folder)
     for name in names:
-        shown = sh("modprobe", "-d", KERNEL, "-S", version, "--show-depends", name, capture_output=True, text=True).stdout
-        for line in shown.splitlines():
+        shown = subprocess.run(["modprobe", "-d", kernel, "-S", version, "--show-depends", name], capture_output=True, text=True)
+        if shown.returncode and kernel == KERNEL:
+            raise lab.Failure(f"{kernel} has no module {name}")
+        for line in shown.stdout.splitlines():
             if line.startswith("insmod "):
                 shutil.copy(line.split()[1], folder)
     sh("depmod", "-b", root, version)
@@ -179,7 +182,8 @@ def medium(lethe, tools=False):
             for name, text in {"sbin/init": SHELL, "sbin/handover": HANDOVER}.items():
                 (root / name).write_text(text)
                 (root / name).chmod(0o755)
-            modules(root, MORE_MODULES + TOOL_MODULES if tools else MORE_MODULES)
+            for kernel in (KERNEL, KERNEL_13):
+                modules(root, kernel, MORE_MODULES + TOOL_MODULES if tools else MORE_MODULES)
             sh("mksquashfs", root, files / "filesystem.squashfs", "-all-root", "-noI", "-noD", "-noF", "-noX", "-quiet",
                "-no-progress", stdout=subprocess.DEVNULL)
             sh("truncate", "-s", "128M" if tools else "64M", path)
