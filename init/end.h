@@ -38,12 +38,6 @@ struct lethe_end {
     struct lethe_arena arena;
 };
 
-/* What the first stage hands on, as one argument: for the second stage, and for PID 1 when the kill
- * switch makes it become Lethe. Any other argument is passed by. */
-void lethe_end_take_argument(struct lethe_end *end, const char *argument);
-/* Writes them all into out[size], each with its NUL, after which there is one more. */
-void lethe_end_print_arguments(const struct lethe_end *end, char *out, size_t size);
-
 /* What a worker needs: signals, limits, /proc, /sys, /dev and the kernel's settings. What is said
  * from now on reaches nobody yet. */
 void lethe_end_prepare_workers(void);

@@ -18,8 +18,8 @@
 
 #include "command.h"
 #include "end.h"
+#include "handover.h"
 #include "lethe/deadman.h"
-#include "lethe/execute.h"
 #include "lethe/init.h"
 #include "lethe/ipc.h"
 #include "lethe/keys.h"
@@ -28,6 +28,7 @@
 #include "lethe/pid1.h"
 #include "lethe/power.h"
 #include "lethe/process.h"
+#include "lethe/sweep.h"
 #include "lethe/sys.h"
 #include "lethe/takeover.h"
 
@@ -92,11 +93,11 @@ static void wait_for_another(void)
 static int write_back(struct lethe_progress *progress, void *context)
 {
     const struct emergency *e = context;
-    if (!lethe_begin(progress, lethe_execute_sync_key(), 1000 * (int64_t)e->kill->sync_seconds,
-                     "sync"))
+    if (!lethe_task_begin(progress, lethe_sweep_sync_task(), 1000 * (int64_t)e->kill->sync_seconds,
+                          "sync"))
         return 1;
     sync();
-    lethe_end(progress);
+    lethe_task_done(progress);
     return 0;
 }
 
@@ -162,27 +163,14 @@ static void wipe_all_keys(struct emergency *e, struct lethe_progress *progress)
     e->end.keys_ms = (progress->keys_ms ? progress->keys_ms : lethe_now_ms()) - e->end.started_ms;
 }
 
-static bool leave_word(const struct lethe_end *end)
-{
-    char text[1024];
-    lethe_end_print_arguments(end, text, sizeof text);
-    const char *limit = text;
-    while (*limit)
-        limit += strlen(limit) + 1;
-    int fd = open(LETHE_ARMED_EMERGENCY, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return false;
-    bool good = write(fd, text, (size_t)(limit + 1 - text)) == limit + 1 - text;
-    return !close(fd) && good;
-}
-
 static int look_whether_possible(struct lethe_progress *progress, void *context)
 {
     const struct emergency *e = context;
-    if (!lethe_begin(progress, lethe_key('t', 0), e->end.policy->step_ms, "look at PID 1"))
+    if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOOK_AT_INIT, 0),
+                          e->end.policy->step_ms, "look at PID 1"))
         return 1;
     bool good = lethe_takeover_is_armed(LETHE_ARMED_COPY) && lethe_takeover_is_resident();
-    lethe_end(progress);
+    lethe_task_done(progress);
     return !good;
 }
 
@@ -191,7 +179,7 @@ static void take_over(struct emergency *e, struct lethe_progress *progress)
 {
     const struct timespec pause = {0, 20 * 1000 * 1000};
     if (supervise(progress, look_whether_possible, e, 2 * e->end.policy->step_ms) ||
-        !leave_word(&e->end))
+        !lethe_handover_write(&e->end))
         return;
     lethe_process_hurry(1, true);
     if (lethe_takeover_signal(e->end.verb))
@@ -206,11 +194,12 @@ static void take_over(struct emergency *e, struct lethe_progress *progress)
 static int empty_pid1(struct lethe_progress *progress, void *context)
 {
     const struct emergency *e = context;
-    if (!lethe_begin(progress, lethe_key('q', 0), e->end.policy->step_ms, "empty what PID 1 keeps"))
+    if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_EMPTY_INIT, 0), e->end.policy->step_ms,
+                          "empty what PID 1 keeps"))
         return 1;
     lethe_pid1_empty_files();
     lethe_pid1_zero_memory();
-    lethe_end(progress);
+    lethe_task_done(progress);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "end.h"
+#include "handover.h"
 #include "lethe/init.h"
 #include "lethe/log.h"
 #include "lethe/power.h"
@@ -21,20 +22,7 @@ static void read_arguments(struct lethe_end *end, int argc, char **argv)
     end->started_ms = lethe_now_ms();
     lethe_read_line(AT_FDCWD, "/run/systemd/reboot-param", end->argument, sizeof end->argument);
     for (int i = 2; i < argc; i++)
-        lethe_end_take_argument(end, argv[i]);
-}
-
-/* The kill switch has left its arguments there before it made PID 1 exec this program. */
-static void read_emergency(struct lethe_end *end)
-{
-    enum { STALE_MS = 60000 };
-    char text[1024] = ""; /* all of it zero: the list ends wherever the file does */
-    struct lethe_end told = *end;
-    lethe_read_text(AT_FDCWD, LETHE_ARMED_EMERGENCY, text, sizeof text - 1);
-    for (char *at = text; *at; at += strlen(at) + 1)
-        lethe_end_take_argument(&told, at);
-    if (lethe_now_ms() < told.dead_ms + STALE_MS) /* else it is of one that came to nothing */
-        *end = told;
+        lethe_handover_take(end, argv[i]);
 }
 
 int lethe_shutdown_main(int argc, char **argv)
@@ -48,7 +36,7 @@ int lethe_shutdown_main(int argc, char **argv)
     bool second = lethe_end_is_second_stage(argv);
     read_arguments(&end, argc, argv);
     if (!second)
-        read_emergency(&end);
+        lethe_handover_read(&end);
     lethe_end_prepare_workers();
     lethe_end_prepare(&end);
     struct lethe_progress *progress = lethe_progress_new();

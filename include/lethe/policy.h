@@ -9,15 +9,19 @@
 
 struct lethe_policy {
     const char *name;
-    int64_t stop_ms;   /* ending the processes */
-    int64_t step_ms;   /* what has no reason to wait for a disk */
-    int64_t write_ms;  /* what writes data back, as long as it makes no headway */
-    int64_t answer_ms; /* what writes to a server back, likewise */
-    int64_t erase_ms;  /* zeroing one file system */
-    int64_t fill_ms;   /* overwriting freed objects and filling free memory once */
-    int64_t total_ms;  /* all of it */
-    int64_t power_ms;  /* reboot(2), before other ways are tried */
-    bool sync;         /* write data back before its file system goes */
+    int64_t stop_ms;     /* ending the processes */
+    int64_t step_ms;     /* what has no reason to wait for a disk */
+    int64_t write_ms;    /* what writes data back, as long as it makes no headway */
+    int64_t answer_ms;   /* what writes to a server back, likewise */
+    int64_t erase_ms;    /* zeroing one file system */
+    int64_t fill_ms;     /* overwriting freed objects and filling free memory once */
+    int64_t total_ms;    /* all of it */
+    int64_t power_ms;    /* reboot(2), before other ways are tried */
+    bool writes_back;    /* data are written back before their file system goes */
+    bool is_patient;     /* a server gets its time to answer, else all are cut off at once */
+    bool counts_writing; /* data that are being written count as headway */
+    bool keeps_log;      /* the kernel's log is kept for the next start if something is left */
+    bool tells_times;    /* the summary says how long each kind of secret has lasted */
 };
 
 /* systemd-shutdown has stopped all, and the data of the persistence is still wanted. */
@@ -25,5 +29,9 @@ extern const struct lethe_policy lethe_policy_clean;
 /* Somebody is at the door: the keys have gone first, and with them what was not written. Nothing
  * waits for a disk. */
 extern const struct lethe_policy lethe_policy_emergency;
+
+/* The time for writing data back. Where something has hung already, nothing more is waited for at
+ * length. */
+int64_t lethe_policy_write_ms(const struct lethe_policy *policy, unsigned n_stuck);
 
 #endif

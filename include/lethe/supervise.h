@@ -2,8 +2,8 @@
 /*
  * supervise: work that may hang is done by a worker process; the supervisor holds the clock.
  *
- * The worker says what it begins, until when, and by which key the thing is known. When the time is
- * over, or the worker dies, the supervisor puts the key on the list of stuck things, kills the
+ * The worker says what it begins, until when, and by which id the task is known. When the time is
+ * over, or the worker dies, the supervisor puts the task on the list of stuck things, kills the
  * worker, leaves it behind if it can't die (a process in D state takes no signal) and starts a new
  * one, which begins again from what the system is then and goes around what is stuck. So no path
  * waits without a deadline, a crash costs one step, and a step costs no fork.
@@ -16,14 +16,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "lethe/text.h"
+#include "lethe/task.h"
 
 enum { LETHE_STUCK_MAX = 64 };
 
 /* Shared by the supervisor and its workers; what outlives a worker is here. */
 struct lethe_progress {
     _Atomic int64_t deadline_ms; /* of what is under way, by lethe_now_ms(); 0: nothing is */
-    uint64_t key;
+    uint64_t task;
     int64_t allowed_ms;
     char what[160];
     uint64_t stuck[LETHE_STUCK_MAX];
@@ -39,27 +39,24 @@ struct lethe_progress {
     bool clears, filled; /* free memory: the kernel zeroes it, or a filler did … */
     bool refilled;       /* the free slots of slabs were used again */
     uint64_t filled_kib, not_filled_kib; /* … so much of it, but for so much */
-    uint64_t finished[LETHE_STUCK_MAX];  /* keys of what needs no second try */
+    uint64_t finished[LETHE_STUCK_MAX];  /* tasks that need no second try */
     unsigned n_finished;
 };
 
 /* A progress in memory that children share, locked; NULL when there is none. Never freed. */
 struct lethe_progress *lethe_progress_new(void);
 
-/* The worker's side. lethe_begin() is false, and nothing is begun, when `key` is stuck. A key is
- * made of a kind and a number, or of a kind and a device. */
-uint64_t lethe_key(char kind, uint64_t number);
-uint64_t lethe_key_of(char kind, struct lethe_devno devno);
-bool lethe_begin(struct lethe_progress *progress, uint64_t key, int64_t ms, const char *what);
-bool lethe_beginf(struct lethe_progress *progress, uint64_t key, int64_t ms, const char *format,
-                  ...) __attribute__((format(printf, 4, 5)));
-void lethe_end(struct lethe_progress *progress);
-bool lethe_is_stuck(const struct lethe_progress *progress, uint64_t key);
-void lethe_stuck_add(struct lethe_progress *progress, uint64_t key);
+/* The worker's side. lethe_task_begin() is false, and nothing is begun, when `task` is stuck. */
+bool lethe_task_begin(struct lethe_progress *progress, uint64_t task, int64_t ms, const char *what);
+bool lethe_task_beginf(struct lethe_progress *progress, uint64_t task, int64_t ms,
+                       const char *format, ...) __attribute__((format(printf, 4, 5)));
+void lethe_task_done(struct lethe_progress *progress);
+bool lethe_task_is_stuck(const struct lethe_progress *progress, uint64_t task);
+void lethe_task_set_stuck(struct lethe_progress *progress, uint64_t task);
 
-/* Sets of keys for what was done once and for all. */
-void lethe_finished_add(struct lethe_progress *progress, uint64_t key);
-bool lethe_finished(const struct lethe_progress *progress, uint64_t key);
+/* For what is done once and for all. */
+void lethe_task_set_finished(struct lethe_progress *progress, uint64_t task);
+bool lethe_task_is_finished(const struct lethe_progress *progress, uint64_t task);
 
 struct lethe_supervisor {
     int64_t total_ms;     /* all workers together */

@@ -99,18 +99,18 @@ static bool find_crypt(const char *name, struct lethe_block *block)
 static bool wipe(const struct lethe_block *block, const struct lethe_policy *policy,
                  struct lethe_progress *progress)
 {
-    uint64_t key = lethe_key_of('k', block->devno);
-    if (lethe_finished(progress, key))
+    uint64_t task = lethe_task_id_of_device(LETHE_TASK_WIPE_KEY, block->devno);
+    if (lethe_task_is_finished(progress, task))
         return true;
-    if (!lethe_beginf(progress, key, policy->step_ms, "wipe the key of %.64s", block->name))
+    if (!lethe_task_beginf(progress, task, policy->step_ms, "wipe the key of %.64s", block->name))
         return false;
     int r = lethe_stop_wipe_key(block, &progress->keys_ms);
-    lethe_end(progress);
+    lethe_task_done(progress);
     if (r)
         lethe_log(LETHE_LOG_ERROR, "%.64s (crypt): its key could not be wiped: %s", block->name,
                   strerror(-r));
     else
-        lethe_finished_add(progress, key);
+        lethe_task_set_finished(progress, task);
     progress->keys += !r;
     return !r;
 }
@@ -136,7 +136,8 @@ void lethe_keys_cut_off(enum lethe_keys which, const struct lethe_progress *prog
         return;
     for (struct dirent *entry; (entry = readdir(blocks));)
         if (find_crypt(entry->d_name, &block) && is_wanted(entry->d_name, which) &&
-            !lethe_finished(progress, lethe_key_of('k', block.devno)))
+            !lethe_task_is_finished(progress,
+                                    lethe_task_id_of_device(LETHE_TASK_WIPE_KEY, block.devno)))
             any_tied(entry->d_name, "slaves", 0, set_offline, NULL);
     closedir(blocks);
 }

@@ -31,17 +31,17 @@ static void write_back(const struct lethe_mount *m, const struct lethe_policy *p
                        struct lethe_progress *progress)
 {
     const int64_t ms = progress->n_stuck ? policy->step_ms : policy->answer_ms;
-    const uint64_t key = lethe_key_of('n', m->devno);
-    if (lethe_finished(progress, key) ||
-        !lethe_beginf(progress, key, ms, "write %.80s (%.20s) back", m->path, m->fstype))
+    const uint64_t task = lethe_task_id_of_device(LETHE_TASK_WRITE_BACK_REMOTE, m->devno);
+    if (lethe_task_is_finished(progress, task) ||
+        !lethe_task_beginf(progress, task, ms, "write %.80s (%.20s) back", m->path, m->fstype))
         return;
     int fd = lethe_sys->open(m->path, O_RDONLY | O_NONBLOCK);
     if (fd >= 0) {
         lethe_sys->syncfs(fd);
         lethe_sys->close(fd);
     }
-    lethe_end(progress);
-    lethe_finished_add(progress, key);
+    lethe_task_done(progress);
+    lethe_task_set_finished(progress, task);
 }
 
 /* The copy of the mount that is in a mount namespace of this process's own is never the last one,
@@ -61,17 +61,18 @@ static void fail_requests(const char *path)
 
 static bool is_stuck(const struct lethe_mount *m, const struct lethe_progress *progress)
 {
-    return lethe_is_stuck(progress, lethe_key_of('n', m->devno));
+    return lethe_task_is_stuck(progress,
+                               lethe_task_id_of_device(LETHE_TASK_WRITE_BACK_REMOTE, m->devno));
 }
 
 static bool carries_silent(const struct lethe_snapshot *s, size_t block,
                            const struct lethe_policy *policy, const struct lethe_progress *progress)
 {
-    for (size_t i = 0; policy->sync && i < s->n_mounts; i++)
+    for (size_t i = 0; policy->is_patient && i < s->n_mounts; i++)
         if (s->mounts[i].device != LETHE_NONE && is_stuck(&s->mounts[i], progress) &&
             lethe_block_lies_on(s, s->mounts[i].device, block))
             return true;
-    return !policy->sync;
+    return !policy->is_patient;
 }
 
 static bool is_loop_in(const struct lethe_block *b, const struct lethe_mount *m)
@@ -83,7 +84,7 @@ static bool is_loop_in(const struct lethe_block *b, const struct lethe_mount *m)
 static bool is_silent(const struct lethe_snapshot *s, const struct lethe_mount *m,
                       const struct lethe_policy *policy, const struct lethe_progress *progress)
 {
-    bool silent = !policy->sync || is_stuck(m, progress);
+    bool silent = !policy->is_patient || is_stuck(m, progress);
     for (size_t i = 0; !silent && i < s->n_blocks; i++)
         silent = is_loop_in(&s->blocks[i], m) && carries_silent(s, i, policy, progress);
     return silent && lethe_mount_is_remote(m);
@@ -100,46 +101,47 @@ static bool is_silent_host(const struct lethe_snapshot *s, const struct lethe_mo
 
 /* A connection that nobody answers on ends now, or with its next time-out where the kernel can't
  * (CONFIG_INET_DIAG_DESTROY): its sender holds what the cutting waits for. */
-static void give_up_on(const char *what, uint64_t key, const struct lethe_policy *policy,
+static void give_up_on(const char *what, uint64_t task, const struct lethe_policy *policy,
                        struct lethe_progress *progress)
 {
     if (!progress->cut_off)
         lethe_sys->write_file("/proc/sys/net/ipv4/tcp_retries2", "0");
     progress->cut_off = true;
-    lethe_sys->end_connections(!policy->sync);
-    if (policy->sync && !lethe_finished(progress, key))
+    lethe_sys->end_connections(!policy->is_patient);
+    if (policy->is_patient && !lethe_task_is_finished(progress, task))
         lethe_log(LETHE_LOG_ERROR, "%.80s: nobody answers; what was not written is lost", what);
-    lethe_finished_add(progress, key);
+    lethe_task_set_finished(progress, task);
 }
 
 static void cut_mount(const struct lethe_mount *m, const struct lethe_policy *policy,
                       struct lethe_progress *progress)
 {
-    const uint64_t key = lethe_key_of('F', m->devno);
-    if (!lethe_beginf(progress, key, policy->step_ms, "cut %.80s (%.20s) off", m->path, m->fstype))
+    const uint64_t task = lethe_task_id_of_device(LETHE_TASK_CUT_OFF_REMOTE, m->devno);
+    if (!lethe_task_beginf(progress, task, policy->step_ms, "cut %.80s (%.20s) off", m->path,
+                           m->fstype))
         return;
-    give_up_on(m->path, key, policy, progress);
+    give_up_on(m->path, task, policy, progress);
     fail_requests(m->path);
-    lethe_end(progress);
+    lethe_task_done(progress);
 }
 
 static void cut_device(const struct lethe_block *b, const struct lethe_policy *policy,
                        struct lethe_progress *progress)
 {
-    const uint64_t key = lethe_key_of('N', b->devno);
-    if (lethe_finished(progress, key) ||
-        !lethe_beginf(progress, key, policy->step_ms, "cut %.64s (nbd) off", b->name))
+    const uint64_t task = lethe_task_id_of_device(LETHE_TASK_CUT_OFF_NBD, b->devno);
+    if (lethe_task_is_finished(progress, task) ||
+        !lethe_task_beginf(progress, task, policy->step_ms, "cut %.64s (nbd) off", b->name))
         return;
-    give_up_on(b->name, key, policy, progress);
+    give_up_on(b->name, task, policy, progress);
     lethe_stop_cut_off(b);
-    lethe_end(progress);
+    lethe_task_done(progress);
 }
 
 void lethe_network_settle(const struct lethe_snapshot *snapshot, const struct lethe_policy *policy,
                           struct lethe_progress *progress)
 {
     const struct lethe_snapshot *s = snapshot;
-    for (size_t i = s->n_mounts; policy->sync && i--;)
+    for (size_t i = s->n_mounts; policy->is_patient && i--;)
         if (lethe_mount_is_answered_for(s, i))
             write_back(&s->mounts[i], policy, progress);
     for (size_t i = 0; i < s->n_blocks; i++)

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,7 +16,6 @@
 #include "lethe/log.h"
 #include "lethe/meminfo.h"
 #include "lethe/sys.h"
-#include "lethe/verb.h"
 
 enum { TICK_MS = 200, DEATH_MS = 100, WORKERS_MAX = LETHE_STUCK_MAX };
 
@@ -28,94 +26,65 @@ struct lethe_progress *lethe_progress_new(void)
     return p == MAP_FAILED ? NULL : p;
 }
 
-uint64_t lethe_key(char kind, uint64_t number)
-{
-    return (uint64_t)(unsigned char)kind << 56 | (number & ((UINT64_C(1) << 56) - 1));
-}
-
-uint64_t lethe_key_of(char kind, struct lethe_devno devno)
-{
-    return lethe_key(kind, makedev(devno.major, devno.minor));
-}
-
-static bool has(const uint64_t *set, unsigned n, uint64_t key)
+static bool has(const uint64_t *set, unsigned n, uint64_t task)
 {
     for (unsigned i = 0; i < n; i++)
-        if (set[i] == key)
+        if (set[i] == task)
             return true;
     return false;
 }
 
-static void add(uint64_t *set, unsigned *n, uint64_t key)
+static void add(uint64_t *set, unsigned *n, uint64_t task)
 {
-    if (!has(set, *n, key) && *n < LETHE_STUCK_MAX)
-        set[(*n)++] = key;
+    if (!has(set, *n, task) && *n < LETHE_STUCK_MAX)
+        set[(*n)++] = task;
 }
 
-bool lethe_is_stuck(const struct lethe_progress *p, uint64_t key)
+bool lethe_task_is_stuck(const struct lethe_progress *p, uint64_t task)
 {
-    return has(p->stuck, p->n_stuck, key);
+    return has(p->stuck, p->n_stuck, task);
 }
 
-void lethe_stuck_add(struct lethe_progress *p, uint64_t key)
+void lethe_task_set_stuck(struct lethe_progress *p, uint64_t task)
 {
-    add(p->stuck, &p->n_stuck, key);
+    add(p->stuck, &p->n_stuck, task);
 }
 
-void lethe_finished_add(struct lethe_progress *p, uint64_t key)
+void lethe_task_set_finished(struct lethe_progress *p, uint64_t task)
 {
-    add(p->finished, &p->n_finished, key);
+    add(p->finished, &p->n_finished, task);
 }
 
-bool lethe_finished(const struct lethe_progress *p, uint64_t key)
+bool lethe_task_is_finished(const struct lethe_progress *p, uint64_t task)
 {
-    return has(p->finished, p->n_finished, key);
+    return has(p->finished, p->n_finished, task);
 }
 
-#ifdef LETHE_SKIPPING
-/* A test's program only: lethe.skip=KINDS leaves out all whose key is of one of these kinds. */
-static bool is_skipped(uint64_t key)
+bool lethe_task_begin(struct lethe_progress *p, uint64_t task, int64_t ms, const char *what)
 {
-    char text[4096];
-    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/cmdline", text, sizeof text);
-    struct lethe_span kinds;
-    return n > 0 &&
-           lethe_cmdline_find((struct lethe_span){text, (size_t)n}, "lethe.skip", &kinds) &&
-           memchr(kinds.at, (int)(key >> 56), kinds.n);
-}
-#else
-static bool is_skipped(uint64_t key)
-{
-    (void)key;
-    return false;
-}
-#endif
-
-bool lethe_begin(struct lethe_progress *p, uint64_t key, int64_t ms, const char *what)
-{
-    if (lethe_is_stuck(p, key) || is_skipped(key))
+    if (lethe_task_is_stuck(p, task) || lethe_task_is_skipped(task))
         return false;
     size_t n = strnlen(what, sizeof p->what - 1);
     memcpy(p->what, what, n);
     p->what[n] = '\0';
-    p->key = key;
+    p->task = task;
     p->allowed_ms = ms;
     p->deadline_ms = lethe_now_ms() + ms;
     lethe_log(LETHE_LOG_VERBOSE, "%s", p->what);
     return true;
 }
 
-bool lethe_beginf(struct lethe_progress *p, uint64_t key, int64_t ms, const char *format, ...)
+bool lethe_task_beginf(struct lethe_progress *p, uint64_t task, int64_t ms, const char *format, ...)
 {
     char what[sizeof p->what];
     va_list list;
     va_start(list, format);
     vsnprintf(what, sizeof what, format, list);
     va_end(list);
-    return lethe_begin(p, key, ms, what);
+    return lethe_task_begin(p, task, ms, what);
 }
 
-void lethe_end(struct lethe_progress *p)
+void lethe_task_done(struct lethe_progress *p)
 {
     p->deadline_ms = 0;
 }
@@ -191,12 +160,12 @@ static int watch(struct lethe_progress *p, pid_t worker, int64_t end_ms,
                  const struct lethe_supervisor *s)
 {
     struct headway headway = read_headway();
-    uint64_t key = 0;
+    uint64_t task = 0;
     for (int status;;) {
         int64_t now = lethe_now_ms(), deadline = p->deadline_ms, next = TICK_MS;
-        if (p->key != key)
+        if (p->task != task)
             headway = read_headway();
-        key = p->key;
+        task = p->task;
         if (deadline && deadline - now < next)
             next = deadline > now ? deadline - now : 1;
         if (wait_for(worker, next, &status, s)) {
@@ -214,7 +183,7 @@ static int watch(struct lethe_progress *p, pid_t worker, int64_t end_ms,
         }
     }
     if (p->deadline_ms) /* else it ended between two things and none is to blame */
-        lethe_stuck_add(p, p->key);
+        lethe_task_set_stuck(p, p->task);
     p->deadline_ms = 0;
     return -EINTR;
 }

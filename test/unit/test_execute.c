@@ -13,6 +13,8 @@
 #include <cmocka.h>
 
 #include "lethe/execute.h"
+#include "lethe/left.h"
+#include "lethe/sweep.h"
 #include "mock_sys.h"
 #include "scene.h"
 
@@ -25,7 +27,8 @@ static const struct lethe_policy policy = {.name = "test",
                                            .write_ms = 1000,
                                            .erase_ms = 1000,
                                            .total_ms = 1000,
-                                           .sync = true};
+                                           .writes_back = true,
+                                           .is_patient = true};
 
 static struct scene scene;
 static struct lethe_progress *progress;
@@ -97,7 +100,7 @@ static void does_not_write_back_against_its_policy(void **unused)
 {
     (void)unused;
     struct lethe_policy hasty = policy;
-    hasty.sync = false;
+    hasty.writes_back = false;
     MOCK_EXPECT({MOCK_UMOUNT, .path = "/home", .number = UMOUNT_NOFOLLOW, .answer = -EBUSY},
                 {MOCK_UMOUNT, .path = "/home", .number = UMOUNT_NOFOLLOW | MNT_DETACH});
     assert_int_equal(execute(&hasty, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, "", 0}),
@@ -108,13 +111,13 @@ static void does_not_write_back_against_its_policy(void **unused)
 static void holds_what_is_stuck_while_it_detaches_it(void **unused)
 {
     (void)unused;
-    progress->stuck[progress->n_stuck++] = lethe_key('u', 2);
+    progress->stuck[progress->n_stuck++] = lethe_task_id(LETHE_TASK_UNMOUNT, 2);
     MOCK_EXPECT({MOCK_OPEN, .path = "/home", .number = O_PATH, .kept = true},
                 {MOCK_UMOUNT, .path = "/home", .number = MNT_DETACH});
     assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, "", 0}),
                      1);
     mock_finish();
-    progress->stuck[progress->n_stuck++] = lethe_key('h', 2);
+    progress->stuck[progress->n_stuck++] = lethe_task_id(LETHE_TASK_DETACH, 2);
     mock_expect(NULL, 0); /* stuck again: left alone */
     assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, "", 0}),
                      0);
@@ -132,7 +135,7 @@ static void aborts_what_no_one_answers(void **unused)
                 {MOCK_UMOUNT, .path = "/nfs", .number = UMOUNT_NOFOLLOW | MNT_FORCE | MNT_DETACH});
     assert_int_equal(execute(&policy, fuse), 1);
     assert_int_equal(execute(&policy, nfs), 1);
-    progress->stuck[progress->n_stuck++] = lethe_key('u', 5);
+    progress->stuck[progress->n_stuck++] = lethe_task_id(LETHE_TASK_UNMOUNT, 5);
     assert_int_equal(execute(&policy, nfs), 1);
     mock_finish();
 }
@@ -182,9 +185,9 @@ static void drops_caches_unless_that_is_stuck(void **unused)
 {
     (void)unused;
     MOCK_EXPECT({MOCK_WRITE_FILE, .path = "/proc/sys/vm/drop_caches", .text = "3"});
-    lethe_execute_drop_caches(&policy, progress);
-    progress->stuck[progress->n_stuck++] = lethe_key('c', 0);
-    lethe_execute_drop_caches(&policy, progress);
+    lethe_sweep_caches(&policy, progress);
+    progress->stuck[progress->n_stuck++] = lethe_task_id(LETHE_TASK_DROP_CACHES, 0);
+    lethe_sweep_caches(&policy, progress);
     mock_finish();
 }
 
@@ -196,8 +199,8 @@ static void reports_what_is_left(void **unused)
                                  {LETHE_STEP_STOP, 0, false, "", 0}};
     const struct lethe_plan plan = {.steps = steps, .n_steps = 3},
                             none = {.steps = steps, .n_steps = 0};
-    assert_int_equal(lethe_execute_report(&plan, &scene.snapshot, false), 2);
-    assert_int_equal(lethe_execute_report(&none, &scene.snapshot, false), 0);
+    assert_int_equal(lethe_left_report(&plan, &scene.snapshot, false), 2);
+    assert_int_equal(lethe_left_report(&none, &scene.snapshot, false), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -47,7 +47,8 @@ static const struct lethe_block blocks[] = {
 static const struct lethe_policy patient = {.name = "test",
                                             .step_ms = 1000,
                                             .answer_ms = 1000,
-                                            .sync = true},
+                                            .writes_back = true,
+                                            .is_patient = true},
                                  hasty = {.name = "test", .step_ms = 1000};
 
 static struct scene scene;
@@ -91,7 +92,7 @@ static void writes_back_what_lies_on_the_network_once(void **unused)
 static void cuts_off_the_server_that_does_not_answer(void **unused)
 {
     (void)unused;
-    lethe_stuck_add(progress, lethe_key('n', makedev(43, 2)));
+    lethe_task_set_stuck(progress, lethe_task_id(LETHE_TASK_WRITE_BACK_REMOTE, makedev(43, 2)));
     MOCK_EXPECT(OPEN("/two"), SYNC("/two"), GIVE_UP(false), CUT("/dev/nbd0"));
     lethe_network_settle(&scene.snapshot, &patient, progress);
     lethe_network_settle(&scene.snapshot, &patient, progress); /* there is nothing left to cut */
@@ -125,7 +126,7 @@ static void does_not_keep_failing_what_answers(void **unused)
                             .n_blocks = 1,
                         });
     assert_int_equal(on_nfs.r, 0);
-    lethe_stuck_add(progress, lethe_key('n', makedev(0, 51)));
+    lethe_task_set_stuck(progress, lethe_task_id(LETHE_TASK_WRITE_BACK_REMOTE, makedev(0, 51)));
     assert_int_equal(lethe_network_keep_failing(&on_nfs.snapshot, &patient, progress), -1);
     scene_finish(&on_nfs);
 }

@@ -15,7 +15,7 @@
 #include "lethe/supervise.h"
 #include "lethe/sys.h"
 
-enum { KEY = 'u', MANY_MS = 60000 };
+enum { MANY_MS = 60000 };
 
 /* Counts the workers of a test, across their ends. */
 static _Atomic int *workers;
@@ -41,7 +41,7 @@ static bool begin(struct lethe_progress *p, uint64_t number, int64_t ms)
     ++*workers;
     char what[32];
     snprintf(what, sizeof what, "thing %d", (int)number);
-    return lethe_begin(p, lethe_key(KEY, number), ms, what);
+    return lethe_task_begin(p, lethe_task_id(LETHE_TASK_UNMOUNT, number), ms, what);
 }
 
 static int succeeds(struct lethe_progress *p, void *context)
@@ -49,7 +49,7 @@ static int succeeds(struct lethe_progress *p, void *context)
     (void)context;
     if (!begin(p, 1, MANY_MS))
         return 99;
-    lethe_end(p);
+    lethe_task_done(p);
     p->unmounted++;
     return 7;
 }
@@ -82,8 +82,8 @@ static void goes_around_what_hangs(void **unused)
     assert_in_range(lethe_now_ms() - start, 50, MANY_MS); /* memory freed elsewhere is headway */
     assert_int_equal(*workers, 2);
     assert_int_equal(p->n_stuck, 1);
-    assert_true(lethe_is_stuck(p, lethe_key(KEY, 1)));
-    assert_false(lethe_is_stuck(p, lethe_key(KEY, 2)));
+    assert_true(lethe_task_is_stuck(p, lethe_task_id(LETHE_TASK_UNMOUNT, 1)));
+    assert_false(lethe_task_is_stuck(p, lethe_task_id(LETHE_TASK_UNMOUNT, 2)));
 }
 
 static int crashes(struct lethe_progress *p, void *context)
@@ -107,7 +107,7 @@ static int crashes_behind_its_work(struct lethe_progress *p, void *context)
 {
     (void)context;
     if (begin(p, 1, MANY_MS))
-        lethe_end(p);
+        lethe_task_done(p);
     if (*workers == 1)
         raise(SIGKILL);
     return 0;
@@ -181,24 +181,25 @@ static void ticks_for_the_watchdog(void **unused)
 static void keys_differ_by_kind_and_number(void **unused)
 {
     (void)unused;
-    assert_true(lethe_key('a', 1) != lethe_key('b', 1));
-    assert_true(lethe_key('a', 1) != lethe_key('a', 2));
-    assert_true(lethe_key('a', UINT64_C(0xffffffffff)) != lethe_key('a', UINT64_C(0xffffffff)));
-    assert_int_equal(lethe_key('a', 5), lethe_key('a', 5));
+    assert_true(lethe_task_id(LETHE_TASK_SYNC, 1) != lethe_task_id(LETHE_TASK_ERASE_DEVICE, 1));
+    assert_true(lethe_task_id(LETHE_TASK_SYNC, 1) != lethe_task_id(LETHE_TASK_SYNC, 2));
+    assert_true(lethe_task_id(LETHE_TASK_SYNC, UINT64_C(0xffffffffff)) !=
+                lethe_task_id(LETHE_TASK_SYNC, UINT64_C(0xffffffff)));
+    assert_int_equal(lethe_task_id(LETHE_TASK_SYNC, 5), lethe_task_id(LETHE_TASK_SYNC, 5));
 }
 
 static void sets_hold_what_was_added(void **unused)
 {
     (void)unused;
     struct lethe_progress *p = fresh();
-    assert_false(lethe_finished(p, 0));
+    assert_false(lethe_task_is_finished(p, 0));
     for (uint64_t key = 0; key < 2 * LETHE_STUCK_MAX; key++) {
-        lethe_finished_add(p, key);
-        lethe_finished_add(p, key);
+        lethe_task_set_finished(p, key);
+        lethe_task_set_finished(p, key);
     }
     assert_int_equal(p->n_finished, LETHE_STUCK_MAX);
-    assert_true(lethe_finished(p, LETHE_STUCK_MAX - 1));
-    assert_false(lethe_finished(p, LETHE_STUCK_MAX));
+    assert_true(lethe_task_is_finished(p, LETHE_STUCK_MAX - 1));
+    assert_false(lethe_task_is_finished(p, LETHE_STUCK_MAX));
 }
 
 static void what_is_begun_has_a_deadline(void **unused)
@@ -206,10 +207,10 @@ static void what_is_begun_has_a_deadline(void **unused)
     (void)unused;
     struct lethe_progress *p = fresh();
     int64_t now = lethe_now_ms();
-    assert_true(lethe_begin(p, 5, 1000, "unmount /home"));
+    assert_true(lethe_task_begin(p, 5, 1000, "unmount /home"));
     assert_in_range(p->deadline_ms, now + 1000, lethe_now_ms() + 1000);
     assert_string_equal(p->what, "unmount /home");
-    lethe_end(p);
+    lethe_task_done(p);
     assert_int_equal(p->deadline_ms, 0);
 }
 

@@ -576,7 +576,7 @@ def screens(boot):
     """what was written to virtual terminals is no longer on their screens"""
     secret = "On the screen of tty3"
     cells = b"".join(bytes([c, 7]) for c in secret.encode())
-    for start, gone in [(boot, True), (functools.partial(small.booted, skipping, "lethe.skip=v"), False)]:
+    for start, gone in [(boot, True), (functools.partial(small.booted, skipping, "lethe.skip=clear-screens"), False)]:
         with start(kernel=live.base(), load=["ext4"]) as guest:
             guest.arm()
             guest.run(f"for i in $(seq 40); do echo '{secret}' >/dev/tty3; echo '{secret}' >/dev/tty4; done")
@@ -597,7 +597,7 @@ def firmware(boot):
         args = ["-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
                 "-drive", f"if=pflash,format=raw,file={variables}"]
         for start, says, kept in [(boot, "nothing is left", False),
-                                  (functools.partial(small.booted, skipping, "lethe.skip=u"), "NOT all is gone", True)]:
+                                  (functools.partial(small.booted, skipping, "lethe.skip=unmount"), "NOT all is gone", True)]:
             variables.write_bytes(Path("/usr/share/OVMF/OVMF_VARS_4M.fd").read_bytes())
             with start(args=args, load=["efivarfs", "efi_pstore"]) as guest:
                 guest.arm()
@@ -609,9 +609,9 @@ def firmware(boot):
             want(request not in found, "Lethe made the variable")
 
 
-def left_without(kinds, plants, memory, prepare=lambda guest: None, **options):
-    """What is left of `plants` by the end of a Lethe that leaves out steps of these kinds (lethe_key() in its source)."""
-    with small.booted(skipping, f"lethe.skip={kinds}", memory=memory, **options) as guest:
+def left_without(tasks, plants, memory, prepare=lambda guest: None, **options):
+    """What is left of `plants` by the end of a Lethe that leaves out these tasks (lethe.skip= takes their words)."""
+    with small.booted(skipping, f"lethe.skip={tasks}", memory=memory, **options) as guest:
         guest.arm()
         prepare(guest)
         plant(guest, *plants)
@@ -623,18 +623,18 @@ def left_without(kinds, plants, memory, prepare=lambda guest: None, **options):
 @case
 def switched_off(boot):
     """each way of erasing, left out of a build for this test, is missed: the other cases can fail"""
-    for what, kinds, plants, memory, options in [
-            ("zeroing of RAM file systems", "efz", ["rw:4M", "shm:4M", "run:1M"], "", {}),
-            ("erasing of IPC objects", "ifz", ["sysv"], "", {}),
-            ("filling of free memory", "zf", ["heap:8M", "stack", "pipe"], "", {}),
-            ("overwriting of freed kernel objects", "f", ["names", "links:500", "xattrs:500"], "", {}),
-            ("emptying of pools of huge pages", "gz", ["huge"], "init_on_free=1", {}),
-            ("closing of dm-crypt", "dk", ["cache:1M:/mnt"], "init_on_free=1", {"disk": True, "prepare": open_disk}),
-            ("unmounting, with a kernel that clears", "uhe", ["rw:4M"], "init_on_free=1", {})]:
-        left = left_without(kinds, plants, memory, **options)
+    for what, tasks, plants, memory, options in [
+            ("zeroing of RAM file systems", "erase,refill-slabs,fill-memory", ["rw:4M", "shm:4M", "run:1M"], "", {}),
+            ("erasing of IPC objects", "erase-ipc,refill-slabs,fill-memory", ["sysv"], "", {}),
+            ("filling of free memory", "fill-memory,refill-slabs", ["heap:8M", "stack", "pipe"], "", {}),
+            ("overwriting of freed kernel objects", "refill-slabs", ["names", "links:500", "xattrs:500"], "", {}),
+            ("emptying of pools of huge pages", "free-huge-pages,fill-memory", ["huge"], "init_on_free=1", {}),
+            ("closing of dm-crypt", "stop-device,wipe-key", ["cache:1M:/mnt"], "init_on_free=1", {"disk": True, "prepare": open_disk}),
+            ("unmounting, with a kernel that clears", "unmount,detach,erase", ["rw:4M"], "init_on_free=1", {})]:
+        left = left_without(tasks, plants, memory, **options)
         want(any(left.values()), f"without the {what} nothing is left either: {left}")
         print(f"     without the {what}: {left}", flush=True) if verbose else None
-    left = left_without("fz", ["rw:4M", "shm:4M", "run:1M", "sysv"], "")
+    left = left_without("refill-slabs,fill-memory", ["rw:4M", "shm:4M", "run:1M", "sysv"], "")
     want(not any(left.values()), f"zeroing in place alone leaves {left}")
 
 

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* left: says what is left when all is done that could be, from a last look. */
+#ifndef LETHE_LEFT_H
+#define LETHE_LEFT_H
+
+#include <stdbool.h>
+
+#include "lethe/plan.h"
+
+/* Logs what the steps of a last plan show to be left, and who holds it; how many things that are.
+ * Where PID 1 stays what it was, it holds the medium: that is not told. */
+unsigned lethe_left_report(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
+                           bool init_stays);
+
+/* Logs tmpfs pages beyond Lethe's own root, which somebody must be holding; 1 if there are any. */
+unsigned lethe_left_report_shmem(void);
+
+#endif

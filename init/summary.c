@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "summary.h"
+
+#include <stdio.h>
+
+#include "lethe/log.h"
+#include "lethe/sys.h"
+
+/* What the summary says of free memory. */
+static void print_free_memory(char *out, size_t size, const struct lethe_progress *p)
+{
+    if (p->filled)
+        snprintf(out, size, "%llu MiB of free memory zeroed but for %llu KiB",
+                 (unsigned long long)p->filled_kib >> 10, (unsigned long long)p->not_filled_kib);
+    else
+        snprintf(out, size, "free memory %s", p->clears ? "zeroed by the kernel" : "NOT zeroed");
+}
+
+/* What an emergency adds: how long each kind of secret has lasted. */
+static void print_emergency(char *out, size_t size, const struct lethe_end *end,
+                            const struct lethe_progress *p)
+{
+    out[0] = '\0';
+    if (end->policy->tells_times)
+        snprintf(out, size,
+                 " (emergency %s PID 1: %lld keys %lld ms, processes %lld ms, files %lld ms)",
+                 end->init_stays ? "beside" : "as", (long long)end->keys, (long long)end->keys_ms,
+                 (long long)end->stopped_ms,
+                 (long long)(p->erased_ms ? p->erased_ms - end->started_ms : 0));
+}
+
+void lethe_summary_print(const struct lethe_end *end, const struct lethe_progress *p, bool clean)
+{
+    int64_t ms = lethe_now_ms() - end->started_ms;
+    enum lethe_verb verb = end->verb == LETHE_VERB_NONE ? LETHE_VERB_POWEROFF : end->verb;
+    /* A filler can't reach objects in slabs that stay in use. */
+    const char *verdict = !clean      ? "NOT all is gone, see above"
+                          : p->filled ? "nothing else is known to be left"
+                                      : "nothing is left";
+    char memory[100], emergency[120];
+    print_free_memory(memory, sizeof memory, p);
+    print_emergency(emergency, sizeof emergency, end, p);
+    lethe_log(clean ? LETHE_LOG_SUMMARY : LETHE_LOG_ERROR,
+              "%s after %lld.%03lld s%s: %llu MiB in %llu files of %u RAM file systems zeroed, %u "
+              "mounts and %u devices taken "
+              "apart, %s, %s",
+              lethe_verb_name(verb), (long long)(ms / 1000), (long long)(ms % 1000), emergency,
+              (unsigned long long)(p->erased_bytes >> 20), (unsigned long long)p->erased_files,
+              p->erased_file_systems, p->unmounted, p->stopped, memory, verdict);
+}
+
+bool lethe_summary_is_clean(const struct lethe_end *end, const struct lethe_progress *p)
+{
+    bool cleared = p->clears || (p->filled && p->refilled) || end->cmdline.scrub == LETHE_SCRUB_OFF;
+    return cleared && !p->n_stuck && !p->not_erased;
+}

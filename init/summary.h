@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The last line that Lethe says: what was done, and whether anything is left. */
+#ifndef LETHE_SUMMARY_H
+#define LETHE_SUMMARY_H
+
+#include "end.h"
+
+/* True when nothing is known to be left of what `progress` has counted. */
+bool lethe_summary_is_clean(const struct lethe_end *end, const struct lethe_progress *progress);
+
+/* Logs the line. `clean` is the verdict. */
+void lethe_summary_print(const struct lethe_end *end, const struct lethe_progress *progress,
+                         bool clean);
+
+#endif

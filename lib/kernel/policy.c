@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/policy.h"
+
+const struct lethe_policy lethe_policy_clean = {
+    .name = "clean",
+    .stop_ms = 8000, /* a module that is being loaded ends when it is ready */
+    .step_ms = 5000,
+    .write_ms = 40000, /* a stick that is reset takes 30 s (the SCSI command timeout) */
+    .answer_ms = 10000,
+    .erase_ms = 60000,
+    .fill_ms = 60000,
+    .total_ms = 180000,
+    .power_ms = 30000,
+    .writes_back = true,
+    .is_patient = true,
+    .counts_writing = true,
+    .keeps_log = true,
+};
+
+const struct lethe_policy lethe_policy_emergency = {
+    .name = "emergency",
+    .stop_ms = 2000,
+    .step_ms = 2000,
+    .write_ms = 2000,
+    .erase_ms = 20000,
+    .fill_ms = 60000,
+    .total_ms = 180000, /* the deadman's time is shorter */
+    .power_ms = 8000,
+    .tells_times = true,
+};
+
+int64_t lethe_policy_write_ms(const struct lethe_policy *policy, unsigned n_stuck)
+{
+    return n_stuck ? policy->step_ms : policy->write_ms;
+}

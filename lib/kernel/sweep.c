@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/sweep.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lethe/efi.h"
+#include "lethe/free_ram.h"
+#include "lethe/huge_pages.h"
+#include "lethe/ipc.h"
+#include "lethe/log.h"
+#include "lethe/network.h"
+#include "lethe/page_cache.h"
+#include "lethe/screen.h"
+#include "lethe/slab.h"
+#include "lethe/sys.h"
+
+void lethe_sweep_ipc(const struct lethe_policy *policy, struct lethe_progress *progress)
+{
+    struct lethe_erased erased;
+    uint64_t task = lethe_task_id(LETHE_TASK_ERASE_IPC, 0);
+    if (lethe_task_is_finished(progress, task) ||
+        !lethe_task_begin(progress, task, policy->erase_ms, "erase IPC objects and keys"))
+        return;
+    lethe_ipc_erase(&erased);
+    lethe_ipc_revoke_keys();
+    lethe_task_done(progress);
+    lethe_task_set_finished(progress, task);
+    progress->erased_bytes += erased.bytes;
+    progress->not_erased += (unsigned)erased.failed;
+    if (erased.failed)
+        lethe_log(LETHE_LOG_ERROR, "%llu shared memory segments could not be zeroed: %s",
+                  (unsigned long long)erased.failed, strerror(-erased.first_error));
+}
+
+uint64_t lethe_sweep_sync_task(void)
+{
+    return lethe_task_id(LETHE_TASK_SYNC, 0);
+}
+
+void lethe_sweep_sync(const struct lethe_policy *policy, struct lethe_progress *progress)
+{
+    uint64_t task = lethe_sweep_sync_task();
+    if (!policy->writes_back ||
+        !lethe_task_begin(progress, task, lethe_policy_write_ms(policy, progress->n_stuck), "sync"))
+        return;
+    sync();
+    lethe_task_done(progress);
+}
+
+void lethe_sweep_page_cache(const struct lethe_policy *policy, struct lethe_progress *progress)
+{
+    uint64_t task = lethe_task_id(LETHE_TASK_DROP_PAGE_CACHE, 0);
+    if (lethe_task_is_finished(progress, task) ||
+        !lethe_task_begin(progress, task, policy->step_ms, "drop the page cache"))
+        return;
+    lethe_page_cache_drop();
+    lethe_task_done(progress);
+    lethe_task_set_finished(progress, task);
+}
+
+void lethe_sweep_caches(const struct lethe_policy *policy, struct lethe_progress *progress)
+{
+    if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_DROP_CACHES, 0),
+                          lethe_policy_write_ms(policy, progress->n_stuck), "drop caches"))
+        return;
+    lethe_sys->write_file("/proc/sys/vm/drop_caches", "3");
+    lethe_task_done(progress);
+}
+
+static void refill_slabs(int64_t ms, const struct lethe_policy *policy, struct lethe_progress *p)
+{
+    struct lethe_refill refill;
+    if (!lethe_task_begin(p, lethe_task_id(LETHE_TASK_REFILL_SLABS, 0), ms + policy->step_ms,
+                          "overwrite freed kernel objects"))
+        return;
+    lethe_slab_settle();
+    int r = lethe_slab_refill(lethe_now_ms() + ms, &refill);
+    lethe_slab_settle();
+    lethe_task_done(p);
+    p->refilled = !r && !refill.left;
+    if (r)
+        lethe_log(LETHE_LOG_ERROR, "freed kernel objects are not overwritten: %s", strerror(-r));
+    else if (refill.left)
+        lethe_log(LETHE_LOG_ERROR, "freed kernel objects: %llu are not overwritten, %llu are",
+                  (unsigned long long)refill.left, (unsigned long long)refill.objects);
+}
+
+static void fill_free_memory(int64_t ms, const struct lethe_policy *policy,
+                             struct lethe_progress *p)
+{
+    struct lethe_fill fill;
+    if (!lethe_task_begin(p, lethe_task_id(LETHE_TASK_FILL_MEMORY, 0), ms + policy->step_ms,
+                          "fill free memory"))
+        return;
+    int r = lethe_free_ram_fill(ms, &fill);
+    lethe_task_done(p);
+    p->filled = !r;
+    p->filled_kib = fill.filled_kib;
+    p->not_filled_kib = fill.left_kib;
+    if (r)
+        lethe_log(LETHE_LOG_ERROR, "free memory: %llu KiB of it could not be filled: %s",
+                  (unsigned long long)fill.left_kib, strerror(-r));
+}
+
+static bool sees_clearing(const struct lethe_policy *policy, struct lethe_progress *p)
+{
+    if (!lethe_task_begin(p, lethe_task_id(LETHE_TASK_LOOK_AT_CLEARING, 0), policy->step_ms,
+                          "look whether the kernel zeroes what is freed"))
+        return false;
+    enum lethe_clearing clearing = lethe_free_ram_clearing();
+    lethe_task_done(p);
+    return clearing == LETHE_CLEARING_ZERO;
+}
+
+static void take_step(struct lethe_progress *p, const struct lethe_policy *policy,
+                      enum lethe_task task, const char *what, void (*act)(void))
+{
+    if (!lethe_task_begin(p, lethe_task_id(task, 0), policy->step_ms, what))
+        return;
+    act();
+    lethe_task_done(p);
+}
+
+/* The firmware is asked last but for the power: it may hang. That it does not have such a variable
+ * is usual. */
+static void ask_firmware(const struct lethe_policy *policy, struct lethe_progress *p)
+{
+    if (!lethe_task_begin(p, lethe_task_id(LETHE_TASK_ASK_FIRMWARE, 0), policy->step_ms,
+                          "ask the firmware to clear RAM"))
+        return;
+    int r = lethe_efi_request_clearing_mounted();
+    lethe_task_done(p);
+    if (!r)
+        lethe_log(LETHE_LOG_VERBOSE, "the firmware will clear RAM at the next start");
+    else if (r != -ENOENT)
+        lethe_log(LETHE_LOG_VERBOSE, "the firmware was not asked to clear RAM: %s", strerror(-r));
+}
+
+static void scrub(const struct lethe_policy *policy, const struct lethe_cmdline *asked,
+                  struct lethe_progress *p)
+{
+    enum { ROUNDS = 2 };
+    int64_t ms =
+        asked->scrub_seconds ? 1000 * (int64_t)asked->scrub_seconds / ROUNDS : policy->fill_ms;
+    if (asked->scrub == LETHE_SCRUB_OFF || (asked->scrub == LETHE_SCRUB_AUTO && p->clears))
+        return;
+    refill_slabs(ms / 4, policy, p);
+    fill_free_memory(ms / 4 * 3, policy, p);
+}
+
+void lethe_sweep_memory(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
+                        struct lethe_progress *progress)
+{
+    take_step(progress, policy, LETHE_TASK_CLEAR_SCREENS, "clear the screens", lethe_screen_clear);
+    take_step(progress, policy, LETHE_TASK_NETWORK_DOWN, "take the network down",
+              lethe_network_down);
+    take_step(progress, policy, LETHE_TASK_FREE_HUGE_PAGES, "free huge pages",
+              lethe_huge_pages_free);
+    lethe_sweep_caches(policy, progress);
+    progress->clears = sees_clearing(policy, progress);
+    scrub(policy, cmdline, progress);
+}
+
+void lethe_sweep_memory_again(const struct lethe_policy *policy,
+                              const struct lethe_cmdline *cmdline, struct lethe_progress *progress)
+{
+    scrub(policy, cmdline, progress);
+    ask_firmware(policy, progress);
+}

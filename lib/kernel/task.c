@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/task.h"
+
+#include <fcntl.h>
+#include <stddef.h>
+#include <sys/sysmacros.h>
+#include <sys/types.h>
+
+#include "lethe/sys.h"
+#include "lethe/verb.h"
+
+uint64_t lethe_task_id(enum lethe_task task, uint64_t number)
+{
+    return (uint64_t)task << 56 | (number & ((UINT64_C(1) << 56) - 1));
+}
+
+uint64_t lethe_task_id_of_device(enum lethe_task task, struct lethe_devno devno)
+{
+    return lethe_task_id(task, makedev(devno.major, devno.minor));
+}
+
+#ifdef LETHE_SKIPPING
+static const char *const words[] = {
+    [LETHE_TASK_LOOK_AT_SYSTEM] = "look-at-system",
+    [LETHE_TASK_LOOK_AT_PROC] = "look-at-proc",
+    [LETHE_TASK_LOOK_FOR_SERVERS] = "look-for-servers",
+    [LETHE_TASK_LOOK_AT_INIT] = "look-at-init",
+    [LETHE_TASK_EMPTY_INIT] = "empty-init",
+    [LETHE_TASK_ENTER_OWN_ROOT] = "enter-own-root",
+    [LETHE_TASK_DETACH_OLD_ROOT] = "detach-old-root",
+    [LETHE_TASK_WRITE_BACK_REMOTE] = "write-back-remote",
+    [LETHE_TASK_CUT_OFF_REMOTE] = "cut-off-remote",
+    [LETHE_TASK_CUT_OFF_NBD] = "cut-off-nbd",
+    [LETHE_TASK_SYNC] = "sync",
+    [LETHE_TASK_WIPE_KEY] = "wipe-key",
+    [LETHE_TASK_ERASE] = "erase",
+    [LETHE_TASK_ERASE_DEVICE] = "erase-device",
+    [LETHE_TASK_ERASE_IPC] = "erase-ipc",
+    [LETHE_TASK_UNMOUNT] = "unmount",
+    [LETHE_TASK_UNMOUNT_TOGETHER] = "unmount-together",
+    [LETHE_TASK_DETACH] = "detach",
+    [LETHE_TASK_SWAPOFF] = "swapoff",
+    [LETHE_TASK_STOP_DEVICE] = "stop-device",
+    [LETHE_TASK_CLEAR_SCREENS] = "clear-screens",
+    [LETHE_TASK_NETWORK_DOWN] = "network-down",
+    [LETHE_TASK_FREE_HUGE_PAGES] = "free-huge-pages",
+    [LETHE_TASK_DROP_CACHES] = "drop-caches",
+    [LETHE_TASK_DROP_PAGE_CACHE] = "drop-page-cache",
+    [LETHE_TASK_LOOK_AT_CLEARING] = "look-at-clearing",
+    [LETHE_TASK_REFILL_SLABS] = "refill-slabs",
+    [LETHE_TASK_FILL_MEMORY] = "fill-memory",
+    [LETHE_TASK_ASK_FIRMWARE] = "ask-firmware",
+};
+enum { N_WORDS = sizeof words / sizeof *words };
+
+static struct lethe_span next_word(struct lethe_span *list)
+{
+    struct lethe_span word = {list->at, 0};
+    while (word.n < list->n && word.at[word.n] != ',')
+        word.n++;
+    size_t taken = word.n + (word.n < list->n);
+    *list = (struct lethe_span){list->at + taken, list->n - taken};
+    return word;
+}
+
+bool lethe_task_is_skipped(uint64_t id)
+{
+    char text[4096];
+    struct lethe_span list;
+    size_t task = (size_t)(id >> 56);
+    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/cmdline", text, sizeof text);
+    if (n <= 0 || task >= N_WORDS || !words[task] ||
+        !lethe_cmdline_find((struct lethe_span){text, (size_t)n}, "lethe.skip", &list))
+        return false;
+    while (list.n)
+        if (lethe_span_is(next_word(&list), words[task]))
+            return true;
+    return false;
+}
+#else
+bool lethe_task_is_skipped(uint64_t id)
+{
+    (void)id;
+    return false;
+}
+#endif
