@@ -54,7 +54,7 @@ static bool same_content(const char *a, const char *b)
     return same;
 }
 
-/* What keeps systemd-shutdown from handing over (R: systemd src/shutdown/shutdown.c). */
+/* What keeps systemd-shutdown from handing over (systemd src/shutdown/shutdown.c). */
 static void check_ready(const struct lethe_snapshot *snapshot, struct findings *problems)
 {
     struct statvfs fs;

@@ -6,7 +6,7 @@
 #include "lethe/model.h"
 
 /* From the kernel's name ("dm-0", "loop7", "sda1") and, for device-mapper, its uuid: cryptsetup's
- * begin with "CRYPT-" (R: cryptsetup lib/libdevmapper.c), but not all of them hold a key. An MD
+ * begin with "CRYPT-" (cryptsetup lib/libdevmapper.c), but not all of them hold a key. An MD
  * array can have any name ("md_home": md_alloc_and_put() in drivers/md/md.c): `md` says that its
  * directory has an md/. */
 enum lethe_block_kind lethe_block_kind(const char *name, const char *dm_uuid, bool md);

@@ -4,7 +4,7 @@
  *
  * The devices are found in /sys/class/block alone: no mount table is read, no path looked up and no
  * device opened but /dev/mapper/control, since whatever puts a request in flight to a device that
- * hangs costs its key (M: shared facts, section 5).
+ * hangs costs its key (docs/facts.md, The key of a dm-crypt device).
  */
 #ifndef LETHE_KEYS_H
 #define LETHE_KEYS_H
@@ -26,7 +26,7 @@ unsigned lethe_keys_wipe(enum lethe_keys which, const struct lethe_policy *polic
 
 /* Inside a worker: cuts the devices whose keys are left off from the disks they lie on. A device is
  * suspended only once all its requests are done: those that wait for a slow disk fail then, and
- * only what the disk itself is at is waited for (R: drivers/scsi/scsi_sysfs.c,
+ * only what the disk itself is at is waited for (drivers/scsi/scsi_sysfs.c,
  * store_state_field()). */
 void lethe_keys_cut_off(enum lethe_keys which, const struct lethe_progress *progress);
 

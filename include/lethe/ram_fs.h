@@ -3,10 +3,10 @@
  * ram_fs: zeroes the files of a RAM-backed file system in place, before anything frees their pages.
  *
  * Writing over a tmpfs file reaches the same physical pages each time, even below a mounted union
- * (M: shared facts, section 3), so nothing depends on what the kernel does with freed pages. Holes
- * are skipped (SEEK_DATA), the tail of the last page is zeroed too, then the file is cut to nothing
- * and unlinked: its name is a secret as well. Device nodes, sockets and what can't be removed stay;
- * other mounts below are not entered.
+ * (docs/facts.md, What survives in RAM), so nothing depends on what the kernel does with freed
+ * pages. Holes are skipped (SEEK_DATA), the tail of the last page is zeroed too, then the file is
+ * cut to nothing and unlinked: its name is a secret as well. Device nodes, sockets and what can't
+ * be removed stay; other mounts below are not entered.
  */
 #ifndef LETHE_RAM_FS_H
 #define LETHE_RAM_FS_H

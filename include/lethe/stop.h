@@ -30,7 +30,7 @@ int lethe_stop_cut_off(const struct lethe_block *block);
 
 /* Takes the key out of a dm-crypt device that can't be removed and lets every later read and write
  * of it fail at once: suspend without flush or freeze, "key wipe", an error table in its place,
- * resume (M: shared facts, section 5: 3 ms, no copy of the key is left). What was not written yet
+ * resume (docs/facts.md, The key of a dm-crypt device). What was not written yet
  * is lost. The device is removed when its last holder goes. 0 when the error table stands, for then
  * the kernel has freed the other with all keys in it, zeroed: one of several parts, as while LUKS
  * encrypts anew, may know no "key wipe" in the first. Else -errno, all steps having been tried.

@@ -5,7 +5,8 @@
  * systemd ends a machine at once when it gets SIGRTMIN+13, 14 or 15 (systemd(1)): it execs
  * systemd-shutdown. The armed copy is bound over that program's path, where every directory is then
  * pinned by the mount; a symbolic link on the way, /lib, is copied up to the union's branch in RAM.
- * What PID 1 itself runs has to be in memory at that moment (M: shared facts, section 1).
+ * What PID 1 itself runs has to be in memory at that moment (docs/facts.md, How systemd
+ * hands over).
  */
 #ifndef LETHE_TAKEOVER_H
 #define LETHE_TAKEOVER_H

@@ -2,8 +2,8 @@
 /*
  * uevent: what the kernel says when a device comes, goes or changes.
  *
- * A message is "ACTION@DEVPATH" and then KEY=VALUE pairs, each with its NUL (R:
- * lib/kobject_uevent.c, Documentation/ABI/testing/sysfs-uevent for those that somebody has asked
+ * A message is "ACTION@DEVPATH" and then KEY=VALUE pairs, each with its NUL
+ * (lib/kobject_uevent.c, Documentation/ABI/testing/sysfs-uevent for those that somebody has asked
  * for, which carry SYNTH_UUID). udev sends its own to another multicast group.
  */
 #ifndef LETHE_UEVENT_H

@@ -3,8 +3,8 @@
  * union: which layers a union mount consists of.
  *
  * overlay tells its layers in the super options, each path as it was given to mount(8): with
- * backslashes before ':' and '\', then with mountinfo's octal escapes (M: shared facts, section 6;
- * Documentation/filesystems/overlayfs.rst). From Linux 6.5 on there may be one lowerdir+= and
+ * backslashes before ':' and '\', then with mountinfo's octal escapes (docs/facts.md, What a union
+ * tells of its layers). From Linux 6.5 on there may be one lowerdir+= and
  * datadir+= a layer, without the backslashes. aufs tells them in /sys/fs/aufs/si_ID/brN as
  * path=permission, or in its option br:path=permission:… when it has no sysfs; xi_path beside them
  * is a file that it holds. The FUSE unions tell nobody but on the command line of the program that

@@ -2,9 +2,9 @@
 /*
  * verb: what systemd-shutdown asks for, and what the kernel command line adds.
  *
- * systemd-shutdown execs /shutdown VERB [options] (M: shared facts, section 1; R: systemd
- * src/shutdown/shutdown.c). Options of every version are accepted and those nobody knows are
- * ignored; a missing or unknown verb is left to the caller.
+ * systemd-shutdown execs /shutdown VERB [options] (docs/facts.md, How systemd hands over). Options
+ * of every version are accepted and those nobody knows are ignored; a missing or unknown verb is
+ * left to the caller.
  */
 #ifndef LETHE_VERB_H
 #define LETHE_VERB_H

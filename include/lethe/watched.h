@@ -4,9 +4,9 @@
  * identity when it comes back.
  *
  * Everything is read from sysfs, which answers for devices that are gone or hang as well as for
- * others. A link in /sys/dev goes before the kernel sends the uevent of the removal (R:
- * device_del(), drivers/base/core.c), so sysfs tells the truth at any time and events need only say
- * when to look.
+ * others. A link in /sys/dev goes before the kernel sends the uevent of the removal
+ * (device_del(), drivers/base/core.c), so sysfs tells the truth at any time and events need only
+ * say when to look.
  */
 #ifndef LETHE_WATCHED_H
 #define LETHE_WATCHED_H

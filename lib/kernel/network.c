@@ -209,8 +209,8 @@ static void receive_everywhere(void)
         close(fd);
 }
 
-/* virtio_net keeps its receive buffers, with what came in them, until it is unbound (M:
- * test_stacks.py nbd-unplugged). No other driver is: an unbinding that hangs is a machine that
+/* virtio_net keeps its receive buffers, with what came in them, until it is unbound
+ * (test_stacks.py nbd-unplugged). No other driver is: an unbinding that hangs is a machine that
  * can't be switched off any more. */
 static void unbind(const char *interface)
 {

@@ -20,7 +20,7 @@
 
 #include "lethe/sys.h"
 
-/* 1 MiB a write is where tmpfs is fastest (M: shared facts, section 4). Never written, so all of it
+/* 1 MiB a write is where tmpfs is fastest (docs/facts.md, Zeroing). Never written, so all of it
  * is the kernel's one zero page. */
 enum { BLOCK = 1 << 20, DEPTH_MAX = 200, ENTRIES = 4096, BUSY_MAX = 100, SEARCH_MS = 3000 };
 static char zeroes[BLOCK];

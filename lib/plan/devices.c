@@ -11,7 +11,7 @@ static bool numbered(const char *name, const char *prefix)
 }
 
 /* Of cryptsetup's devices those that hold no volume key: verity, and integrity, alone or below a
- * crypt device (R: cryptsetup lib/libdevmapper.c, lib/internal.h). */
+ * crypt device (cryptsetup lib/libdevmapper.c, lib/internal.h). */
 static bool has_key(const char *dm_uuid)
 {
     static const char *const without[] = {"VERITY-", "INTEGRITY-", "SUBDEV-"};

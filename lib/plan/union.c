@@ -212,7 +212,8 @@ static void add_span(struct branches *b, struct lethe_span path, bool writable)
     add_path(b, lethe_arena_text(b->arena, path.n ? path.at : "", path.n), writable);
 }
 
-/* No layer below has a colon in its path: nothing escapes that (M: fuse-overlayfs 1.10). */
+/* No layer below has a colon in its path: nothing escapes that (measured with fuse-overlayfs 1.10).
+ */
 static void add_fuse_overlay(struct branches *b, struct lethe_span options)
 {
     while (options.at && !b->full) {

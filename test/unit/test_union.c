@@ -159,7 +159,7 @@ static void five_hundred_layers_are_kept(void **unused)
     scene_finish(&scene);
 }
 
-/* From shared/captures/aufs-6.1.txt, a real kernel. */
+/* A real kernel 6.1 with aufs said this. */
 static const char aufs_mounts[] =
     "1 1 0:2 / / rw - rootfs rootfs rw,size=247268k,nr_inodes=61817\n"
     "16 1 0:14 / /live rw,relatime - tmpfs tmpfs rw\n"

@@ -6,7 +6,7 @@
 
 Its root is an overlay: the squashfs below, a tmpfs above. PID 1 is a shell that does what it is told on ttyS1. When told
 `handover VERB …` it takes the part of systemd-shutdown in its last step: kills all but those who ask to be spared, pivots to
-/run/initramfs with the mounts as systemd 252 leaves them (shared/captures/debian12-live-after-pivot.txt) and execs /shutdown.
+/run/initramfs with the mounts as systemd 252 leaves them (test/data/debian12-live-after-pivot) and execs /shutdown.
 """
 
 import os
