@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Gets ready for the end: the program in a tmpfs where systemd-shutdown looks for it, the writable
- * branches within reach, and a record of the devices, since nobody can ask a device that is gone.
+ * branches within reach.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,10 +17,10 @@
 #include "lethe/efi.h"
 #include "lethe/init.h"
 #include "lethe/own_root.h"
-#include "lethe/probe.h"
 #include "lethe/roles.h"
 #include "lethe/sys.h"
 #include "lethe/takeover.h"
+#include "place.h"
 
 static int failed(const char *what, int r)
 {
@@ -28,38 +28,16 @@ static int failed(const char *what, int r)
     return 1;
 }
 
-/* An exitrd, one that dracut is going to unpack, or a live medium that dracut has mounted there:
- * all would be covered. */
-static bool is_taken(const struct lethe_snapshot *snapshot)
-{
-    if (!access(LETHE_ARMED_PROGRAM, F_OK) || !access(LETHE_ARMED_DIR "/.need_shutdown", F_OK))
-        return true;
-    for (size_t i = 0; i < snapshot->n_mounts; i++)
-        if (lethe_path_below(snapshot->mounts[i].path, LETHE_ARMED_DIR))
-            return true;
-    return false;
-}
-
 /* 1 when something else stands there and nobody said to take over. */
 static int check_place(const struct lethe_snapshot *snapshot, bool take_over)
 {
     bool armed = lethe_command_armed_mount(snapshot) != LETHE_NONE;
-    if (armed || take_over || !is_taken(snapshot))
+    if (armed || take_over || !lethe_place_is_taken(snapshot))
         return 0;
     fputs("lethe arm: another exitrd stands at " LETHE_ARMED_DIR "; nothing was done. "
           "To put Lethe in its place: lethe arm --take-over\n",
           stderr);
     return 1;
-}
-
-static int make_place(const struct lethe_snapshot *snapshot)
-{
-    if (lethe_command_armed_mount(snapshot) != LETHE_NONE)
-        return 0;
-    if (mkdir(LETHE_ARMED_DIR, 0755) && errno != EEXIST)
-        return -errno;
-    int r = lethe_own_tmpfs(LETHE_ARMED_DIR);
-    return r ? r : lethe_sys->mount(NULL, LETHE_ARMED_DIR, NULL, MS_PRIVATE, NULL);
 }
 
 static int name_copy(void)
@@ -114,47 +92,6 @@ static int anchor_branches(const struct lethe_snapshot *snapshot)
     return status;
 }
 
-static void print_value(FILE *out, const char *name, const char *value)
-{
-    char shown[512];
-    if (value[0])
-        fprintf(out, " %s=%s", name, lethe_printable(shown, sizeof shown, value));
-}
-
-static void record_device(FILE *out, const struct lethe_block *b, enum lethe_role role)
-{
-    char path[300];
-    struct lethe_identity identity;
-    snprintf(path, sizeof path, "/dev/%.255s", b->name);
-    lethe_probe(path, &identity);
-    fprintf(out, "%s %s %u:%u", lethe_role_name(role), b->name, b->devno.major, b->devno.minor);
-    print_value(out, "DM_NAME", b->dm_name);
-    print_value(out, "TYPE", identity.type);
-    print_value(out, "UUID", identity.uuid);
-    print_value(out, "LABEL", identity.label);
-    print_value(out, "PARTUUID", identity.part_uuid);
-    fputc('\n', out);
-}
-
-static int write_record(const struct lethe_snapshot *snapshot)
-{
-    enum lethe_role *roles = calloc(snapshot->n_blocks + 1, sizeof *roles);
-    FILE *out = fopen(LETHE_ARMED_RECORD ".new", "we");
-    int r = roles && out ? 0 : -errno;
-    if (roles && out) {
-        lethe_roles_find(snapshot, roles);
-        for (size_t i = 0; i < snapshot->n_blocks; i++)
-            if (roles[i] != LETHE_ROLE_NONE)
-                record_device(out, &snapshot->blocks[i], roles[i]);
-    }
-    if (out && fclose(out) && !r)
-        r = -errno;
-    if (!r && rename(LETHE_ARMED_RECORD ".new", LETHE_ARMED_RECORD))
-        r = -errno;
-    free(roles);
-    return r;
-}
-
 /* At a shutdown without the medium: PID 1 can then exec nothing else than what stands in the place
  * of systemd-shutdown, and systemd would unmount that before. */
 static void keep_place_without_medium(const struct lethe_snapshot *snapshot)
@@ -181,8 +118,9 @@ int lethe_arm_main(int argc, char **argv)
         return 2;
     if (check_place(&snapshot, take_over))
         return 1;
-    int r = make_place(&snapshot);
-    if (r || (r = lethe_copy_self(LETHE_ARMED_PROGRAM)) || (r = name_copy()))
+    int r = lethe_place_make(&snapshot);
+    if (r || (r = lethe_copy_self(LETHE_ARMED_PROGRAM)) || (r = name_copy()) ||
+        (r = lethe_place_hold()))
         return failed(LETHE_ARMED_PROGRAM, r);
     int status = anchor_branches(&snapshot);
     lethe_efi_request_clearing_mounted(); /* a reset may come before the end */
@@ -191,8 +129,7 @@ int lethe_arm_main(int argc, char **argv)
     if (r && r != -ENOENT) /* the kill switch has another way */
         status = failed("systemd-shutdown", r);
     keep_place_without_medium(&snapshot);
-    r = write_record(&snapshot);
-    return r ? failed(LETHE_ARMED_RECORD, r) : status;
+    return status;
 }
 
 int lethe_disarm_main(int argc, char **argv)

@@ -14,6 +14,7 @@
 #include "command.h"
 #include "lethe/free_ram.h"
 #include "lethe/init.h"
+#include "lethe/probe.h"
 #include "lethe/roles.h"
 #include "lethe/sys.h"
 #include "lethe/takeover.h"
@@ -210,6 +211,40 @@ static void print_json_list(const char *name, const struct findings *f)
     puts("],");
 }
 
+/* What a device says of itself, so that a person knows which it is; nothing where it does not
+ * answer. */
+static void identify(const struct lethe_block *b, struct lethe_identity *identity)
+{
+    char path[300];
+    snprintf(path, sizeof path, "/dev/%.255s", b->name);
+    lethe_probe(path, identity);
+}
+
+static void print_json_device(const struct lethe_block *b, enum lethe_role role)
+{
+    struct lethe_identity identity;
+    identify(b, &identity);
+    printf("    {\"name\": \"%s\", \"number\": \"%u:%u\", \"role\": \"%s\", \"type\": ", b->name,
+           b->devno.major, b->devno.minor, lethe_role_name(role));
+    lethe_command_print_json(identity.type);
+    fputs(", \"label\": ", stdout);
+    lethe_command_print_json(identity.label);
+    putchar('}');
+}
+
+static void print_device(const struct lethe_block *b, enum lethe_role role)
+{
+    struct lethe_identity identity;
+    char shown[300];
+    identify(b, &identity);
+    printf("%s: %s%s%s", lethe_role_name(role), b->name, b->dm_name[0] ? " " : "",
+           lethe_printable(shown, sizeof shown, b->dm_name));
+    if (identity.type[0])
+        printf(" (%s%s%s)", identity.type, identity.label[0] ? ", " : "",
+               lethe_printable(shown, sizeof shown, identity.label));
+    putchar('\n');
+}
+
 static void print_json(const struct lethe_snapshot *snapshot, const char *clearing,
                        const struct findings *problems, const struct findings *weaknesses,
                        const struct erasure *ram, size_t n_ram, const enum lethe_role *roles)
@@ -228,13 +263,11 @@ static void print_json(const struct lethe_snapshot *snapshot, const char *cleari
         printf(", \"type\": \"%s\", \"bytes\": %llu}", ram[i].type, ram[i].bytes);
     }
     fputs("],\n  \"devices\": [", stdout);
-    for (size_t i = 0, n = 0; i < snapshot->n_blocks; i++) {
-        const struct lethe_block *b = &snapshot->blocks[i];
-        if (roles[i] == LETHE_ROLE_NONE)
-            continue;
-        printf("%s\n    {\"name\": \"%s\", \"number\": \"%u:%u\", \"role\": \"%s\"}",
-               n++ ? "," : "", b->name, b->devno.major, b->devno.minor, lethe_role_name(roles[i]));
-    }
+    for (size_t i = 0, n = 0; i < snapshot->n_blocks; i++)
+        if (roles[i] != LETHE_ROLE_NONE) {
+            fputs(n++ ? ",\n" : "\n", stdout);
+            print_json_device(&snapshot->blocks[i], roles[i]);
+        }
     puts("]\n}");
 }
 
@@ -262,9 +295,7 @@ static void print_plain(const struct lethe_snapshot *snapshot, const char *clear
                lethe_printable(shown, sizeof shown, ram[i].path), ram[i].type, ram[i].bytes >> 10);
     for (size_t i = 0; i < snapshot->n_blocks; i++)
         if (roles[i] != LETHE_ROLE_NONE)
-            printf("%s: %s%s%s\n", lethe_role_name(roles[i]), snapshot->blocks[i].name,
-                   snapshot->blocks[i].dm_name[0] ? " " : "",
-                   lethe_printable(shown, sizeof shown, snapshot->blocks[i].dm_name));
+            print_device(&snapshot->blocks[i], roles[i]);
 }
 
 int lethe_status_main(int argc, char **argv)

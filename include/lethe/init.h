@@ -22,7 +22,6 @@ int lethe_capture_main(int argc, char **argv);
 /* The same by a name that no other exitrd has. */
 #define LETHE_ARMED_COPY LETHE_ARMED_DIR "/lethe"
 #define LETHE_ARMED_BRANCHES LETHE_ARMED_DIR "/branches"
-#define LETHE_ARMED_RECORD LETHE_ARMED_DIR "/record"
 /* What the kill switch tells PID 1 (end.h). */
 #define LETHE_ARMED_EMERGENCY LETHE_ARMED_DIR "/emergency"
 

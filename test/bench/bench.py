@@ -83,7 +83,7 @@ def ends(image, exitrds, arm, arguments, rounds):
     """Of each end: seconds from the exec of /shutdown to the power-off, KiB held, and what was left in RAM."""
     disk = ["-drive", f"if=none,id=exitrds,format=raw,readonly=on,file={exitrds}",
             "-device", "usb-storage,bus=xhci.0,drive=exitrds"]
-    with live.booted(image, f"systemd.mask=lethe-arm.service {arguments}", args=disk) as guest:
+    with live.booted(image, f"systemd.mask=lethe-arm.service {arguments}", name=peers.SUITE, args=disk) as guest:
         guest.run("udevadm settle; mount -r LABEL=exitrds /media")
         before = held_kib(guest)
         arm(guest)
@@ -114,7 +114,7 @@ def bench_exitrd(options):
     results = {way: [] for way in ways}
     with tempfile.TemporaryDirectory(dir=lab.CACHE) as tmp:
         tmp = Path(tmp)
-        image = live.stick(live.installed(options.build, tmp / "lethe"))
+        image = live.stick(live.installed(options.build, tmp / "lethe"), peers.SUITE)
         exitrds = disk_with(peers.exitrds(), tmp)
         for way, arm in ways.items():
             for result in ends(image, exitrds, arm, options.arguments, options.rounds):

@@ -16,6 +16,7 @@ from pathlib import Path
 import lab
 import live
 
+SUITE = "bookworm"
 TOOLS_HOOK = """#!/bin/sh
 [ "$1" != prereqs ] || exit 0
 . /usr/share/initramfs-tools/hook-functions
@@ -65,10 +66,10 @@ def exitrds():
         path.mkdir()
         with tempfile.TemporaryDirectory(dir=path.parent) as tmp:
             root, extracted = Path(tmp) / "root", Path(tmp) / "extracted"
-            live.sh("cp", "-a", live.base(), root)
+            live.sh("cp", "-a", live.base(SUITE), root)
             version = next((root / "usr/lib/modules").iterdir()).name
             live.sh("mmdebstrap", "--mode=root", "--variant=extract", "--aptopt=Acquire::Check-Valid-Until false",
-                    "--include=dracut-core", live.SUITE, extracted, *live.mirrors(), stdin=subprocess.DEVNULL,
+                    "--include=dracut-core", SUITE, extracted, *live.mirrors(SUITE), stdin=subprocess.DEVNULL,
                     stderr=open(lab.CACHE / "mmdebstrap.log", "w"))
             for name in DRACUT_PATHS:
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -83,4 +84,4 @@ def exitrds():
             for name in NAMES:
                 pack(root / name, path / f"{name}.cpio.zst")
 
-    return lab.cached(f"bench/exitrds-{lab.digest(Path(__file__), live.base().name)}", build)
+    return lab.cached(f"bench/exitrds-{lab.digest(Path(__file__), live.base(SUITE).name)}", build)

@@ -18,6 +18,7 @@ import lab
 import live
 
 ARGUMENTS = "init_on_free=1"
+SUITE = "bookworm"  # Debian 12
 # kind: (what it is, its colour in the picture)
 KINDS = {
     "rw": ("files written to the live system", "#ff6b5e"),
@@ -66,10 +67,10 @@ def show(text):
 def power_off(name, lethe, folder):
     """Boot, plant, power off; returns the counts and maps, each (before, after)."""
     with step(f"{name}: making the stick"):
-        image = live.stick(lethe)
+        image = live.stick(lethe, SUITE)
     with ExitStack() as stack:
         with step(f"{name}: booting Debian 12 from it"):
-            guest = stack.enter_context(live.booted(image, ARGUMENTS))
+            guest = stack.enter_context(live.booted(image, ARGUMENTS, name=SUITE))
         if lethe:
             print("  lethe status:")
             show(guest.run("lethe status", check=False))
@@ -163,7 +164,7 @@ def main():
     parser.add_argument("--picture", default="docs/ram.svg", help="the file to write the picture to (docs/ram.svg)")
     options = parser.parse_args()
     with step("the base system and its persistence (the first time: minutes)"):
-        live.base(), live.persistence()
+        live.base(SUITE), live.persistence()
     with tempfile.TemporaryDirectory() as tmp:
         lethe = live.installed(options.build, Path(tmp) / "lethe")
         (_, alone), (_, alone_map) = power_off("systemd alone", None, Path(tmp))

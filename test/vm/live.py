@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real live system on a USB stick: Debian 12 with live-boot, systemd all the way down.
+"""Real live systems on a USB stick (SYSTEMS): Debian with live-boot and systemd, and others.
 
-    partition 1  FAT, the boot medium: live/filesystem.squashfs
+    partition 1  FAT, the boot medium: live/filesystem.squashfs or where the system has it
     partition 2  LUKS2, ext4 within, label persistence: /home and /srv are bound from it into the union
 
 The kernel and initramfs are handed to QEMU directly; everything else goes live-boot's own way, the unlocking of the
@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import lab
@@ -29,9 +30,9 @@ PERSISTENT = {"home/amnesia/notes": "what was there before\n", "srv/data": "x" *
 KINDS = ["rw", "shm", "run", "heap", "cache", "names", "pipe", "unlinked", "mapped", "memfd", "sealed", "sysv", "mqueue",
          "hugetlb", "keyring", "links", "xattrs", "environ", "stack", "registers", "socket"]
 
-SUITE = "bookworm"
-PACKAGES = ["linux-image-amd64", "systemd-sysv", "live-boot", "live-boot-initramfs-tools", "cryptsetup-bin", "udev", "dbus",
-            "e2fsprogs", "kexec-tools", "kmod", "zstd"]
+PACKAGES = ("linux-image-amd64", "cryptsetup-bin", "udev", "e2fsprogs", "kexec-tools", "kmod", "zstd")
+LIVE_BOOT = (*PACKAGES, "live-boot", "live-boot-initramfs-tools")
+SYSTEMD = ("systemd-sysv", "dbus")
 MODULES = ["xhci_pci", "usb_storage", "uas", "sd_mod", "vfat", "nls_cp437", "nls_ascii", "nls_utf8", "nls_iso8859_1", "ext4",
            "overlay", "squashfs", "loop", "dm_mod", "dm_crypt", "xts", "aesni_intel", "sha256_generic", "qemu_fw_cfg"]
 
@@ -48,14 +49,37 @@ printf '#!/bin/sh\\nmodprobe -q qemu_fw_cfg\\nexec cat /sys/firmware/qemu_fw_cfg
     >"$DESTDIR/lib/cryptsetup/askpass"
 chmod 755 "$DESTDIR/lib/cryptsetup/askpass"
 """
+INITRAMFS_TOOLS = {"etc/initramfs-tools/conf.d/lab": INITRAMFS_CONF, "etc/initramfs-tools/hooks/lab": INITRAMFS_HOOK}
 
-SHELL_UNIT = f"""[Unit]
+# The persistence is none of dracut's: a unit unlocks it.
+DRACUT = {"etc/dracut.conf.d/lab.conf": f"""hostonly="no"
+compress="zstd"
+add_dracutmodules+=" dmsquash-live "
+drivers+=" {" ".join(MODULES)} "
+""", "etc/systemd/system/lab-persistence.service": """[Unit]
+Before=lab-shell.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -ec 'modprobe qemu_fw_cfg; mkdir -p /mnt/persistence; \
+    cryptsetup open --key-file /sys/firmware/qemu_fw_cfg/by_name/opt/lethe.passphrase/raw /dev/disk/by-partlabel/persistence persistence; \
+    mount /dev/mapper/persistence /mnt/persistence; for i in home srv; do mount --bind /mnt/persistence/$i /$i; done'
+[Install]
+WantedBy=multi-user.target
+"""}
+
+SHELL = f"""#!/bin/sh
+export PS1= PS2=
+stty raw -echo
+echo "{lab.READY}"
+exec sh
+"""
+SHELL_UNIT = """[Unit]
 Description=Root shell of the test laboratory
 After=multi-user.target
 [Service]
 Type=idle
-Environment=PS1= PS2=
-ExecStart=/bin/sh -c 'stty raw -echo; echo "{lab.READY}"; exec sh'
+ExecStart=/usr/local/bin/lab-shell
 KillSignal=SIGHUP
 StandardInput=tty-force
 StandardOutput=tty
@@ -67,6 +91,32 @@ WantedBy=multi-user.target
 """
 
 
+@dataclass(frozen=True)
+class System:
+    """What lies on a stick, and how it is booted from there."""
+    suite: str
+    init: str = "systemd"
+    packages: tuple = (*LIVE_BOOT, *SYSTEMD)
+    files: tuple = tuple(INITRAMFS_TOOLS.items())  # there before the packages are installed
+    squashfs: str = "live/filesystem.squashfs"  # its place on the medium
+    medium: str = "/run/live/medium"
+    arguments: str = "boot=live persistence persistence-encryption=luks noeject"
+
+
+SYSTEMS = {
+    "bookworm": System("bookworm"),  # Debian 12: systemd 252, Linux 6.1
+    "trixie": System("trixie"),  # Debian 13: systemd 257, Linux 6.12
+    "forky": System("forky"),  # the one that is being made
+    "trixie-dracut": System("trixie", packages=(*PACKAGES, *SYSTEMD, "dracut", "dracut-live"), files=tuple(DRACUT.items()),
+                            squashfs="LiveOS/squashfs.img", medium="/run/initramfs/live",
+                            arguments=f"root=live:LABEL={MEDIUM_LABEL} rd.live.image rd.live.overlay.overlayfs=1"),
+    "trixie-sysvinit": System("trixie", "sysvinit", (*LIVE_BOOT, "sysvinit-core", "sysv-rc", "procps", "psmisc")),
+    "trixie-runit": System("trixie", "runit", (*LIVE_BOOT, "runit-init", "procps", "psmisc")),
+    "trixie-openrc": System("trixie", "openrc", (*LIVE_BOOT, "sysvinit-core", "openrc", "procps", "psmisc")),
+}
+MAIN = "trixie"
+
+
 def say(text):
     print(f"live: {text}", flush=True)
 
@@ -75,44 +125,53 @@ def sh(*command, **options):
     return subprocess.run([str(c) for c in command], check=True, **options)
 
 
-def mirrors():
-    """deb lines for the release of the live system, from the archives that this machine's own apt uses."""
+def mirrors(suite):
+    """deb lines for a release, from the archives that this machine's own apt uses."""
     shown = subprocess.run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"],
                            capture_output=True, text=True).stdout
     host = subprocess.run(["sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME"], capture_output=True, text=True).stdout.strip()
     archives = {tuple(line.split()) for line in shown.splitlines()}
-    lines = [f"deb {uri} {release.replace(host, SUITE)} main" for uri, release in sorted(archives) if release.startswith(host)]
-    return lines or [f"deb http://deb.debian.org/debian {SUITE} main"]
+    lines = [f"deb {uri} {release.replace(host, suite)} main" for uri, release in sorted(archives) if release.startswith(host)]
+    return lines or [f"deb http://deb.debian.org/debian {suite} main"]
 
 
-def base():
-    """The system without anything of Lethe's: a folder, cached."""
+def write_files(root, files):
+    """Each a script when it begins like one. What is there is replaced, never written to."""
+    for name, text in files:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_text(text)
+        path.chmod(0o755 if text.startswith("#!") else 0o644)
+
+
+def base(name=MAIN):
+    """A system without anything of Lethe's: a folder, cached by what goes into it."""
+    system = SYSTEMS[name]
+
     def build(path):
-        say("building the base system with mmdebstrap (minutes, once)")
+        say(f"building {name} with mmdebstrap (minutes, once)")
         with tempfile.TemporaryDirectory() as tmp:
-            for name, text, mode in (("conf", INITRAMFS_CONF, 0o644), ("hook", INITRAMFS_HOOK, 0o755)):
-                (Path(tmp) / name).write_text(text)
-                (Path(tmp) / name).chmod(mode)
-            log = lab.CACHE / "mmdebstrap.log"
+            write_files(Path(tmp), system.files)
+            log = path.with_name(path.name + ".log")
             result = subprocess.run(
                 ["mmdebstrap", "--mode=root", "--variant=minbase", "--aptopt=Acquire::Check-Valid-Until false",
                  "--dpkgopt=force-unsafe-io", *(f"--dpkgopt=path-exclude=/usr/share/{d}/*" for d in ("doc", "man", "locale")),
-                 "--include=" + ",".join(PACKAGES),
-                 "--essential-hook=mkdir -p $1/etc/initramfs-tools/conf.d $1/etc/initramfs-tools/hooks",
-                 f"--essential-hook=cp {tmp}/conf $1/etc/initramfs-tools/conf.d/lab",
-                 f"--essential-hook=cp {tmp}/hook $1/etc/initramfs-tools/hooks/lab",
+                 "--include=" + ",".join(system.packages), f"--essential-hook=cp -a {tmp}/. $1/", "--essential-hook=chmod 755 $1",
                  "--customize-hook=echo live >$1/etc/hostname",
-                 "--customize-hook=systemctl --root=$1 disable apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer",
-                 SUITE, str(path), *mirrors()],
+                 *(["--customize-hook=systemctl --root=$1 disable apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer"]
+                   if system.init == "systemd" else []),
+                 system.suite, str(path), *mirrors(system.suite)],
                 stdin=subprocess.DEVNULL, stdout=open(log, "w"), stderr=subprocess.STDOUT)
             if result.returncode:
                 raise lab.Failure("mmdebstrap failed:\n" + log.read_text()[-3000:])
 
-    return lab.cached(f"live/base-{lab.digest(SUITE, *PACKAGES, INITRAMFS_CONF, INITRAMFS_HOOK)}", build)
+    recipe = (system.suite, *system.packages, *(text for _, text in system.files))
+    return lab.cached(f"live/base-{name}-{lab.digest(*recipe)}", build)
 
 
-def kernel_and_initrd():
-    boot = base() / "boot"
+def kernel_and_initrd(name=MAIN):
+    boot = base(name) / "boot"
     return next(boot.glob("vmlinuz-*")), next(boot.glob("initrd.img-*"))
 
 
@@ -155,50 +214,80 @@ def installed(build, folder):
     return folder
 
 
-def stick(lethe=None):
-    """The stick's image, cached: with nothing of Lethe's, or with what `DESTDIR=lethe meson install` has put there."""
+def put_shell(root, init):
+    """A root shell on the second serial port."""
+    files = {"usr/local/bin/lab-shell": SHELL}
+    tty = "#!/bin/sh\nexec setsid /usr/local/bin/lab-shell <>/dev/ttyS1 >&0 2>&0\n"
+    if init == "systemd":
+        files["etc/systemd/system/lab-shell.service"] = SHELL_UNIT
+    elif init == "runit":
+        files["etc/sv/lab-shell/run"] = tty
+        (root / "etc/runit/runsvdir/default/lab-shell").symlink_to("/etc/sv/lab-shell")
+    else:
+        files["usr/local/bin/lab-tty"] = tty
+        files["etc/inittab"] = (root / "etc/inittab").read_text() + "T1:2345:once:/usr/local/bin/lab-tty\n"
+    write_files(root, files.items())
+    for unit in ("lab-shell", "lab-persistence"):
+        if (root / f"etc/systemd/system/{unit}.service").exists():
+            sh("systemctl", f"--root={root}", "enable", "--quiet", unit)
+
+
+def put_lethe(root, init, lethe):
+    """What `DESTDIR=lethe meson install` has put there, and what a user enters then: docs/systems.md."""
+    sh("cp", "-a", "--remove-destination", f"{lethe}/.", root)
+    commands = {"systemd": "systemctl preset --quiet lethe-arm.service", "openrc": "rc-update add lethe-end shutdown"}
+    sh("chroot", root, "sh", "-c", commands.get(init, "update-rc.d lethe-arm defaults"), stdout=subprocess.DEVNULL)
+
+
+def put_on_medium(image, files):
+    """Copies files to places on a FAT file system."""
+    for place, file in files.items():
+        folder = str(Path(place).parent)
+        subprocess.run(["mmd", "-D", "s", "-i", image, f"::{folder}"], stdin=subprocess.DEVNULL, capture_output=True)
+        sh("mcopy", "-i", image, file, f"::{place}")
+
+
+def stick(lethe=None, name=MAIN):
+    """A system's stick as an image, cached: with nothing of Lethe's, or with what `DESTDIR=lethe meson install` has put there."""
     plant = lab.compiled("plant", static=True)
+    system = SYSTEMS[name]
 
     def build(path):
-        say(f"making the stick {'with' if lethe else 'without'} Lethe")
+        say(f"making the stick of {name} {'with' if lethe else 'without'} Lethe")
         for old in sorted(path.parent.glob("stick-*[0-9a-f]"), key=lambda p: p.stat().st_mtime)[:-8]:
-            old.unlink()
+            old.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as tmp:
             tmp = Path(tmp)
-            root, squashfs, medium = tmp / "root", tmp / "filesystem.squashfs", tmp / "medium"
-            sh("cp", "-al", base(), root)  # hard links: files of the base are replaced below, never written to
+            root, squashfs, medium = tmp / "root", tmp / "squashfs", tmp / "medium"
+            sh("cp", "-al", base(name), root)  # hard links: files of the base are replaced below, never written to
+            shutil.rmtree(root / "etc")
+            sh("cp", "-a", base(name) / "etc", root)
             if lethe:
-                sh("cp", "-a", "--remove-destination", f"{lethe}/.", root)
-                for preset in sorted((lethe / "usr/lib/systemd/system-preset").glob("*lethe*")):
-                    units = [line.split()[1] for line in preset.read_text().splitlines() if line.startswith("enable ")]
-                    sh("systemctl", f"--root={root}", "preset", "--quiet", *units)
+                put_lethe(root, system.init, lethe)
             shutil.copy(plant, root / "usr/local/bin/plant")
-            (root / "etc/systemd/system/lab-shell.service").write_text(SHELL_UNIT)
-            sh("systemctl", f"--root={root}", "enable", "--quiet", "lab-shell.service")
+            put_shell(root, system.init)
             sh("mksquashfs", root, squashfs, "-comp", "zstd", "-Xcompression-level", "1", "-quiet", "-no-progress",
                "-e", "boot", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             size = squashfs.stat().st_size // 2**20 + 80
             sh("truncate", "-s", f"{size}M", medium)
             sh("mkfs.vfat", "-F", "32", "-n", MEDIUM_LABEL, medium, stdout=subprocess.DEVNULL)
-            sh("mmd", "-i", medium, "::live")
-            sh("mcopy", "-i", medium, squashfs, "::live/")
-            for name, file in zip(("vmlinuz", "initrd.img"), kernel_and_initrd()):
-                sh("mcopy", "-i", medium, file, f"::live/{name}")
+            kernel, initrd = kernel_and_initrd(name)
+            put_on_medium(medium, {system.squashfs: squashfs, "live/vmlinuz": kernel, "live/initrd.img": initrd})
             sh("truncate", "-s", f"{1 + size + PERSISTENCE_MIB + 1}M", path)
             sh("sfdisk", "-q", path, input=f"label: gpt\nstart=1MiB, size={size}MiB, name=medium\n"
                f"start={1 + size}MiB, size={PERSISTENCE_MIB}MiB, name=persistence\n", text=True)
             for image, at in ((medium, 1), (persistence() / "image", 1 + size)):
                 sh("dd", f"if={image}", f"of={path}", "bs=1M", f"seek={at}", "conv=notrunc,sparse", "status=none")
 
-    return lab.cached(f"live/stick-{lab.digest(base().name, persistence().name, plant.name, SHELL_UNIT, *([lethe] if lethe else []))}",
-                      build)
+    recipe = [base(name).name, persistence().name, plant.name, SHELL, SHELL_UNIT, repr(system), *([lethe] if lethe else [])]
+    return lab.cached(f"live/stick-{name}-{lab.digest(*recipe)}", build)
 
 
 @contextmanager
-def booted(image, arguments="", sticks=(), **options):
-    """A live system started from the stick's image, ready for commands; the stick's device is 'stick'. `sticks` are more of them."""
-    kernel, initrd = kernel_and_initrd()
-    cmdline = ("boot=live persistence persistence-encryption=luks noeject console=ttyS0 systemd.show_status=0 "
+def booted(image, arguments="", sticks=(), name=MAIN, **options):
+    """A live system started from its stick's image, ready for commands; the stick's device is 'stick'. `sticks` are more of them."""
+    kernel, initrd = kernel_and_initrd(name)
+    cmdline = (f"{SYSTEMS[name].arguments} console=ttyS0 systemd.show_status=0 "
                f"systemd.log_target=kmsg printk.devkmsg=on {arguments}")
     device = lab.Stick(image)
     with lab.Guest(kernel, initrd, cmdline, sticks=[device, *sticks],
@@ -207,3 +296,7 @@ def booted(image, arguments="", sticks=(), **options):
         guest.wait_ready()
         guest.run("udevadm settle", timeout=180, check=False)  # else a module may just be loading when the machine ends
         yield guest
+
+
+def add_option(parser, default=MAIN):
+    parser.add_argument("--suite", choices=SYSTEMS, default=default, help=f"the system, of live.py ({default})")

@@ -62,7 +62,7 @@ class Stack:
     @contextmanager
     def start(self, lethe, **options):
         """The small system with its kernel and tools."""
-        kernel = {"kernel": live.base(), "load": FULL_MODULES} if self.full else {}
+        kernel = {"kernel": live.base("bookworm"), "load": FULL_MODULES} if self.full else {}
         with small.booted(lethe, tools=True, ram="768M", **kernel, **options) as guest:
             guest.run("modprobe() { :; }") if self.full else None
             yield guest

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kill switch on a real live system (live.py): test_kill.py [--build DIR] [--kernel clears|default] [--brief] [--again N] [--list] [CASE...]
+"""The kill switch on a real live system (live.py): test_kill.py [--build DIR] [--suite NAME] [--kernel clears|default] [--brief] [--again N] [--list] [CASE...]
 
 One system is booted, with an encrypted persistence in use, dirty data, a desktop's worth of processes and secrets of all kinds, and
 kept as it is then. Each case goes back to that moment, brings its trouble about, and has the switch fired: mostly by `lethe watch`,
@@ -187,8 +187,8 @@ def name_of(function, way):
 
 
 @contextmanager
-def prepared(lethe, kernel, key):
-    with live.booted(live.stick(lethe), KERNELS[kernel]) as guest:
+def prepared(lethe, kernel, key, suite):
+    with live.booted(live.stick(lethe, suite), KERNELS[kernel], name=suite) as guest:
         guest.run("systemctl start lethe-watch", timeout=60)
         guest.run("for i in $(seq 120); do sleep 1000 >/dev/null 2>&1 & done")
         guest.run("plant " + " ".join(live.KINDS), timeout=120)
@@ -237,6 +237,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build", help="Lethe's build folder, with prefix /usr (build)")
     parser.add_argument("--kernel", choices=KERNELS, action="append", help="one that clears what is freed, or a default one (both)")
+    live.add_option(parser)
     parser.add_argument("--brief", action="store_true", help="on the default kernel only the first cases")
     parser.add_argument("--again", type=int, default=1, metavar="N", help="each case so many times")
     parser.add_argument("--verbose", action="store_true", help="what Lethe says in each")
@@ -253,11 +254,11 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         lethe = live.installed(options.build, Path(folder) / "lethe")
         for kernel in options.kernel or KERNELS:
-            with prepared(lethe, kernel, key) as guest:
+            with prepared(lethe, kernel, key, options.suite) as guest:
                 few = options.brief and kernel == "default"
                 for one in (chosen[:BRIEF] if few else chosen) * options.again:
                     problems, line = run(guest, key, *one)
-                    print(f"{'FAIL' if problems else 'ok'} kill {kernel} {name_of(*one[:2])}: {line}", *problems, sep="\n     ", flush=True)
+                    print(f"{'FAIL' if problems else 'ok'} kill {options.suite} {kernel} {name_of(*one[:2])}: {line}", *problems, sep="\n     ", flush=True)
                     if options.verbose:
                         print("\n".join(line for line in guest.console.splitlines() if "lethe" in line))
                     failed += bool(problems)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What Lethe leaves in RAM at the end of a real live system (live.py), whichever way it ends.
 
-    test_live.py [--build DIR] [--runs N] [--jobs N] [CASE...]
+    test_live.py [--build DIR] [--suite NAME] [--runs N] [--jobs N] [CASE...]
 
 Each case boots the system from its stick, plants secrets of all kinds, shows that they are in RAM, ends the system, and looks
 for them again in the RAM of the machine that has just switched itself off. `--runs 20` does poweroff, reboot and halt in
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ import live
 
 # What systemd alone leaves even when the kernel clears what is freed.
 LEFT_WITHOUT_LETHE = ["rw", "shm", "run", "names"]
-LOAD_KEXEC = "kexec -l /run/live/medium/live/vmlinuz --append='console=ttyS0 panic=0'"
+LOAD_KEXEC = "kexec -l $MEDIUM/live/vmlinuz --append='console=ttyS0 panic=0'"
 
 
 @dataclass
@@ -37,17 +38,25 @@ class Case:
     asked: bool = False  # run only when asked for by name
     prepare: str = "true"
     says: str = "nothing is left"
+    systemd: bool = False  # means nothing to another PID 1
 
 
 CASES = [
     Case("poweroff", "systemctl poweroff", "poweroff"),
     Case("reboot", "systemctl reboot", "reboot"),
     Case("halt", "systemctl halt", "halt"),
-    Case("kexec", "systemctl kexec", "kexec", prepare=LOAD_KEXEC),
-    Case("kexec-unloaded", "systemctl start kexec.target", "reboot", asked=True),  # in the small system it always runs
+    Case("kexec", "systemctl kexec", "kexec", prepare=LOAD_KEXEC, systemd=True),
+    Case("kexec-unloaded", "systemctl start kexec.target", "reboot", asked=True, systemd=True),  # in the small system it always runs
     Case("default-kernel", "systemctl poweroff", "poweroff", arguments="", says="nothing else is known to be left"),
     Case("without-lethe", "systemctl poweroff", "poweroff", arguments="init_on_free=1 systemd.mask=lethe-arm.service", lethe=False),
 ]
+
+
+def check_status(guest):
+    """The next end that a user asks for is Lethe's, and is said to be; it is done below."""
+    said = guest.run("lethe status", check=False)
+    if not said.startswith("ready: "):
+        raise lab.Failure(f"lethe status: {said}")
 
 
 def check_persistence(guest):
@@ -92,49 +101,55 @@ def check_ram(before, after, case):
                 yield f"without Lethe too, nothing of {kind} was left: the test proves nothing"
 
 
-def run(case, lethe):
+@contextmanager
+def planted(case, lethe, suite):
+    """A booted system with secrets in RAM, which are counted: (guest, before)."""
+    system = live.SYSTEMS[suite]
+    image = live.stick(lethe if case.lethe or system.init == "systemd" else None, suite)
+    with live.booted(image, case.arguments, name=suite) as guest:
+        guest.booted = time.monotonic() - guest.started
+        if case.lethe:
+            check_status(guest)
+        guest.run(case.prepare.replace("$MEDIUM", system.medium), timeout=60)
+        guest.run("plant " + " ".join(live.KINDS), timeout=120)
+        yield guest, guest.scan(live.KINDS, live.persistence() / "key")
+
+
+def ended(guest, case, before, suite):
+    """End it; what went wrong, how long it took, and what is left."""
+    begun = time.monotonic()
+    guest.send(case.command if live.SYSTEMS[suite].init == "systemd" else case.command.replace("systemctl ", ""))
+    end = guest.wait_end(240)
+    took = time.monotonic() - begun
+    after = guest.scan(live.KINDS, live.persistence() / "key")
+    problems = [f"it ended with {end}, not {case.end}"] if end != case.end else []
+    problems += [*check_ram(before, after, case), *check_console(guest.console, case), *check_persistence(guest)]
+    if problems:
+        problems.append(guest._tail())
+    return problems, took, after
+
+
+def run(case, lethe, suite):
     """Carry out one case; returns (what went wrong, a line about it)."""
-    key = live.persistence() / "key"
-    with live.booted(live.stick(lethe), case.arguments) as guest:
-        booted = time.monotonic() - guest.started
-        guest.run(case.prepare, timeout=60)
-        guest.run("plant " + " ".join(live.KINDS), timeout=120)
-        before = guest.scan(live.KINDS, key)
-        begun = time.monotonic()
-        guest.send(case.command)
-        end = guest.wait_end(180)
-        took = time.monotonic() - begun
-        after = guest.scan(live.KINDS, key)
-        problems = [f"it ended with {end}, not {case.end}"] if end != case.end else []
-        problems += [*check_ram(before, after, case), *check_console(guest.console, case), *check_persistence(guest)]
-        if problems:
-            problems.append(guest._tail())
+    with planted(case, lethe, suite) as (guest, before):
+        problems, took, after = ended(guest, case, before, suite)
         left = ", ".join(f"{kind} {count}" for kind, count in after.items() if count) or "nothing"
-        return problems, f"boot {booted:.0f} s, end {took:.1f} s, {sum(before.values())} patterns before, left: {left}"
+        return problems, f"boot {guest.booted:.0f} s, end {took:.1f} s, {sum(before.values())} patterns before, left: {left}"
 
 
-def run_again(case, lethe, times):
+def run_again(case, lethe, suite, times):
     """End one booted and planted system again and again from the same moment: yields (what went wrong, a line) a run."""
-    key = live.persistence() / "key"
-    with live.booted(live.stick(lethe), case.arguments) as guest:
-        guest.run("plant " + " ".join(live.KINDS), timeout=120)
-        before = guest.scan(live.KINDS, key)
+    with planted(case, lethe, suite) as (guest, before):
         guest.save()
         for _ in range(times):
             guest.restore()
-            begun = time.monotonic()
-            guest.send(case.command)
-            end = guest.wait_end(180)
-            took = time.monotonic() - begun
-            problems = [f"it ended with {end}, not {case.end}"] if end != case.end else []
-            problems += [*check_ram(before, guest.scan(live.KINDS, key), case), *check_console(guest.console, case),
-                         *check_persistence(guest)]
+            problems, took, _ = ended(guest, case, before, suite)
             yield problems, f"end {took:.1f} s"
 
 
-def guarded(case, lethe):
+def guarded(case, lethe, suite):
     try:
-        return run(case, lethe)
+        return run(case, lethe, suite)
     except (lab.Failure, subprocess.CalledProcessError) as failure:
         return [str(failure)], "broke off"
 
@@ -144,10 +159,14 @@ def main():
     parser.add_argument("--build", default="build", help="Lethe's build folder, with prefix /usr (build)")
     parser.add_argument("--runs", type=int, help="so many runs of poweroff, reboot and halt in turn, instead of each case once")
     parser.add_argument("--again", type=int, help="boot once and end that system so many times as CASE (poweroff) does, from one saved moment")
+    live.add_option(parser)
     parser.add_argument("--jobs", type=int, default=1, help="guests at a time (1)")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of: {', '.join(c.name for c in CASES)}")
     options = parser.parse_args()
+    suite = options.suite
     cases = [case for case in CASES if case.name in options.cases or not (options.cases or case.asked)]
+    if live.SYSTEMS[suite].init != "systemd":
+        cases = [case for case in cases if not case.systemd]
     if options.runs:
         cases = [CASES[i % 3] for i in range(options.runs)]
     failed = 0
@@ -155,11 +174,11 @@ def main():
         lethe = live.installed(options.build, Path(folder) / "lethe")
         if options.again:
             case = cases[0] if options.cases else CASES[0]
-            cases, results = [case] * options.again, run_again(case, lethe, options.again)
+            cases, results = [case] * options.again, run_again(case, lethe, suite, options.again)
         else:
-            results = pool.map(lambda case: guarded(case, lethe), cases)
+            results = pool.map(lambda case: guarded(case, lethe, suite), cases)
         for case, (problems, line) in zip(cases, results):
-            print(f"{'FAIL' if problems else 'ok'} live {case.name}: {line}", *problems, sep="\n     ", flush=True)
+            print(f"{'FAIL' if problems else 'ok'} live {suite} {case.name}: {line}", *problems, sep="\n     ", flush=True)
             failed += bool(problems)
     print(f"{len(cases) - failed} passed, {failed} failed")
     return 1 if failed or not cases else 0

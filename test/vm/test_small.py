@@ -275,6 +275,21 @@ def hidden(boot):
 
 
 @case
+def dracut_place(boot):
+    """a medium below /run/initramfs, as dracut mounts it, is no other exitrd: it stays where it was, and nothing is unpacked beside Lethe"""
+    with boot() as guest:
+        guest.do("mkdir -p /run/initramfs/live; mount --bind /run/live/medium /run/initramfs/live; touch /run/initramfs/.need_shutdown\n"
+                 "ln -s /dev/vda /run/initramfs/livedev")
+        seen = guest.run("ls -A /run/initramfs/live; readlink /run/initramfs/livedev")
+        guest.arm()
+        want(guest.run("ls -A /run/initramfs/live; readlink /run/initramfs/livedev") == seen, "the medium is not where it was")
+        guest.do("test -x /run/initramfs/bin/sh; test -x /run/initramfs/shutdown; test ! -e /run/initramfs/.need_shutdown; lethe status")
+        plant(guest, "file+rw:1M:/root")
+        end_clean(guest)
+        want_gone(guest, ["file+rw"])
+
+
+@case
 def old_exitrd(boot):
     """what lies in the exitrd's own tmpfs when it takes over"""
     with boot() as guest:
@@ -523,13 +538,13 @@ def one_processor(boot):
 @case
 def page_poison(boot):
     """page_poison=1: freed pages are overwritten, freed kernel objects are not"""
-    want_filled(boot, "poison", memory="page_poison=1", kernel=live.base(), load=["ext4"])
+    want_filled(boot, "poison", memory="page_poison=1", kernel=live.base("bookworm"), load=["ext4"])
 
 
 @case
 def poison_and_clear(boot):
     """page_poison=1 quietly disables init_on_free=1"""
-    want_filled(boot, "poison", memory="page_poison=1 init_on_free=1", kernel=live.base(), load=["ext4"])
+    want_filled(boot, "poison", memory="page_poison=1 init_on_free=1", kernel=live.base("bookworm"), load=["ext4"])
 
 
 def storm(guest):
@@ -577,7 +592,7 @@ def screens(boot):
     secret = "On the screen of tty3"
     cells = b"".join(bytes([c, 7]) for c in secret.encode())
     for start, gone in [(boot, True), (functools.partial(small.booted, skipping, "lethe.skip=clear-screens"), False)]:
-        with start(kernel=live.base(), load=["ext4"]) as guest:
+        with start(kernel=live.base("bookworm"), load=["ext4"]) as guest:
             guest.arm()
             guest.run(f"for i in $(seq 40); do echo '{secret}' >/dev/tty3; echo '{secret}' >/dev/tty4; done")
             want(guest.ram_file.read_bytes().count(cells) > 40, "it was not on the screens")
@@ -672,7 +687,7 @@ def watchdog_unnamed(boot):
 @case
 def watchdog_hardware(boot):
     """the same with an emulated watchdog of an Intel board; left alone it does reset"""
-    options = {"kernel": live.base(), "load": ["i6300esb", "ext4"], "args": ["-device", "i6300esb"]}
+    options = {"kernel": live.base("bookworm"), "load": ["i6300esb", "ext4"], "args": ["-device", "i6300esb"]}
     with boot("lethe.pause=6", **options) as guest:
         guest.arm()
         arm_watchdog(guest, 3)
@@ -813,7 +828,7 @@ def now_three_times(boot):
 @case
 def now_watchdog(boot):
     """lethe now arms an emulated watchdog of an Intel board, which resets the machine when Lethe is killed"""
-    with boot("lethe.pause=60", kernel=live.base(), load=["i6300esb", "ext4"], args=["-device", "i6300esb"]) as guest:
+    with boot("lethe.pause=60", kernel=live.base("bookworm"), load=["i6300esb", "ext4"], args=["-device", "i6300esb"]) as guest:
         guest.arm()
         want(guest.run("cat /sys/class/watchdog/watchdog0/state") == "inactive", "it is armed already")
         plant(guest, "shm:4M")
@@ -864,8 +879,8 @@ def commands(boot):
         seen = json.loads(guest.run("lethe status --json --verify-memory-clearing"))["memory_clearing"]
         want(seen == "zero", f"the kernel clears, but status sees {seen}")
         want({"/run", "/run/live/overlay", "/dev/shm", "/tmp"} <= {fs["path"] for fs in status["erases"]}, f"status: {status}")
-        want(guest.run("cat /run/initramfs/record | cut -d' ' -f1,2").split("\n") == ["medium loop0", "medium vda"],
-             guest.run("cat /run/initramfs/record"))
+        devices = [(d["role"], d["name"], d["type"]) for d in status["devices"]]
+        want(devices == [("medium", "loop0", "squashfs"), ("medium", "vda", "ext4")], f"status: {devices}")
         guest.run("mount -o remount,noexec /run/initramfs")
         want(status_of("lethe status") == 1, "noexec is no problem to it")
         guest.run("lethe disarm")

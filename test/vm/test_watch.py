@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `lethe watch` fires on and what it does not: test_watch.py [--build DIR] [--list] [CASE...]
+"""What `lethe watch` fires on and what it does not: test_watch.py [--build DIR] [--suite NAME] [--list] [CASE...]
 
 Most cases are of a real live system on a stick (live.py), which is booted once and kept as it is when the watcher has begun; each case
 goes back to that moment. What depends on where a system starts from has small systems (small.py). CASE may be a part of a name.
@@ -420,12 +420,12 @@ def problem_of(function, guest):
     return None
 
 
-def run_all(chosen, build):
+def run_all(chosen, build, suite):
     """Runs the cases, those of small systems first, and yields each with the seconds it took and its problem."""
     for function in chosen:
         if hasattr(function, "start"):
             begun = time.monotonic()
-            with small.booted(Path(build).resolve() / "init/lethe", start=function.start, kernel=live.base(), load=USB) as guest:
+            with small.booted(Path(build).resolve() / "init/lethe", start=function.start, kernel=live.base("bookworm"), load=USB) as guest:
                 problem = problem_of(function, guest)
             yield function, time.monotonic() - begun, problem
     chosen = [function for function in chosen if not hasattr(function, "start")]
@@ -437,7 +437,7 @@ def run_all(chosen, build):
         (lethe / "usr/local/bin/forge").write_bytes(lab.compiled("forge", static=True).read_bytes())
         (lethe / "usr/local/bin/forge").chmod(0o755)
         lanyard = lab.Stick(small.blank_disk(), "lanyard", "usb-storage,bus=xhci.0,removable=on,serial=lanyard")
-        with live.booted(live.stick(lethe), "init_on_free=1 no_console_suspend", sticks=[lanyard], args=lab.disc_args(small.iso())) as guest:
+        with live.booted(live.stick(lethe, suite), "init_on_free=1 no_console_suspend", [lanyard], suite, args=lab.disc_args(small.iso())) as guest:
             guest.lanyard = lanyard
             guest.run("systemctl start lethe-watch", timeout=60)
             wait_watching(guest, watcher(guest))
@@ -452,6 +452,7 @@ def run_all(chosen, build):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build", help="Lethe's build folder, with prefix /usr (build)")
+    live.add_option(parser)
     parser.add_argument("--list", action="store_true")
     parser.add_argument("cases", nargs="*", metavar="CASE")
     options = parser.parse_args()
@@ -461,7 +462,7 @@ def main():
             print(f"{function.__name__:22} {function.__doc__}")
         return 0
     failed = 0
-    for function, seconds, problem in run_all(chosen, options.build):
+    for function, seconds, problem in run_all(chosen, options.build, options.suite):
         print(f"{'FAIL' if problem else 'ok'} watch {seconds:5.1f} s {function.__name__:22} {function.__doc__}",
               *([problem] if problem else []), sep="\n     ", flush=True)
         failed += bool(problem)
