@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -323,16 +322,4 @@ void lethe_end_finish(struct lethe_end *end, struct lethe_progress *progress)
     lethe_power_end(end->verb, end->argument, end->policy->power_ms);
     for (;;) /* PID 1 never exits */
         pause();
-}
-
-static bool is_first(const char *namespace, ino_t number)
-{
-    struct stat st;
-    return stat(namespace, &st) || st.st_ino == number;
-}
-
-/* The first namespaces have fixed numbers (PROC_PID_INIT_INO and its like, linux/proc_ns.h). */
-bool lethe_end_is_machine(void)
-{
-    return is_first("/proc/self/ns/pid", 0xEFFFFFFC) && is_first("/proc/self/ns/user", 0xEFFFFFFD);
 }

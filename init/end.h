@@ -54,7 +54,4 @@ void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *prog
 /* The second stage. `progress` may be NULL: then there is nothing to do but to end the machine. */
 _Noreturn void lethe_end_finish(struct lethe_end *end, struct lethe_progress *progress);
 
-/* True in the machine's first pid and user namespace: only from there it can be ended. */
-bool lethe_end_is_machine(void);
-
 #endif

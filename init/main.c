@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Picks the program from argv and the pid, nothing else. */
+/* Picks the program from argv, the pid and the namespace that it counts in, nothing else. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "end.h"
+#include "lethe/identity.h"
 #include "lethe/init.h"
 
 static const struct program {
@@ -38,7 +39,8 @@ static void usage(FILE *out)
 
 int main(int argc, char **argv)
 {
-    if (getpid() == 1 || lethe_end_is_second_stage(argv))
+    bool ends = getpid() == 1 || lethe_end_is_second_stage(argv);
+    if (ends && lethe_identity_is_machine())
         return lethe_shutdown_main(argc, argv);
     const char *word = argc > 1 ? argv[1] : "";
     if (!strcmp(word, "--version")) {
@@ -52,7 +54,10 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < N_PROGRAMS; i++)
         if (!strcmp(word, programs[i].name))
             return programs[i].main(argc - 1, argv + 1);
-    if (word[0])
+    if (ends)
+        fputs("lethe: PID 1 of a pid or user namespace ends no machine; nothing was done\n",
+              stderr);
+    else if (word[0])
         fprintf(stderr, "lethe: unknown command '%s'; nothing was done\n", word);
     else
         fputs("lethe: a command is missing; nothing was done\n", stderr);

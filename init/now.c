@@ -20,6 +20,7 @@
 #include "end.h"
 #include "handover.h"
 #include "lethe/deadman.h"
+#include "lethe/identity.h"
 #include "lethe/init.h"
 #include "lethe/ipc.h"
 #include "lethe/keys.h"
@@ -287,7 +288,7 @@ int lethe_now_main(int argc, char **argv)
             return lethe_command_bad_option("now", argv[i]);
     if (geteuid())
         return lethe_command_refuse("now", "only root can do this");
-    if (!lethe_end_is_machine())
+    if (!lethe_identity_is_machine())
         return lethe_command_refuse("now", "a pid or user namespace of its own ends no machine");
     lethe_process_close_all();
     become_armed_copy(argv);

@@ -4,7 +4,6 @@
  * the place of systemd-shutdown (takeover.h). The second stage of any end comes here too.
  */
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "end.h"
@@ -27,11 +26,6 @@ static void read_arguments(struct lethe_end *end, int argc, char **argv)
 
 int lethe_shutdown_main(int argc, char **argv)
 {
-    if (!lethe_end_is_machine()) {
-        fputs("lethe: PID 1 of a pid or user namespace ends no machine; nothing was done\n",
-              stderr);
-        return 2;
-    }
     static struct lethe_end end = {.policy = &lethe_policy_clean, .own_root = true};
     bool second = lethe_end_is_second_stage(argv);
     read_arguments(&end, argc, argv);

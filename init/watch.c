@@ -18,6 +18,7 @@
 
 #include "command.h"
 #include "end.h"
+#include "lethe/identity.h"
 #include "lethe/init.h"
 #include "lethe/log.h"
 #include "lethe/mountinfo.h"
@@ -419,7 +420,7 @@ int lethe_watch_main(int argc, char **argv)
             return lethe_command_bad_option("watch", argv[i]);
     if (geteuid())
         return lethe_command_refuse("watch", "only root can do this");
-    if (!lethe_end_is_machine())
+    if (!lethe_identity_is_machine())
         return lethe_command_refuse("watch", "a pid or user namespace of its own ends no machine");
     if (!has_mounts_of_init())
         return lethe_command_refuse("watch", "in mounts of its own it does not see the medium's");
