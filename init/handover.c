@@ -86,7 +86,8 @@ bool lethe_handover_write(const struct lethe_end *end)
     const char *limit = text;
     while (*limit)
         limit += strlen(limit) + 1;
-    int fd = open(LETHE_ARMED_EMERGENCY, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    unlink(LETHE_ARMED_EMERGENCY); /* never into a file that is there */
+    int fd = open(LETHE_ARMED_EMERGENCY, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return false;
     bool good = write(fd, text, (size_t)(limit + 1 - text)) == limit + 1 - text;

@@ -26,14 +26,24 @@ struct lethe_sys {
     int (*swapoff)(const char *path);
     int (*ioctl)(int fd, unsigned long request, void *argument);
     int (*syncfs)(int fd);
-    int (*write_file)(const char *path,
-                      const char *text); /* one write, as /proc and /sys want it */
+    /* One write, as /proc and /sys want it. -ESTALE when the path leads to a file that is not one
+     * of the kernel's own. */
+    int (*write_file)(const char *path, const char *text);
     int (*kill)(pid_t pid, int signal);
     int (*end_connections)(bool all); /* connections.h */
+    /* Whether the descriptor is of a device node of this kind (S_IFBLK, S_IFCHR) with this number
+     * (makedev(3)), of any number where it is 0. */
+    bool (*is_device)(int fd, mode_t kind, uint64_t number);
+    size_t (*page_size)(void);
+    int (*mincore)(void *at, size_t size, unsigned char *pages); /* mincore(2): a byte a page */
     int (*reboot)(int command, const char *argument);
 };
 
 extern const struct lethe_sys *lethe_sys;
+
+/* Opens a device node. A descriptor, or -errno: -ESTALE when the path leads to anything else, which
+ * must not be written to then. `number` 0: any of its kind. */
+int lethe_open_device(const char *path, int flags, mode_t kind, uint64_t number);
 
 /* Milliseconds of CLOCK_BOOTTIME, which counts through a suspend. */
 int64_t lethe_now_ms(void);

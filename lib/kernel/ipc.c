@@ -27,19 +27,24 @@
 #define MSG_STAT_ANY 13 /* linux/msg.h, Linux 4.17 */
 #endif
 
-enum { PAGE = 4096, WINDOW = 4096, KEYS_MAX = 65536 };
+enum { WINDOW = 4096, KEYS_MAX = 65536 };
 
 static void zero_resident(char *segment, size_t size, struct lethe_erased *erased)
 {
-    static unsigned char resident[WINDOW];
-    for (size_t at = 0; at < size; at += (size_t)WINDOW * PAGE) {
-        size_t n = size - at < (size_t)WINDOW * PAGE ? size - at : (size_t)WINDOW * PAGE;
-        if (mincore(segment + at, n, resident))
-            continue;
-        for (size_t page = 0; page * PAGE < n; page++)
-            if (resident[page] & 1) {
-                memset(segment + at + page * PAGE, 0, PAGE);
-                erased->bytes += PAGE;
+    static unsigned char resident[WINDOW]; /* a byte a page */
+    const size_t page = lethe_sys->page_size(), window = WINDOW * page;
+    for (size_t at = 0; at < size; at += window) {
+        size_t n = size - at < window ? size - at : window;
+        int r = lethe_sys->mincore(segment + at, n, resident);
+        if (r) {
+            if (!erased->failed++)
+                erased->first_error = r;
+            return;
+        }
+        for (size_t i = 0; i * page < n; i++)
+            if (resident[i] & 1) {
+                memset(segment + at + i * page, 0, page);
+                erased->bytes += page;
             }
     }
 }

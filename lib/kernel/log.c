@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lethe/sys.h"
@@ -27,7 +28,7 @@ static void replace(int *fd, int fresh)
 
 static void reopen(int *fd, const char *path)
 {
-    int fresh = lethe_sys->open(path, O_WRONLY | O_NONBLOCK);
+    int fresh = lethe_open_device(path, O_WRONLY | O_NONBLOCK, S_IFCHR, 0);
     if (fresh >= 0)
         replace(fd, fresh);
 }

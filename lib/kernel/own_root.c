@@ -69,7 +69,8 @@ int lethe_copy_self(const char *path)
     int from = lethe_sys->open("/proc/self/exe", O_RDONLY);
     if (from < 0)
         return from;
-    int to = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
+    unlink(fresh); /* never into a file that is there, which may be bound from elsewhere */
+    int to = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
     int r = to < 0 ? -errno : copy_bytes(to, from);
     if (to >= 0)
         close(to);

@@ -94,7 +94,7 @@ static void drain_socket(int pidfd, int number)
 static void empty_file(int pidfd, const char *number)
 {
     char path[64];
-    struct stat st;
+    struct stat st, opened;
     struct statfs fs;
     uint64_t bytes = 0;
     snprintf(path, sizeof path, "/proc/1/fd/%.20s", number);
@@ -110,7 +110,9 @@ static void empty_file(int pidfd, const char *number)
     int fd = lethe_sys->open(path, unnamed ? O_RDWR : O_RDONLY | O_NONBLOCK);
     if (fd < 0)
         return;
-    if (!unnamed)
+    if (fstat(fd, &opened) || opened.st_dev != st.st_dev || opened.st_ino != st.st_ino)
+        ; /* PID 1 has closed it meanwhile and opened another */
+    else if (!unnamed)
         drain(fd);
     else if (!fstatfs(fd, &fs) && fs.f_type == TMPFS_MAGIC)
         lethe_ram_fs_zero(fd, &bytes);

@@ -190,8 +190,7 @@ extern char edata[], end[];
 
 void lethe_process_load(void)
 {
-    enum { PAGE = 4096 };
-    uintptr_t begin = getauxval(AT_PHDR) & ~(uintptr_t)(PAGE - 1);
+    uintptr_t begin = getauxval(AT_PHDR) & ~(uintptr_t)(lethe_sys->page_size() - 1);
     size_t n = (uintptr_t)edata - begin;
     if (begin)
         (void)!mlock(edata - n, n);
@@ -199,12 +198,12 @@ void lethe_process_load(void)
 
 void lethe_process_unlock_unused(void)
 {
-    enum { PAGE = 4096 };
+    const size_t size = lethe_sys->page_size();
     unsigned char touched;
-    char *page = edata + (-(uintptr_t)edata & (PAGE - 1));
-    for (; page < end; page += PAGE)
-        if (!mincore(page, PAGE, &touched) && !(touched & 1))
-            munlock(page, PAGE);
+    char *page = edata + (-(uintptr_t)edata & (size - 1));
+    for (; page < end; page += size)
+        if (!lethe_sys->mincore(page, size, &touched) && !(touched & 1))
+            munlock(page, size);
 }
 
 /* What whoever started this process has left it: a limit on real-time processors' time ends it, and

@@ -5,18 +5,21 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "lethe/sys.h"
 
-enum { PAGE = 4096, CHUNK = 1 << 18 };
+/* A piece is what is zeroed at once; no page is smaller. */
+enum { PIECE = 4096, CHUNK = 1 << 18 };
 
-static _Alignas(PAGE) char held[CHUNK];
-static const _Alignas(PAGE) char zeroes[PAGE];
+static _Alignas(PIECE) char held[CHUNK];
+static const _Alignas(PIECE) char zeroes[PIECE];
 
-static int zero_page(int fd, const char *page, size_t n, off_t at, uint64_t *bytes)
+static int zero_piece(int fd, const char *piece, size_t n, off_t at, uint64_t *bytes)
 {
-    if (!memcmp(page, zeroes, n))
+    if (!memcmp(piece, zeroes, n))
         return 0;
     ssize_t w = pwrite(fd, zeroes, n, at);
     if (w != (ssize_t)n)
@@ -31,9 +34,9 @@ static int zero_blocks(int fd, uint64_t *bytes)
     ssize_t n;
     int first = 0;
     while ((n = pread(fd, held, sizeof held, at)) > 0) {
-        for (ssize_t i = 0; i < n; i += PAGE) {
+        for (ssize_t i = 0; i < n; i += PIECE) {
             size_t rest = (size_t)(n - i);
-            int r = zero_page(fd, held + i, rest < PAGE ? rest : PAGE, at + i, bytes);
+            int r = zero_piece(fd, held + i, rest < PIECE ? rest : PIECE, at + i, bytes);
             first = first ? first : r;
         }
         at += n;
@@ -45,10 +48,11 @@ int lethe_ram_device_erase(const struct lethe_block *block, uint64_t *bytes)
 {
     char path[300];
     snprintf(path, sizeof path, "/dev/%.255s", block->name);
-    int fd = lethe_sys->open(path, O_RDWR | O_DIRECT | O_EXCL);
+    const uint64_t number = makedev(block->devno.major, block->devno.minor);
+    int fd = lethe_open_device(path, O_RDWR | O_DIRECT | O_EXCL, S_IFBLK, number);
     bool in_use = fd == -EBUSY;
     if (in_use)
-        fd = lethe_sys->open(path, O_RDWR | O_DIRECT);
+        fd = lethe_open_device(path, O_RDWR | O_DIRECT, S_IFBLK, number);
     if (fd < 0)
         return fd;
     int r = zero_blocks(fd, bytes);

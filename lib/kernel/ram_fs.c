@@ -72,7 +72,7 @@ static int zero_resident(int fd, off_t size, off_t page, uint64_t *bytes)
 {
     enum { WINDOW = 1 << 18 }; /* one hugetlb page of 1 GiB */
     static unsigned char resident[WINDOW];
-    const off_t small = sysconf(_SC_PAGESIZE),
+    const off_t small = (off_t)lethe_sys->page_size(),
                 window = page > WINDOW * small ? page : WINDOW * small / page * page;
     off_t low = 0, high = (size + window - 1) / window;
     int64_t searched_ms = 0;
@@ -83,7 +83,7 @@ static int zero_resident(int fd, off_t size, off_t page, uint64_t *bytes)
         if (map == MAP_FAILED)
             return -errno;
         int64_t before = lethe_now_ms();
-        int r = mincore(map, (size_t)(end - at), resident) ? -errno : 0;
+        int r = lethe_sys->mincore(map, (size_t)(end - at), resident);
         searched_ms += lethe_now_ms() - before;
         munmap(map, (size_t)(end - at));
         for (off_t p = at; !r && p < end; p += page)
@@ -103,7 +103,8 @@ int lethe_ram_fs_zero(int fd, uint64_t *bytes)
     struct statfs fs;
     if (fstat(fd, &st) || fstatfs(fd, &fs))
         return -errno;
-    const off_t page = fs.f_type == HUGETLBFS_MAGIC ? (off_t)fs.f_bsize : sysconf(_SC_PAGESIZE);
+    const off_t page =
+        fs.f_type == HUGETLBFS_MAGIC ? (off_t)fs.f_bsize : (off_t)lethe_sys->page_size();
     off_t size = (st.st_size + page - 1) / page * page;
     if ((off_t)st.st_blocks * 512 >=
         size) { /* no holes: to look for them takes as long as to zero */
@@ -127,25 +128,27 @@ int lethe_ram_fs_zero(int fd, uint64_t *bytes)
 }
 
 /* The immutable and append-only flags forbid to write and to unlink. */
-static void clear_flags(int dir, const char *name)
+static void clear_flags(const struct walk *w, int dir, const char *name)
 {
     unsigned flags;
+    struct stat st;
     int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return;
-    if (!ioctl(fd, FS_IOC_GETFLAGS, &flags) && flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)) {
+    if (!fstat(fd, &st) && st.st_dev == w->device && !ioctl(fd, FS_IOC_GETFLAGS, &flags) &&
+        flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)) {
         flags &= ~(unsigned)(FS_IMMUTABLE_FL | FS_APPEND_FL);
         ioctl(fd, FS_IOC_SETFLAGS, &flags);
     }
     close(fd);
 }
 
-static int open_for_writing(int dir, const char *name)
+static int open_for_writing(const struct walk *w, int dir, const char *name)
 {
     const int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC;
     int fd = openat(dir, name, flags);
     if (fd < 0 && errno == EPERM) {
-        clear_flags(dir, name);
+        clear_flags(w, dir, name);
         fd = openat(dir, name, flags);
     }
     return fd < 0 ? -errno : fd;
@@ -162,14 +165,22 @@ static void erase_open(struct walk *w, int fd)
         failed(w, -errno);
 }
 
+/* What is mounted on a file is opened in its place where the walk goes without a clone. */
+static bool is_ours(const struct walk *w, int fd)
+{
+    struct stat st;
+    return !fstat(fd, &st) && st.st_dev == w->device && S_ISREG(st.st_mode);
+}
+
 static void erase_file(struct walk *w, int dir, const char *name)
 {
-    int fd = open_for_writing(dir, name);
+    int fd = open_for_writing(w, dir, name);
     if (fd < 0) {
         failed(w, fd);
         return;
     }
-    erase_open(w, fd);
+    if (is_ours(w, fd))
+        erase_open(w, fd);
     close(fd);
 }
 
@@ -211,7 +222,8 @@ static void erase_subdir(struct walk *w, int dir, const char *name, int depth)
 static void erase_entry(struct walk *w, int dir, const char *name, int depth)
 {
     struct stat st;
-    if (!strcmp(name, ".") || !strcmp(name, "..") || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
+    if (!strcmp(name, ".") || !strcmp(name, "..") || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) ||
+        st.st_dev != w->device)
         return;
     if (S_ISREG(st.st_mode))
         erase_file(w, dir, name);
@@ -224,8 +236,8 @@ static void erase_entry(struct walk *w, int dir, const char *name, int depth)
         return;
     int error = unlinkat(dir, name, flag) ? errno : 0;
     if (error == EPERM) {
-        clear_flags(dir, name);
-        clear_flags(dir, ".");
+        clear_flags(w, dir, name);
+        clear_flags(w, dir, ".");
         unlinkat(dir, name, flag);
     }
     w->busy += flag && error == EBUSY;
@@ -305,9 +317,11 @@ int lethe_ram_fs_erase(const char *path, uint64_t devno, bool keep_names,
         return st.st_mode && !S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode) ? 0 : w.top;
     w.device = st.st_dev;
     if (S_ISREG(st.st_mode)) {
-        erase_open(&w, w.top);
+        bool ours = is_ours(&w, w.top);
+        if (ours)
+            erase_open(&w, w.top);
         close(w.top);
-        return 0;
+        return ours ? 0 : -ESTALE;
     }
     unsigned before;
     do {

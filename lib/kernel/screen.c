@@ -6,6 +6,7 @@
 #include <linux/vt.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lethe/sys.h"
@@ -22,7 +23,7 @@ static void clear_terminal(int number)
         return;
     lethe_sys->close(screen);
     snprintf(path, sizeof path, "/dev/tty%d", number);
-    int fd = lethe_sys->open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK);
+    int fd = lethe_open_device(path, O_WRONLY | O_NOCTTY | O_NONBLOCK, S_IFCHR, 0);
     if (fd < 0)
         return;
     ssize_t written = write(fd, clear, sizeof clear - 1);
@@ -37,7 +38,7 @@ static void clear_frame_buffer(int number)
     struct fb_fix_screeninfo info;
     char path[32];
     snprintf(path, sizeof path, "/dev/fb%d", number);
-    int fd = lethe_sys->open(path, O_WRONLY);
+    int fd = lethe_open_device(path, O_WRONLY, S_IFCHR, 0);
     if (fd < 0)
         return;
     if (!ioctl(fd, FBIOGET_FSCREENINFO, &info))

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 
@@ -131,7 +132,8 @@ static int open_node(const struct lethe_block *block, int flags)
     snprintf(path, sizeof path, "/dev/%.255s", block->name);
     for (char *c = path; (c = strchr(c, '!'));)
         *c = '/';
-    return lethe_sys->open(path, O_RDONLY | O_NONBLOCK | flags);
+    return lethe_open_device(path, O_RDONLY | O_NONBLOCK | flags, S_IFBLK,
+                             makedev(block->devno.major, block->devno.minor));
 }
 
 static int send_to_node(const struct lethe_block *block, unsigned long command)

@@ -4,14 +4,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 #ifndef OPEN_TREE_CLONE
@@ -19,6 +23,9 @@
 #endif
 
 #include "lethe/connections.h"
+
+#define FUSE_CTL_SUPER_MAGIC 0x65735543 /* fs/fuse/control.c */
+#define CONFIGFS_MAGIC 0x62656570       /* fs/configfs/mount.c */
 
 static int result(long r)
 {
@@ -107,12 +114,27 @@ static int sys_syncfs(int fd)
     return result(syscall(SYS_syncfs, fd));
 }
 
+/* Where /proc or /sys is missing, or covered, such a path may lead to somebody's file. */
+static bool is_kernels_own(int fd)
+{
+    static const uint32_t types[] = {PROC_SUPER_MAGIC,     SYSFS_MAGIC,   CGROUP2_SUPER_MAGIC,
+                                     CGROUP_SUPER_MAGIC,   DEBUGFS_MAGIC, TRACEFS_MAGIC,
+                                     FUSE_CTL_SUPER_MAGIC, CONFIGFS_MAGIC};
+    struct statfs fs;
+    if (fstatfs(fd, &fs))
+        return false;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if ((uint32_t)fs.f_type == types[i])
+            return true;
+    return false;
+}
+
 static int sys_write_file(const char *path, const char *text)
 {
     int fd = sys_open(path, O_WRONLY);
     if (fd < 0)
         return fd;
-    int r = result(write(fd, text, strlen(text)));
+    int r = is_kernels_own(fd) ? result(write(fd, text, strlen(text))) : -ESTALE;
     sys_close(fd);
     return r < 0 ? r : 0;
 }
@@ -125,6 +147,22 @@ static int sys_kill(pid_t pid, int signal)
 static int sys_reboot(int command, const char *argument)
 {
     return result(syscall(SYS_reboot, 0xfee1dead, 0x28121969, command, argument));
+}
+
+static bool sys_is_device(int fd, mode_t kind, uint64_t number)
+{
+    struct stat st;
+    return !fstat(fd, &st) && (st.st_mode & S_IFMT) == kind && (!number || st.st_rdev == number);
+}
+
+static size_t sys_page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static int sys_mincore(void *at, size_t size, unsigned char *pages)
+{
+    return result(mincore(at, size, pages));
 }
 
 static const struct lethe_sys real = {
@@ -140,9 +178,21 @@ static const struct lethe_sys real = {
     .kill = sys_kill,
     .end_connections = lethe_connections_end,
     .reboot = sys_reboot,
+    .is_device = sys_is_device,
+    .page_size = sys_page_size,
+    .mincore = sys_mincore,
 };
 
 const struct lethe_sys *lethe_sys = &real;
+
+int lethe_open_device(const char *path, int flags, mode_t kind, uint64_t number)
+{
+    int fd = lethe_sys->open(path, flags);
+    if (fd < 0 || lethe_sys->is_device(fd, kind, number))
+        return fd;
+    lethe_sys->close(fd);
+    return -ESTALE;
+}
 
 int64_t lethe_now_ms(void)
 {

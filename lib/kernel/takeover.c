@@ -17,7 +17,7 @@
 #include "lethe/pid1.h"
 #include "lethe/sys.h"
 
-enum { PAGE = 4096, GLIBC_SIGRTMIN = 34 }; /* systemd's; musl keeps one more for itself */
+enum { GLIBC_SIGRTMIN = 34 }; /* systemd's; musl keeps one more for itself */
 
 /* The path of the program that PID 1 runs, and in it the beginning of its name. NULL when it can't
  * be told. */
@@ -116,12 +116,12 @@ static bool map_piece(const char *line, struct piece *piece)
 static bool is_in_memory(const struct piece *piece)
 {
     unsigned char pages[256];
-    for (size_t done = 0; done < piece->length; done += sizeof pages * PAGE) {
-        size_t n = piece->length - done;
-        n = n < sizeof pages * PAGE ? n : sizeof pages * PAGE;
-        if (mincore((char *)piece->at + done, n, pages))
+    const size_t page = lethe_sys->page_size(), window = sizeof pages * page;
+    for (size_t done = 0; done < piece->length; done += window) {
+        size_t n = piece->length - done < window ? piece->length - done : window;
+        if (lethe_sys->mincore((char *)piece->at + done, n, pages))
             return false;
-        for (size_t i = 0; i < (n + PAGE - 1) / PAGE; i++)
+        for (size_t i = 0; i * page < n; i++)
             if (!(pages[i] & 1))
                 return false;
     }

@@ -159,7 +159,16 @@ static int mock_reboot(int command, const char *argument)
     return answer(take(MOCK_REBOOT, NULL, argument, (unsigned)command));
 }
 
-static const struct lethe_sys mock = {
+/* Where the script does not say otherwise a node is the one that is meant. */
+static bool mock_is_device(int fd, mode_t kind, uint64_t number)
+{
+    size_t i = (size_t)(fd - FIRST_FD);
+    (void)kind;
+    (void)number;
+    return fd < FIRST_FD || i >= state->n || !state->calls[i].other;
+}
+
+static struct lethe_sys mock = {
     .open = mock_open,
     .close = mock_close,
     .mount = mock_mount,
@@ -172,6 +181,7 @@ static const struct lethe_sys mock = {
     .kill = mock_kill,
     .end_connections = mock_end_connections,
     .reboot = mock_reboot,
+    .is_device = mock_is_device,
 };
 
 void mock_expect(const struct mock_call *calls, size_t n)
@@ -186,6 +196,8 @@ void mock_expect(const struct mock_call *calls, size_t n)
         memcpy(state->calls, calls, n * sizeof *calls);
     state->n = n;
     real = real ? real : lethe_sys;
+    mock.page_size = real->page_size;
+    mock.mincore = real->mincore;
     lethe_sys = &mock;
 }
 

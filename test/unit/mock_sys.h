@@ -35,6 +35,7 @@ struct mock_call {
     unsigned long number; /* flags, ioctl's request, kill's signal, whether all, reboot's command */
     int answer;           /* 0 or -errno; open() makes up a descriptor when it is 0 */
     bool kept;            /* open: the descriptor is never closed, on purpose */
+    bool other;           /* open: what is there is not the device that is meant */
     void (*look)(void *argument); /* ioctl: looks at the argument, may fill it in */
 };
 

@@ -156,16 +156,18 @@ static void what_can_not_be_written_is_told(void **unused)
 }
 
 /* The rest needs to mount: in a mount namespace of its own, and a user namespace where it is not
- * root's. Only a child may enter one. */
-static bool enter_namespace(void)
+ * root's, or where `users` asks for one. Only a child may enter one. */
+static bool enter_namespace(bool users)
 {
-    char map[64];
+    char map[64], groups[64];
     unsigned uid = geteuid();
     snprintf(map, sizeof map, "0 %u 1", uid);
-    if (unshare(uid ? CLONE_NEWUSER | CLONE_NEWNS : CLONE_NEWNS))
+    snprintf(groups, sizeof groups, "0 %u 1", getegid());
+    if (unshare(users || uid ? CLONE_NEWUSER | CLONE_NEWNS : CLONE_NEWNS))
         return false;
-    int fd = uid ? open("/proc/self/uid_map", O_WRONLY) : -1;
-    if (fd >= 0 && write(fd, map, strlen(map)) < 0)
+    if ((users || uid) && (lethe_sys->write_file("/proc/self/setgroups", "deny") ||
+                           lethe_sys->write_file("/proc/self/uid_map", map) ||
+                           lethe_sys->write_file("/proc/self/gid_map", groups)))
         return false;
     return !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
            !mount("lethe-test", "/tmp", "tmpfs", 0, NULL);
@@ -173,18 +175,23 @@ static bool enter_namespace(void)
 
 enum { PASSED, SKIPPED = 77 };
 
-static void in_namespace(int (*body)(void))
+static void in_namespaces(bool users, int (*body)(void))
 {
     int status;
     pid_t child = fork();
     if (!child)
-        _exit(enter_namespace() ? body() : SKIPPED);
+        _exit(enter_namespace(users) ? body() : SKIPPED);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     if (WEXITSTATUS(status) == SKIPPED)
         skip();
     if (WEXITSTATUS(status))
         fail_msg("failed at line %d (modulo 256)", WEXITSTATUS(status));
+}
+
+static void in_namespace(int (*body)(void))
+{
+    in_namespaces(false, body);
 }
 
 /* In the child; the line number is its exit status. */
@@ -349,6 +356,26 @@ static int leaves_another_file_system_alone(void)
     return PASSED;
 }
 
+/* Where no mount may be cloned, what is bound onto a file is in the way of the walk: a file of
+ * another file system stays as it is, to the last byte and flag. */
+static int leaves_a_bound_file_alone(void)
+{
+    struct stat st;
+    struct lethe_erased erased;
+    char text[8];
+    if (lethe_sys->write_file("/proc/sys/user/max_mnt_namespaces", "0"))
+        return SKIPPED;
+    CHECK(!mkdir("/tmp/ram", 0700) && !mount("x", "/tmp/ram", "tmpfs", 0, NULL));
+    CHECK(put("/tmp/diary", 8) && put("/tmp/ram/diary", PAGE) && put("/tmp/ram/own", PAGE));
+    CHECK(!mount("/tmp/diary", "/tmp/ram/diary", NULL, MS_BIND, NULL) && !stat("/tmp/ram", &st));
+    CHECK(!lethe_ram_fs_erase("/tmp/ram", st.st_dev, false, &erased));
+    CHECK(!erased.failed && erased.files == 1 && erased.bytes == PAGE);
+    CHECK(access("/tmp/ram/own", F_OK) && !access("/tmp/ram/diary", F_OK));
+    int fd = open("/tmp/diary", O_RDONLY | O_CLOEXEC);
+    CHECK(fd >= 0 && read(fd, text, 8) == 8 && !memcmp(text, "ssssssss", 8));
+    return PASSED;
+}
+
 static int erases_ramfs(void)
 {
     struct stat st;
@@ -386,6 +413,12 @@ IN_NAMESPACE(erases_what_is_deep_and_wide)
 IN_NAMESPACE(leaves_another_file_system_alone)
 IN_NAMESPACE(erases_ramfs)
 
+static void test_leaves_a_bound_file_alone(void **unused)
+{
+    (void)unused;
+    in_namespaces(true, leaves_a_bound_file_alone);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -404,6 +437,7 @@ int main(void)
         cmocka_unit_test(test_erases_what_is_deep_and_wide),
         cmocka_unit_test(test_leaves_another_file_system_alone),
         cmocka_unit_test(test_erases_ramfs),
+        cmocka_unit_test(test_leaves_a_bound_file_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

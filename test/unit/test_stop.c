@@ -129,6 +129,9 @@ static void detaches_loops(void **unused)
                 {MOCK_IOCTL, .path = "/dev/loop7", .number = LOOP_CLR_FD, .answer = -ENXIO});
     assert_int_equal(lethe_stop_device(&loop), -ENXIO);
     mock_finish();
+    MOCK_EXPECT({MOCK_OPEN, .path = "/dev/loop7", .number = O_RDONLY | O_NONBLOCK, .other = true});
+    assert_int_equal(lethe_stop_device(&loop), -ESTALE);
+    mock_finish();
 }
 
 static void stops_arrays(void **unused)

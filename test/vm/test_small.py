@@ -445,6 +445,37 @@ def swap(boot):
         want_disk_clean(guest)
 
 
+@case
+def chroot_without_proc(boot):
+    """as PID 1 of a pid namespace, of a user namespace too, in an image builder's chroot: refused, the machine's persistence untouched"""
+    with boot(disk=True) as guest:
+        open_disk(guest)
+        guest.do("mkdir -p /home/jail\ncp /sbin/lethe /home/jail/lethe\necho data >/mnt/before\nsync")
+        table = guest.run("dmsetup table crypt; cat /proc/self/mountinfo /proc/sys/kernel/panic")
+        for namespaces in ("-p -f", "-U -r -p -f"):
+            for command in ("plan", "poweroff", "now", "watch"):
+                said = guest.run(f"unshare {namespaces} chroot /home/jail /lethe {command}; echo status $?")
+                want(said.endswith("status 2"), f"{namespaces} {command}: {said}", guest)
+        want(guest.run("dmsetup table crypt; cat /proc/self/mountinfo /proc/sys/kernel/panic") == table, "something was changed", guest)
+        guest.run("echo more >/mnt/after; sync; mount -t proc x /home/jail/proc || mkdir /home/jail/proc && mount -t proc x /home/jail/proc")
+        want("unmount" in guest.run("unshare -p -f chroot /home/jail /lethe plan"), "no plan where there is a /proc", guest)
+        guest.run("umount /home/jail/proc; umount /mnt; cryptsetup close crypt; sync")
+        guest.send("poweroff -f")
+        want_end(guest, "poweroff")
+        want_disk_clean(guest, ("before", 5), ("after", 5))
+
+
+@case
+def file_bound(boot):
+    """a file of the persistence bound onto one of /tmp, where no mount may be cloned: it is as it was"""
+    with boot(disk=True) as guest:
+        guest.arm()
+        open_disk(guest)
+        guest.do("echo my diary >/mnt/diary\nsync\ntouch /tmp/diary\nmount --bind /mnt/diary /tmp/diary\necho 0 >/proc/sys/user/max_mnt_namespaces")
+        end_clean(guest, "file:1M:/tmp", "cache:1M:/mnt")
+        want_disk_clean(guest, ("diary", 9))
+
+
 def suspend_disk(guest, before=""):
     """/dev/dm-0 on the disk, set up and then so that no read or write of it ever ends."""
     guest.do('modprobe dm_mod\necho "0 40960 linear /dev/vdb 0" | dmsetup create --noudevsync lazy\n'
