@@ -97,7 +97,7 @@ static int anchor_branches(const struct lethe_snapshot *snapshot)
 static void keep_place_without_medium(const struct lethe_snapshot *snapshot)
 {
     enum lethe_role *roles = calloc(snapshot->n_blocks + 1, sizeof *roles);
-    if (roles && !lethe_roles_find_origin(snapshot, roles))
+    if (roles && lethe_roles_find(snapshot, false, roles) == LETHE_ORIGIN_GONE)
         lethe_takeover_keep();
     free(roles);
 }

@@ -87,3 +87,9 @@ void lethe_command_print_json(const char *text)
     }
     putchar('"');
 }
+
+void lethe_command_print_field(const char *name, const char *text)
+{
+    printf("\"%s\": ", name);
+    lethe_command_print_json(text);
+}

@@ -31,4 +31,7 @@ bool lethe_command_take_seconds(const char *argument, const char *option, unsign
 /* A text as JSON has it, quoted, to stdout. */
 void lethe_command_print_json(const char *text);
 
+/* The same with a name before it. */
+void lethe_command_print_field(const char *name, const char *text);
+
 #endif

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "command.h"
@@ -19,50 +18,71 @@ struct request {
     struct lethe_plan_options options;
 };
 
-static void print_left(const char *what, const char *why)
+/* What one thing that is left is called. */
+static const char *print_left(char *out, size_t size, const struct lethe_snapshot *s,
+                              const struct lethe_stays *l)
 {
-    if (why)
-        printf("left: %s: %s\n", what, why);
+    static const enum lethe_node_kind kinds[] = {[LETHE_STAYS_MOUNT] = LETHE_NODE_MOUNT,
+                                                 [LETHE_STAYS_DEVICE] = LETHE_NODE_DEVICE,
+                                                 [LETHE_STAYS_SWAP] = LETHE_NODE_SWAP};
+    if (l->kind != LETHE_STAYS_BRANCH)
+        return lethe_node_print(out, size, (struct lethe_node){kinds[l->kind], l->index}, s);
+    const struct lethe_union *u = &s->unions[l->index];
+    lethe_printable(out, size / 2, u->branches[l->branch].path);
+    size_t n = strlen(out);
+    n += (size_t)snprintf(out + n, size - n, ", a writable branch of ");
+    lethe_node_print(out + n, size - n, (struct lethe_node){LETHE_NODE_MOUNT, u->mount}, s);
+    return out;
 }
 
-static int print_for_people(const struct lethe_plan *plan, const struct lethe_snapshot *s,
-                            bool own_root)
+/* The others that stand in a circle with a step, if it is the next that has one.
+ * Returns those that are left for later steps. */
+static const struct lethe_cycle *print_cycle(const struct lethe_snapshot *s,
+                                             const struct lethe_cycle *cycle, size_t step)
 {
-    char text[4 * 4096 + 100];
-    enum lethe_role *roles = calloc(s->n_blocks + 1, sizeof *roles);
-    if (!roles)
-        return -ENOMEM;
+    char text[300];
+    const bool has = cycle && cycle->step == step;
+    for (size_t i = 0; has && i < cycle->n; i++)
+        printf("%s%s", i ? ", " : " (in a circle with ",
+               lethe_node_print(text, sizeof text, lethe_plan_node(s, cycle->nodes[i]), s));
+    fputs(has ? ")\n" : "\n", stdout);
+    return has ? cycle->next : cycle;
+}
+
+static void print_for_people(const struct lethe_plan *plan, const struct lethe_snapshot *s,
+                             const struct lethe_stays_list *left)
+{
+    char text[8 * 4096 + 100];
+    const struct lethe_cycle *cycle = plan->cycles;
     for (size_t i = 0; i < s->n_namespaces; i++)
         printf(
             "end %s: a mount namespace goes with its processes, all of which are ended first\n",
             lethe_node_print(text, sizeof text, (struct lethe_node){LETHE_NODE_NAMESPACE, i}, s));
-    for (size_t i = 0; i < plan->n_steps; i++)
-        printf("%s: %s\n", lethe_step_print(text, sizeof text, &plan->steps[i], s),
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        printf("%s: %s", lethe_step_print(text, sizeof text, &plan->steps[i], s),
                plan->steps[i].reason);
-    lethe_roles_find(s, roles);
-    for (size_t i = 0; i < s->n_mounts; i++)
-        print_left(lethe_node_print(text, sizeof text, (struct lethe_node){LETHE_NODE_MOUNT, i}, s),
-                   lethe_plan_mount_stays(&s->mounts[i], own_root));
-    for (size_t i = 0; i < s->n_blocks; i++)
-        print_left(
-            lethe_node_print(text, sizeof text, (struct lethe_node){LETHE_NODE_DEVICE, i}, s),
-            lethe_plan_device_stays(s, i, roles));
-    free(roles);
-    return 0;
+        cycle = print_cycle(s, cycle, i);
+    }
+    for (size_t i = 0; i < left->n; i++)
+        printf("left: %s: %s\n", print_left(text, sizeof text, s, &left->list[i]),
+               left->list[i].reason);
+    if (lethe_origin_text(left->origin))
+        printf("not seen: %s\n", lethe_origin_text(left->origin));
 }
 
 static int print(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
-                 const struct request *request)
+                 const struct lethe_stays_list *left, const struct request *request)
 {
     switch (request->form) {
     case FORM_JSON:
-        return lethe_plan_print_json(plan, snapshot, request->options.own_root);
+        return lethe_plan_print_json(plan, snapshot, left, request->options.own_root);
     case FORM_DOT:
         return lethe_plan_print_dot(plan, snapshot);
     case FORM_PEOPLE:
         break;
     }
-    return print_for_people(plan, snapshot, request->options.own_root);
+    print_for_people(plan, snapshot, left);
+    return 0;
 }
 
 /* The index of the argument that can't be used, or 0. */
@@ -88,6 +108,7 @@ int lethe_plan_main(int argc, char **argv)
     struct lethe_snapshot snapshot;
     struct lethe_arena arena;
     struct lethe_plan plan;
+    struct lethe_stays_list left;
     struct request request = {0};
     int bad = read_request(&request, argc, argv);
     if (bad)
@@ -96,7 +117,9 @@ int lethe_plan_main(int argc, char **argv)
         return 2;
     int r = lethe_plan_make(&plan, &snapshot, &request.options, &arena);
     if (!r)
-        r = print(&plan, &snapshot, &request);
+        r = lethe_stays_find(&left, &snapshot, request.options.own_root, &arena);
+    if (!r)
+        r = print(&plan, &snapshot, &left, &request);
     if (!r && (fflush(stdout) || ferror(stdout)))
         r = errno ? -errno : -EIO;
     return r ? lethe_command_refuse("plan", strerror(-r)) : 0;

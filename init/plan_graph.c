@@ -43,8 +43,8 @@ static void free_index(struct index *index)
 
 static void print_text(const char *name, const char *text)
 {
-    printf(", \"%s\": ", name);
-    lethe_command_print_json(text);
+    fputs(", ", stdout);
+    lethe_command_print_field(name, text);
 }
 
 static void print_number(struct lethe_devno devno)
@@ -103,60 +103,44 @@ static void print_node(const struct lethe_snapshot *s, size_t number, size_t ste
     putchar('}');
 }
 
-static void print_step(const struct lethe_snapshot *s, const struct lethe_step *step, size_t number)
+static void print_step(const struct lethe_snapshot *s, const struct lethe_step *step, size_t number,
+                       const struct lethe_cycle *cycle)
 {
     printf("    {\"step\": %zu, \"node\": %zu, \"action\": \"%s\", \"lazy\": %s", number,
            lethe_plan_step_node(s, step), lethe_step_verb(step), step->lazy ? "true" : "false");
     print_text("reason", step->reason);
-    putchar('}');
+    for (size_t i = 0; cycle && i < cycle->n; i++)
+        printf("%s%zu", i ? ", " : ", \"cycle\": [", cycle->nodes[i]);
+    fputs(cycle ? "]}" : "}", stdout);
 }
 
-const char *lethe_plan_mount_stays(const struct lethe_mount *mount, bool own_root)
+static void print_one_left(const struct lethe_snapshot *s, const struct lethe_stays *l)
 {
-    return lethe_mount_is_own(mount, own_root) ? "Lethe's own, freed with it" : NULL;
-}
-
-static bool holds_swap(const struct lethe_snapshot *s, size_t device)
-{
-    for (size_t i = 0; i < s->n_swaps; i++)
-        if (s->swaps[i].device == device)
-            return true;
-    return false;
-}
-
-const char *lethe_plan_device_stays(const struct lethe_snapshot *s, size_t device,
-                                    const enum lethe_role *roles)
-{
-    if (s->blocks[device].kind != LETHE_BLOCK_PLAIN)
-        return NULL;
-    if (holds_swap(s, device))
-        return "swap that is not encrypted: what was written to it stays";
-    switch (roles[device]) {
-    case LETHE_ROLE_MEDIUM:
-        return "the medium: read, never zeroed";
-    case LETHE_ROLE_PERSISTENCE:
-        return "the persistence: written back, never zeroed";
-    case LETHE_ROLE_NONE:
+    const struct lethe_union *u = &s->unions[l->index];
+    switch (l->kind) {
+    case LETHE_STAYS_MOUNT:
+        lethe_command_print_field("path", s->mounts[l->index].path);
+        break;
+    case LETHE_STAYS_DEVICE:
+        lethe_command_print_field("name", s->blocks[l->index].name);
+        break;
+    case LETHE_STAYS_SWAP:
+        lethe_command_print_field("swap", s->swaps[l->index].path);
+        break;
+    case LETHE_STAYS_BRANCH:
+        lethe_command_print_field("branch", u->branches[l->branch].path);
+        print_text("union", s->mounts[u->mount].path);
         break;
     }
-    return NULL;
+    print_text("reason", l->reason);
 }
 
-static void print_left(const struct lethe_snapshot *s, bool own_root, const enum lethe_role *roles)
+static void print_left(const struct lethe_snapshot *s, const struct lethe_stays_list *left)
 {
-    const char *separator = "\n";
-    for (size_t i = 0; i < s->n_mounts + s->n_blocks; i++) {
-        bool mount = i < s->n_mounts;
-        const char *why = mount ? lethe_plan_mount_stays(&s->mounts[i], own_root)
-                                : lethe_plan_device_stays(s, i - s->n_mounts, roles);
-        if (!why)
-            continue;
-        fputs(separator, stdout);
-        fputs(mount ? "    {\"path\": " : "    {\"name\": ", stdout);
-        lethe_command_print_json(mount ? s->mounts[i].path : s->blocks[i - s->n_mounts].name);
-        print_text("reason", why);
+    for (size_t i = 0; i < left->n; i++) {
+        fputs(i ? ",\n    {" : "\n    {", stdout);
+        print_one_left(s, &left->list[i]);
         putchar('}');
-        separator = ",\n";
     }
 }
 
@@ -164,10 +148,13 @@ static void print_graph(const struct lethe_plan *plan, const struct lethe_snapsh
                         const struct index *index)
 {
     const char *separator = "\n";
+    const struct lethe_cycle *cycle = plan->cycles;
     fputs("  \"steps\": [", stdout);
     for (size_t i = 0; i < plan->n_steps; i++, separator = ",\n") {
         fputs(separator, stdout);
-        print_step(s, &plan->steps[i], i + 1);
+        const bool has = cycle && cycle->step == i;
+        print_step(s, &plan->steps[i], i + 1, has ? cycle : NULL);
+        cycle = has ? cycle->next : cycle;
     }
     fputs("],\n  \"nodes\": [", stdout);
     separator = "\n";
@@ -187,22 +174,21 @@ static void print_graph(const struct lethe_plan *plan, const struct lethe_snapsh
 }
 
 int lethe_plan_print_json(const struct lethe_plan *plan, const struct lethe_snapshot *s,
-                          bool own_root)
+                          const struct lethe_stays_list *left, bool own_root)
 {
+    static const char *const origins[] = {"seen", "gone", "guessed", "lost"};
     struct index index = {0};
-    enum lethe_role *roles = calloc(s->n_blocks + 1, sizeof *roles);
-    int r = roles ? index_nodes(&index, plan, s) : -ENOMEM;
+    int r = index_nodes(&index, plan, s);
     if (!r) {
-        lethe_roles_find(s, roles);
-        printf("{\n  \"format\": 1,\n  \"version\": \"%s\",\n  \"own_root\": %s,\n", LETHE_VERSION,
-               own_root ? "true" : "false");
+        printf("{\n  \"format\": 1,\n  \"version\": \"%s\",\n  \"own_root\": %s,\n"
+               "  \"medium\": \"%s\",\n",
+               LETHE_VERSION, own_root ? "true" : "false", origins[left->origin]);
         print_graph(plan, s, &index);
         fputs("],\n  \"left\": [", stdout);
-        print_left(s, own_root, roles);
+        print_left(s, left);
         puts("]\n}");
     }
     free_index(&index);
-    free(roles);
     return r;
 }
 

@@ -330,7 +330,7 @@ int lethe_status_main(int argc, char **argv)
         check_kernel(&weaknesses);
     }
     check_swap(&snapshot, &weaknesses);
-    lethe_roles_find(&snapshot, roles);
+    lethe_roles_find(&snapshot, false, roles);
     size_t n_ram = list_file_systems(&snapshot, ram);
     n_ram += list_ramdisks(&snapshot, roles, ram + n_ram);
     (json ? print_json : print_plain)(&snapshot, clearing, &problems, &weaknesses, ram, n_ram,

@@ -87,9 +87,9 @@ static int find_medium(struct watch *watch)
         return r;
     enum lethe_role *roles = lethe_arena_take(&arena, snapshot.n_blocks, sizeof *roles);
     if (roles)
-        watch->is_late = !lethe_roles_find_origin(&snapshot, roles);
+        watch->is_late = lethe_roles_find(&snapshot, false, roles) == LETHE_ORIGIN_GONE;
     for (size_t i = 0; roles && i < snapshot.n_blocks && watch->n + CORDS_MAX < WATCHED_MAX; i++)
-        if (roles[i] == LETHE_ROLE_MEDIUM && is_whole_disk(&snapshot.blocks[i]))
+        if (roles[i] & LETHE_ROLE_MEDIUM && is_whole_disk(&snapshot.blocks[i]))
             add_disk(watch, snapshot.blocks[i].name);
     munmap(arena.base, arena.size);
     return roles ? 0 : -ENOMEM;

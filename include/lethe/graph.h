@@ -30,6 +30,13 @@ enum lethe_trait {
     LETHE_TRAIT_VIEW = 16,
 };
 
+/* Who holds a device when all that is seen to is gone. */
+enum lethe_held {
+    LETHE_HELD_NOT,
+    LETHE_HELD_MAYBE, /* a pool of ZFS, which does not say what it lies on */
+    LETHE_HELD_FAST,  /* a device that can't be taken apart (DRBD) */
+};
+
 struct lethe_graph {
     const struct lethe_snapshot *snapshot;
     const struct lethe_tree *tree;
@@ -42,14 +49,17 @@ struct lethe_graph {
     unsigned *waits_for;          /* how many nodes must still come before it */
     bool *used;
     unsigned char *traits; /* of each mount … */
-    size_t *first;  /* … and the first mount of its file system, which stands for that … */
-    size_t *parent; /* … and what it is mounted on … */
-    size_t *cover;  /* … and what hides it from a look-up, LETHE_NONE for nothing */
-    size_t *host;   /* of each swap, then each device: the first mount of the file system that it is
-                       a file of, or LETHE_NONE */
-    size_t *stack;  /* room for all nodes, for whoever walks over them … */
-    bool *passed;   /* … and those that he has passed; none when he ends */
-    bool full;      /* the arena is: an edge is missing */
+    size_t *first;       /* … and the first mount of its file system, which stands for that … */
+    size_t *parent;      /* … and what it is mounted on … */
+    size_t *cover;       /* … and what hides it from a look-up, LETHE_NONE for nothing */
+    size_t *enter;       /* … and numbers by which what it lies on is known: see … */
+    size_t *leave;       /* … lethe_graph_lies_on() */
+    unsigned char *held; /* of each device: enum lethe_held */
+    size_t *host;  /* of each swap, then each device: the first mount of the file system that it is
+                      a file of, or LETHE_NONE */
+    size_t *stack; /* room for all nodes, for whoever walks over them … */
+    bool *passed;  /* … and those that he has passed; none when he ends */
+    bool full;     /* the arena is: an edge is missing */
 };
 
 /* Unused nodes and no edges. `tree` is the snapshot's. 0, or -ENOMEM. */
@@ -75,6 +85,14 @@ enum lethe_rank lethe_graph_rank(const struct lethe_graph *graph, size_t node);
  * stopped or erased becomes a step. */
 bool lethe_graph_is_step(const struct lethe_graph *graph, size_t node);
 bool lethe_graph_stops(const struct lethe_block *block);
+
+/* True when the mount lies on the other one, maybe through others. Nothing lies on what is in a
+ * forged circle. */
+static inline bool lethe_graph_lies_on(const struct lethe_graph *g, size_t mount, size_t on)
+{
+    return mount != on && g->leave[on] && g->enter[mount] > g->enter[on] &&
+           g->leave[mount] <= g->leave[on];
+}
 
 /* What is written to a file of the union goes to the branch. */
 static inline bool lethe_graph_is_host(const struct lethe_union *on,

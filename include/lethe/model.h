@@ -46,11 +46,13 @@ struct lethe_block {
     struct lethe_devno devno;
     const char *name; /* as the kernel says it, '/' still written '!' */
     enum lethe_block_kind kind;
+    bool read_only;                /* the kernel lets nobody write to it */
     const char *dm_name, *dm_uuid; /* device-mapper only, else "" */
     const char *file;              /* loop only: the backing file as it was named, else "" */
     struct lethe_devno file_devno; /* loop only: the file system that holds it, 0:0 when unknown */
     size_t disk;                   /* a partition's whole disk, else LETHE_NONE */
-    const size_t *slaves;          /* what it lies on */
+    const size_t *slaves;          /* what it lies on; of zram what it writes back to, and of an MD
+                                      its container too */
     size_t n_slaves;
     const size_t *beside; /* what else the file system on it lies on: the other devices of a btrfs,
                              a journal of its own; of the device that a mount is tied to */
@@ -98,6 +100,7 @@ struct lethe_snapshot {
     size_t n_unions;
     struct lethe_namespace *namespaces; /* by their ids; see lethe_snapshot_add_namespaces() */
     size_t n_namespaces;
+    bool has_pool; /* a pool of ZFS is imported: nothing says which devices it holds */
     const struct lethe_tree *tree; /* over the mounts, or NULL: not built yet */
 };
 
@@ -171,5 +174,9 @@ size_t lethe_tree_child(const struct lethe_tree *tree, unsigned parent, const ch
  * aside): where several mounts are stacked, the one on top. LETHE_NONE only where no mount is at
  * "/". */
 size_t lethe_tree_lookup(const struct lethe_tree *tree, const char *path);
+
+/* Where the system's root is, as a prefix of its paths: "", or after Lethe has moved to a root of
+ * its own, which is RAM, "/oldroot", and where systemd moved before, below that again. */
+const char *lethe_tree_system(const struct lethe_tree *tree);
 
 #endif

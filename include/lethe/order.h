@@ -8,16 +8,19 @@
 
 #include "lethe/graph.h"
 
+enum { LETHE_CYCLE_MAX = 16 };
+
 struct lethe_order {
     struct lethe_graph *graph;
     size_t n_left;
     bool *done, *lazy; /* of each node; lazy: before its turn, to break a cycle */
     uint64_t *heap;    /* of the turns of those that are free */
     size_t n_heap;
-    size_t *path, n_path; /* of the walk for a cycle … */
-    size_t *on_path;      /* … and each node's place on it, from 1 … */
-    size_t n_walked;      /* … and the length of all cycles so far … */
-    size_t hint;          /* … and from here on all nodes are done */
+    size_t *path, n_path;                   /* of the walk for a cycle … */
+    size_t *on_path;                        /* … and each node's place on it, from 1 … */
+    size_t n_walked;                        /* … and the length of all cycles so far … */
+    size_t hint;                            /* … and from here on all nodes are done */
+    size_t cycle[LETHE_CYCLE_MAX], n_cycle; /* what stood in the circle with the last lazy node */
 };
 
 /* The graph stays the caller's, but what it has for walks is the order's from here on, and so are

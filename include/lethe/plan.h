@@ -4,13 +4,14 @@
  *
  * The steps are nodes of a graph and its edges say what must come first, and why (enum lethe_why):
  *   - a mount's children before it, by mount id, never by path prefix;
- *   - a union before the mounts that show its branches;
+ *   - a union before the mounts that show its branches, but those that lie on it; it holds their
+ * file systems by itself, so it also goes before the devices that these are on;
  *   - a union, and what lies on a device, before the devices that nobody is seen to use, for it may
  * hold them too; a union with a branch that is shown by no mount before every device; the same for
  * the file that keeps a mount namespace, whose mounts nobody sees; but not before a device that has
  * to go before it, such as a loop whose file lies in the union;
  *   - a mount or a swap before the devices that it is on, a holder before its slaves, a partition
- * before its disk;
+ * before its disk, a loop before the device that its file is on where no mount shows that;
  *   - a mount, a swap or a loop that lies in a file before the mounts of the file system that hosts
  * the file, and where that is a union's, before those of its writable branch;
  *   - RAM-backed file systems are erased before the last mount that shows them goes, and after the
@@ -20,7 +21,7 @@
  * Among what is free to go, erasures come first (they can't hang), then mounts and swaps, then
  * devices, and last the views: mounts of RAM and of pseudo file systems, which hold no data any
  * more. The newest first; views by what they are mounted on, the newest of that first. Where a
- * cycle leaves nothing free, an erasure or else the newest mount in it goes before its turn and is
+ * cycle leaves nothing free, an erasure or else the deepest mount in it goes before its turn and is
  * marked lazy. The same snapshot gives the same plan every time.
  */
 #ifndef LETHE_PLAN_H
@@ -74,6 +75,7 @@ enum lethe_why {
     LETHE_WHY_HIDES,
     LETHE_WHY_LEADS_TO,
     LETHE_WHY_LAYER,
+    LETHE_WHY_LAYER_ON,
     LETHE_WHY_MAY_HOLD,
     LETHE_WHY_ON_DEVICE,
     LETHE_WHY_BUILT_ON,
@@ -91,9 +93,19 @@ struct lethe_edge {
     enum lethe_why why;
 };
 
+/* What a lazy step stands in a circle with: of a long one some, without the moments. Left out where
+ * there was no room for it. */
+struct lethe_cycle {
+    size_t step;         /* its place among the steps */
+    const size_t *nodes; /* the others */
+    size_t n;
+    const struct lethe_cycle *next; /* of a later step */
+};
+
 struct lethe_plan {
     struct lethe_step *steps;
     size_t n_steps;
+    const struct lethe_cycle *cycles; /* in the order of the steps */
     const struct lethe_edge *edges;
     size_t n_edges;
 };

@@ -22,11 +22,15 @@ struct lethe_reader {
     /* The command line of the program that serves a FUSE union, each word with a NUL behind it; n
      * is 0 when it is not known. NULL: never known. */
     struct lethe_span (*daemon)(void *context, const struct lethe_mount *mount);
+    /* Whether a layer named `path`, which `seen` leads to from the reader's root, is there. It is
+     * asked for mounts of RAM only. NULL: always. */
+    bool (*is_there)(void *context, const char *path, const char *seen);
     void *context;
 };
 
-/* Fills snapshot->unions from the mounts and ties each branch to the mount that shows it now. 0, or
- * -ENOMEM. */
+/* Fills snapshot->unions from the mounts and ties each branch to the mount that shows it now: after
+ * the system's root was moved, below "/oldroot", and where systemd moved it first, below that
+ * again. 0, or -ENOMEM. */
 int lethe_unions_find(struct lethe_snapshot *snapshot, const struct lethe_tree *tree,
                       struct lethe_arena *arena, const struct lethe_reader *sysfs);
 

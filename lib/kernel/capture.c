@@ -212,11 +212,30 @@ static void name_place(struct capture *c, char *out, size_t size, size_t block, 
     snprintf(out, size, "devices/%s%s/%s", disk == LETHE_NONE ? "" : "partitions/", in, name);
 }
 
+/* What a device lies on without a link to it. */
+static void write_unlinked(struct capture *c, const struct lethe_block *b, const char *place)
+{
+    for (size_t i = 0; i < b->n_slaves; i++) {
+        char text[300];
+        const struct lethe_block *slave = &c->snapshot->blocks[b->slaves[i]];
+        const char *name = block_name(c, b->slaves[i]);
+        if (b->kind == LETHE_BLOCK_ZRAM) {
+            snprintf(text, sizeof text, "/dev/%s", name);
+            put_text(c, text, "sys/%s/backing_dev", place);
+        } else if (b->kind == LETHE_BLOCK_MD && slave->kind == LETHE_BLOCK_MD) {
+            snprintf(text, sizeof text, "external:/%s/0", name);
+            put_text(c, text, "sys/%s/md/metadata_version", place);
+        }
+    }
+}
+
 static void write_slaves(struct capture *c, const struct lethe_block *b, const char *place)
 {
     char path[PLACE_MAX], target[300];
     for (size_t i = 0; i < b->n_slaves; i++) {
         const char *slave = block_name(c, b->slaves[i]);
+        if (b->kind == LETHE_BLOCK_ZRAM)
+            continue; /* write_unlinked() */
         snprintf(path, sizeof path, "sys/%s/slaves/%s", place, slave);
         snprintf(target, sizeof target, "../../%s", slave);
         put_link(c, target, path);
@@ -236,6 +255,9 @@ static void write_block(struct capture *c, size_t block)
     put_devno(c, b->devno, path);
     if (b->disk != LETHE_NONE)
         put_text(c, "1", "sys/%s/partition", place);
+    if (b->read_only)
+        put_text(c, "1", "sys/%s/ro", place);
+    write_unlinked(c, b, place);
     if (b->kind == LETHE_BLOCK_ZRAM) /* without a size it would hold nothing */
         put_text(c, "8", "sys/%s/size", place);
     if (b->kind == LETHE_BLOCK_NBD) /* without a process it would have no connection */
@@ -381,6 +403,24 @@ static void write_daemon(struct capture *c, const struct lethe_union *u, size_t 
     finish(c, out);
 }
 
+/* Those whose paths lead to what lies below the mount that they were on. */
+static void write_lost_layers(struct capture *c)
+{
+    FILE *out = NULL;
+    for (size_t i = 0; i < c->snapshot->n_unions; i++)
+        for (size_t j = 0; j < c->snapshot->unions[i].n_branches; j++) {
+            const struct lethe_branch *b = &c->snapshot->unions[i].branches[j];
+            if (b->mount != LETHE_NONE || b->path[0] != '/')
+                continue;
+            out = out ? out : create(c, "proc/self/lost_layers");
+            if (out) {
+                put_escaped(out, path_of(c, b->path));
+                fputc('\n', out);
+            }
+        }
+    finish(c, out);
+}
+
 static void write_unions(struct capture *c)
 {
     for (size_t i = 0; i < c->snapshot->n_unions; i++) {
@@ -428,6 +468,8 @@ int lethe_capture(int dir, const struct lethe_snapshot *snapshot, bool keep_name
         write_beside(&c, i);
     write_names(&c);
     write_unions(&c);
+    write_lost_layers(&c);
+    put_text(&c, snapshot->has_pool ? "ONLINE" : "", "proc/spl/kstat/zfs/pool/state");
     write_namespaces(&c);
     return c.r;
 }

@@ -79,6 +79,29 @@ static int tie_xfs(const struct lethe_snapshot *snapshot, const struct lethe_mou
     return r;
 }
 
+/* A bcachefs names all of its devices as its source, with colons between them; the first is the
+ * mount's. */
+static int tie_bcachefs(const struct lethe_snapshot *snapshot, struct lethe_mount *m,
+                        struct lethe_devno (*resolve)(void *context, const char *path),
+                        void *context, struct lethe_arena *arena)
+{
+    int r = 0;
+    for (struct lethe_span rest = lethe_span(m->source); !r && rest.at;) {
+        struct lethe_span path = lethe_cut(&rest, ':');
+        const char *text = lethe_arena_text(arena, path.n ? path.at : "", path.n);
+        if (!text)
+            return -ENOMEM;
+        size_t device = lethe_block_find(snapshot, resolve(context, text));
+        if (device == LETHE_NONE)
+            continue;
+        if (m->device == LETHE_NONE)
+            m->device = device;
+        else
+            r = lethe_devices_add_beside(snapshot, m->device, device, arena);
+    }
+    return r;
+}
+
 int lethe_devices_tie(struct lethe_snapshot *snapshot,
                       struct lethe_devno (*resolve)(void *context, const char *path), void *context,
                       struct lethe_arena *arena)
@@ -93,6 +116,8 @@ int lethe_devices_tie(struct lethe_snapshot *snapshot,
         m->device = lethe_devno_is(devno, none) ? LETHE_NONE : lethe_block_find(snapshot, devno);
         if (!r && m->device != LETHE_NONE && !strcmp(m->fstype, "xfs"))
             r = tie_xfs(snapshot, m, resolve, context, arena);
+        if (!r && !strcmp(m->fstype, "bcachefs"))
+            r = tie_bcachefs(snapshot, m, resolve, context, arena);
     }
     for (size_t i = 0; i < snapshot->n_swaps; i++) {
         struct lethe_devno devno = resolve(context, snapshot->swaps[i].path);

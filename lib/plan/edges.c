@@ -37,14 +37,17 @@ static void add_erase_edges(struct lethe_graph *g, size_t mount)
         lethe_graph_add(g, on_top, lethe_graph_node(g, LETHE_NODE_ERASURE, mount), LETHE_WHY_HIDES);
 }
 
-static void add_mount_device_edges(struct lethe_graph *g, size_t mount)
+/* The mount `holder` holds the devices that the file system at `mount` is on. */
+static void add_mount_device_edges(struct lethe_graph *g, size_t holder, size_t mount,
+                                   enum lethe_why why)
 {
     const size_t device = g->snapshot->mounts[mount].device;
+    if (device == LETHE_NONE)
+        return;
     const struct lethe_block *b = &g->snapshot->blocks[device];
-    lethe_graph_add(g, mount, lethe_graph_node(g, LETHE_NODE_DEVICE, device), LETHE_WHY_ON_DEVICE);
+    lethe_graph_add(g, holder, lethe_graph_node(g, LETHE_NODE_DEVICE, device), why);
     for (size_t i = 0; i < b->n_beside; i++)
-        lethe_graph_add(g, mount, lethe_graph_node(g, LETHE_NODE_DEVICE, b->beside[i]),
-                        LETHE_WHY_ON_DEVICE);
+        lethe_graph_add(g, holder, lethe_graph_node(g, LETHE_NODE_DEVICE, b->beside[i]), why);
 }
 
 static void add_mount_edges(struct lethe_graph *g)
@@ -55,8 +58,7 @@ static void add_mount_edges(struct lethe_graph *g)
             lethe_graph_add(g, i, g->parent[i], LETHE_WHY_MOUNTED_ON);
         if (g->used[lethe_graph_node(g, LETHE_NODE_WAY, i)])
             add_way_edges(g, i);
-        if (s->mounts[i].device != LETHE_NONE)
-            add_mount_device_edges(g, i);
+        add_mount_device_edges(g, i, i, LETHE_WHY_ON_DEVICE);
         if (g->used[lethe_graph_node(g, LETHE_NODE_ERASURE, i)])
             add_erase_edges(g, i);
     }
@@ -86,6 +88,20 @@ static void add_host_edges(struct lethe_graph *g)
                             LETHE_WHY_IN_FILE); /* devices' numbers follow those of swaps */
 }
 
+/* No mount shows the file system that a loop's file is in, but a device has its number. */
+static void add_host_device_edge(struct lethe_graph *g, size_t device)
+{
+    const struct lethe_snapshot *s = g->snapshot;
+    const struct lethe_block *b = &s->blocks[device];
+    const size_t host = b->kind == LETHE_BLOCK_LOOP && b->file_devno.major &&
+                                g->host[s->n_swaps + device] == LETHE_NONE
+                            ? lethe_block_find(s, b->file_devno)
+                            : LETHE_NONE;
+    if (host != LETHE_NONE)
+        lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_DEVICE, device),
+                        lethe_graph_node(g, LETHE_NODE_DEVICE, host), LETHE_WHY_IN_FILE);
+}
+
 static void add_device_edges(struct lethe_graph *g)
 {
     const struct lethe_snapshot *s = g->snapshot;
@@ -98,6 +114,7 @@ static void add_device_edges(struct lethe_graph *g)
         if (b->disk != LETHE_NONE)
             lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_DEVICE, i),
                             lethe_graph_node(g, LETHE_NODE_DEVICE, b->disk), LETHE_WHY_PART_OF);
+        add_host_device_edge(g, i);
     }
     for (size_t i = 0; i < s->n_swaps; i++)
         if (s->swaps[i].device != LETHE_NONE)
@@ -113,6 +130,22 @@ static bool is_known(const struct lethe_graph *g, const struct lethe_union *u,
     return lethe_branch_is_shown(u, branch) && g->used[branch->mount];
 }
 
+/* A layer's mount that lies on the union has to go before it, whoever else holds the layer. */
+static void add_layer_edges(struct lethe_graph *g, const struct lethe_union *u,
+                            const struct lethe_branch *layer)
+{
+    if (layer->mount == LETHE_NONE)
+        return;
+    if (!lethe_graph_lies_on(g, layer->mount, u->mount))
+        lethe_graph_add(g, u->mount, layer->mount, LETHE_WHY_LAYER);
+    if (lethe_branch_is_shown(u, layer))
+        add_mount_device_edges(g, u->mount, layer->mount, LETHE_WHY_LAYER_ON);
+    if (lethe_graph_is_host(u, layer))
+        lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_UNUSED, g->first[u->mount]),
+                        lethe_graph_node(g, LETHE_NODE_UNUSED, g->first[layer->mount]),
+                        LETHE_WHY_IN_FILE);
+}
+
 /* A union holds its layers by itself, and their paths are those of the day when it was mounted: it
  * may hold, unseen, what nobody is seen to use; where a path leads nowhere, any device. */
 static void add_union_edges(struct lethe_graph *g)
@@ -122,13 +155,7 @@ static void add_union_edges(struct lethe_graph *g)
         const struct lethe_union *u = &s->unions[i];
         bool known = true;
         for (size_t j = 0; j < u->n_branches; j++) {
-            if (u->branches[j].mount != LETHE_NONE)
-                lethe_graph_add(g, u->mount, u->branches[j].mount, LETHE_WHY_LAYER);
-            if (lethe_graph_is_host(u, &u->branches[j]))
-                lethe_graph_add(
-                    g, lethe_graph_node(g, LETHE_NODE_UNUSED, g->first[u->mount]),
-                    lethe_graph_node(g, LETHE_NODE_UNUSED, g->first[u->branches[j].mount]),
-                    LETHE_WHY_IN_FILE);
+            add_layer_edges(g, u, &u->branches[j]);
             known = known && is_known(g, u, &u->branches[j]);
         }
         lethe_graph_add(g, u->mount, lethe_graph_node(g, LETHE_NODE_SEEN, LETHE_SEEN_UNUSED),
@@ -207,6 +234,36 @@ static void add_holding_edges(struct lethe_graph *g)
                             LETHE_WHY_MAY_HOLD);
 }
 
+/* All below a device that is built on others and can't be stopped. */
+static void hold_below(struct lethe_graph *g, size_t device)
+{
+    const struct lethe_snapshot *s = g->snapshot;
+    size_t n = 0;
+    for (g->stack[n++] = device; n;) {
+        const struct lethe_block *b = &s->blocks[g->stack[--n]];
+        for (size_t i = 0; i < b->n_slaves; i++)
+            if (g->held[b->slaves[i]] != LETHE_HELD_FAST) {
+                g->held[b->slaves[i]] = LETHE_HELD_FAST;
+                g->stack[n++] = b->slaves[i];
+            }
+    }
+}
+
+/* Before the moments that may hold devices are tied to them. */
+static void find_holders(struct lethe_graph *g)
+{
+    const struct lethe_snapshot *s = g->snapshot;
+    bool pool = s->has_pool;
+    for (size_t i = 0; i < s->n_mounts; i++)
+        pool = pool || !strcmp(s->mounts[i].fstype, "zfs");
+    for (size_t i = 0; i < s->n_blocks; i++)
+        if (pool && !has_user(g, i))
+            g->held[i] = LETHE_HELD_MAYBE;
+    for (size_t i = 0; i < s->n_blocks; i++)
+        if (s->blocks[i].kind == LETHE_BLOCK_PLAIN && s->blocks[i].n_slaves)
+            hold_below(g, i);
+}
+
 /* Not before a device that goes before them itself, such as a loop whose file lies in a union, when
  * it is seen what that is used for. */
 static void add_seen_edges(struct lethe_graph *g)
@@ -236,6 +293,7 @@ int lethe_edges_add(struct lethe_graph *g)
     add_host_edges(g);
     add_union_edges(g);
     add_namespace_edges(g);
+    find_holders(g);
     add_seen_edges(g);
     find_views(g);
     return g->full ? -ENOMEM : 0;

@@ -44,11 +44,15 @@ int lethe_graph_init(struct lethe_graph *g, const struct lethe_snapshot *snapsho
     g->first = lethe_arena_take(arena, n_mounts, sizeof *g->first);
     g->parent = lethe_arena_take(arena, n_mounts, sizeof *g->parent);
     g->cover = lethe_arena_take(arena, n_mounts, sizeof *g->cover);
+    g->enter = lethe_arena_alloc(arena, n_mounts, sizeof *g->enter);
+    g->leave = lethe_arena_alloc(arena, n_mounts, sizeof *g->leave);
+    g->held = lethe_arena_alloc(arena, snapshot->n_blocks, sizeof *g->held);
     g->host = lethe_arena_take(arena, snapshot->n_swaps + snapshot->n_blocks, sizeof *g->host);
     g->stack = lethe_arena_take(arena, n, sizeof *g->stack);
     g->passed = lethe_arena_alloc(arena, n, sizeof *g->passed);
     if (!g->edges || !g->first_out || !g->first_in || !g->waits_for || !g->used || !g->traits ||
-        !g->first || !g->parent || !g->cover || !g->host || !g->stack || !g->passed)
+        !g->first || !g->parent || !g->cover || !g->enter || !g->leave || !g->held || !g->host ||
+        !g->stack || !g->passed)
         return -ENOMEM;
     memset(g->first_out, 0xff, n * sizeof *g->first_out); /* LETHE_NONE */
     memset(g->first_in, 0xff, n * sizeof *g->first_in);

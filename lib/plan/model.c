@@ -106,7 +106,13 @@ static bool any_below(const struct lethe_snapshot *snapshot, size_t block, block
         if (any_below(snapshot, b->beside[i], test, lower, left))
             return true;
     }
-    return false;
+    size_t host = *left && b->kind == LETHE_BLOCK_LOOP && b->file_devno.major
+                      ? lethe_block_find(snapshot, b->file_devno)
+                      : LETHE_NONE;
+    if (host == LETHE_NONE)
+        return false;
+    --*left;
+    return any_below(snapshot, host, test, lower, left);
 }
 
 /* The file system that holds a loop's file, where a mount shows it. */
@@ -256,6 +262,18 @@ size_t lethe_tree_lookup(const struct lethe_tree *tree, const char *path)
             break;
     }
     return at;
+}
+
+const char *lethe_tree_system(const struct lethe_tree *tree)
+{
+    static const char *const places[] = {"/oldroot/oldroot", "/oldroot"};
+    const struct lethe_mount *mounts = tree->snapshot->mounts;
+    if (tree->root == LETHE_NONE || !lethe_mount_is_ram(&mounts[tree->root]))
+        return "";
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (!strcmp(mounts[lethe_tree_lookup(tree, places[i])].path, places[i]))
+            return places[i];
+    return "";
 }
 
 static size_t mounted_on_its_root(const struct lethe_tree *tree, size_t mount)

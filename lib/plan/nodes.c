@@ -47,6 +47,37 @@ static void find_parents(struct lethe_graph *g, const struct key *by_id)
     }
 }
 
+/* Numbers the mounts on a walk over the tree that they form, from each that has no parent, older
+ * brothers first: what lies
+ * on a mount is entered and left between its own two numbers. 0 for what no such walk comes to. The
+ * lists of children are in `first` and `cover`, which nobody has filled yet. */
+static void number_mounts(struct lethe_graph *g)
+{
+    const size_t n = g->snapshot->n_mounts;
+    size_t *child = g->first, *brother = g->cover, *stack = g->stack, count = 0;
+    memset(child, 0xff, n * sizeof *child); /* LETHE_NONE */
+    for (size_t i = n; i--;)
+        if (g->parent[i] != LETHE_NONE && g->parent[i] != i) {
+            brother[i] = child[g->parent[i]];
+            child[g->parent[i]] = i;
+        }
+    for (size_t i = 0, depth = 0; i < n; i++) {
+        if (g->parent[i] != LETHE_NONE && g->parent[i] != i)
+            continue;
+        g->enter[stack[depth++] = i] = ++count;
+        while (depth) {
+            const size_t at = stack[depth - 1], next = child[at];
+            if (next == LETHE_NONE) {
+                g->leave[at] = count;
+                depth--;
+                continue;
+            }
+            child[at] = brother[next];
+            g->enter[stack[depth++] = next] = ++count;
+        }
+    }
+}
+
 /* The mount to erase from, of n that show the same part: one in the open, the newest of equals. A
  * look-up is dear: the first that serves ends it. LETHE_NONE when none of them is RAM. */
 static size_t best_reach(const struct lethe_graph *g, const struct key *mounts, size_t n)
@@ -243,6 +274,7 @@ int lethe_nodes_use(struct lethe_graph *g, const struct lethe_plan_options *opti
     for (size_t node = g->base[LETHE_NODE_SEEN]; node < g->n_nodes; node++)
         g->used[node] = true;
     find_parents(g, by_id);
+    number_mounts(g);
     find_covers(g);
     use_ways(g);
     find_first(g, by_device);

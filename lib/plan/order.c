@@ -76,7 +76,8 @@ static size_t find_blocker(struct lethe_order *o, size_t node)
 }
 
 /* Which of two nodes is better to be done before its turn: an erasure, which then happens at all;
- * else a mount, which can be detached; moments never but among themselves. The newest of equals. */
+ * else a mount, which can be detached; moments never but among themselves. Of mounts the one that
+ * lies on the others, since what lies on a mount is detached with it; the newest of equals. */
 static bool breaks_better(const struct lethe_graph *g, size_t a, size_t b)
 {
     static const int order[] = {[LETHE_RANK_ERASE] = 0,
@@ -84,7 +85,20 @@ static bool breaks_better(const struct lethe_graph *g, size_t a, size_t b)
                                 [LETHE_RANK_DEVICE] = 2,
                                 [LETHE_RANK_MOMENT] = 3};
     int oa = order[lethe_graph_rank(g, a)], ob = order[lethe_graph_rank(g, b)];
-    return oa != ob ? oa < ob : a > b;
+    if (oa != ob)
+        return oa < ob;
+    if (a < g->snapshot->n_mounts && b < g->snapshot->n_mounts && g->enter[a] != g->enter[b])
+        return g->enter[a] > g->enter[b];
+    return a > b;
+}
+
+static void keep_cycle(struct lethe_order *o, size_t from, size_t but)
+{
+    const struct lethe_graph *g = o->graph;
+    o->n_cycle = 0;
+    for (size_t i = from; i < o->n_path && o->n_cycle < LETHE_CYCLE_MAX; i++)
+        if (o->path[i] != but && lethe_graph_rank(g, o->path[i]) != LETHE_RANK_MOMENT)
+            o->cycle[o->n_cycle++] = o->path[i];
 }
 
 /* The erasure that must happen before the mount is detached, else the mount itself. Those that are
@@ -121,7 +135,10 @@ static size_t break_cycle(struct lethe_order *o)
     for (size_t i = from; i < o->n_path; i++)
         if (breaks_better(g, o->path[i], best))
             best = o->path[i];
-    return lethe_graph_rank(g, best) == LETHE_RANK_MOUNT ? erase_first(o, best) : best;
+    if (lethe_graph_rank(g, best) == LETHE_RANK_MOUNT)
+        best = erase_first(o, best);
+    keep_cycle(o, from - 1, best);
+    return best;
 }
 
 int lethe_order_begin(struct lethe_order *o, struct lethe_graph *g)

@@ -60,8 +60,21 @@ static const char *unmount_reason(const struct lethe_mount *m, unsigned traits)
     return "all that depends on it is gone";
 }
 
-static const char *device_reason(enum lethe_block_kind kind)
+static const char *held_reason(enum lethe_held held, bool crypt)
 {
+    if (held == LETHE_HELD_FAST)
+        return crypt ? "held by something that Lethe can't take apart: its key is wiped in place"
+                     : "held by something that Lethe can't take apart";
+    return crypt
+               ? "nothing is seen to hold it, but a pool of ZFS may, which Lethe can't take "
+                 "apart: its key goes with it, or is wiped in place"
+               : "nothing is seen to hold it, but a pool of ZFS may, which Lethe can't take apart";
+}
+
+static const char *device_reason(enum lethe_block_kind kind, enum lethe_held held)
+{
+    if (held != LETHE_HELD_NOT)
+        return held_reason(held, kind == LETHE_BLOCK_CRYPT);
     switch (kind) {
     case LETHE_BLOCK_CRYPT:
         return "nothing holds it any more: its key goes with it";
@@ -87,8 +100,10 @@ static const char *reason_of(const struct lethe_order *o, size_t node)
                    : "part of a cycle: detached, and let go by the last that holds it";
     if (rank == LETHE_RANK_ERASE)
         return erase_reason(g->traits[node - g->base[LETHE_NODE_ERASURE]]);
-    if (rank == LETHE_RANK_DEVICE)
-        return device_reason(s->blocks[node - g->base[LETHE_NODE_DEVICE]].kind);
+    if (rank == LETHE_RANK_DEVICE) {
+        const size_t device = node - g->base[LETHE_NODE_DEVICE];
+        return device_reason(s->blocks[device].kind, g->held[device]);
+    }
     if (node < s->n_mounts)
         return unmount_reason(&s->mounts[node], g->traits[node]);
     return "called back into memory before what it lies on goes";
@@ -110,6 +125,20 @@ static struct lethe_step step_of(const struct lethe_order *o, size_t node)
         step.kind =
             lethe_graph_stops(&s->blocks[n.index]) ? LETHE_STEP_STOP : LETHE_STEP_ERASE_DEVICE;
     return step;
+}
+
+/* Returns where the next one is to be put. */
+static const struct lethe_cycle **keep_cycle(const struct lethe_order *o, size_t step,
+                                             const struct lethe_cycle **at)
+{
+    struct lethe_cycle *cycle = lethe_arena_take(o->graph->arena, 1, sizeof *cycle);
+    size_t *nodes = lethe_arena_take(o->graph->arena, o->n_cycle, sizeof *nodes);
+    if (!cycle || !nodes || !o->n_cycle)
+        return at;
+    memcpy(nodes, o->cycle, o->n_cycle * sizeof *nodes);
+    *cycle = (struct lethe_cycle){step, nodes, o->n_cycle, NULL};
+    *at = cycle;
+    return &cycle->next;
 }
 
 /* And is found by its path. */
@@ -148,6 +177,7 @@ int lethe_plan_make(struct lethe_plan *plan, const struct lethe_snapshot *snapsh
     struct lethe_tree tree;
     struct lethe_graph graph;
     struct lethe_order order;
+    const struct lethe_cycle **cycle = &plan->cycles;
     *plan = (struct lethe_plan){
         .steps =
             lethe_arena_take(arena, 2 * snapshot->n_mounts + snapshot->n_swaps + snapshot->n_blocks,
@@ -164,8 +194,11 @@ int lethe_plan_make(struct lethe_plan *plan, const struct lethe_snapshot *snapsh
         return r;
 
     for (size_t node; (node = lethe_order_next(&order)) != LETHE_NONE;)
-        if (lethe_graph_is_step(&graph, node))
+        if (lethe_graph_is_step(&graph, node)) {
+            if (order.lazy[node])
+                cycle = keep_cycle(&order, plan->n_steps, cycle);
             plan->steps[plan->n_steps++] = step_of(&order, node);
+        }
     join_unmounts(&order, plan);
     plan->edges = graph.edges;
     plan->n_edges = graph.n_edges;

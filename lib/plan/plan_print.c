@@ -8,11 +8,17 @@
 const char *lethe_why_text(enum lethe_why why)
 {
     static const char *const texts[] = {
-        [LETHE_WHY_MOUNTED_ON] = "is mounted on",   [LETHE_WHY_HIDES] = "hides",
-        [LETHE_WHY_LEADS_TO] = "leads to",          [LETHE_WHY_LAYER] = "has as a layer",
-        [LETHE_WHY_MAY_HOLD] = "may hold, unseen,", [LETHE_WHY_ON_DEVICE] = "lies on",
-        [LETHE_WHY_BUILT_ON] = "is built on",       [LETHE_WHY_PART_OF] = "is a partition of",
-        [LETHE_WHY_IN_FILE] = "lies in a file of",  [LETHE_WHY_ZEROED] = "zeroes",
+        [LETHE_WHY_MOUNTED_ON] = "is mounted on",
+        [LETHE_WHY_HIDES] = "hides",
+        [LETHE_WHY_LEADS_TO] = "leads to",
+        [LETHE_WHY_LAYER] = "has as a layer",
+        [LETHE_WHY_LAYER_ON] = "has a layer on",
+        [LETHE_WHY_MAY_HOLD] = "may hold, unseen,",
+        [LETHE_WHY_ON_DEVICE] = "lies on",
+        [LETHE_WHY_BUILT_ON] = "is built on",
+        [LETHE_WHY_PART_OF] = "is a partition of",
+        [LETHE_WHY_IN_FILE] = "lies in a file of",
+        [LETHE_WHY_ZEROED] = "zeroes",
     };
     return texts[why];
 }

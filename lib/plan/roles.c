@@ -5,62 +5,128 @@
 
 enum { DEPTH_MAX = 64 }; /* a forged tree may go in circles */
 
+/* What is known of a device meanwhile stands beside its role. */
+enum mark {
+    MARK_READ_ONLY = 4, /* nothing can be written through it */
+    MARK_KEPT = 8,      /* what is written to it is kept */
+    MARK_PASSED = 16,   /* somebody has been there */
+};
+
+struct find {
+    const struct lethe_snapshot *s;
+    unsigned *marks; /* the roles */
+    enum lethe_origin origin;
+};
+
 const char *lethe_role_name(enum lethe_role role)
 {
-    static const char *const names[] = {"none", "medium", "persistence"};
-    return names[role];
+    static const char *const names[] = {"none", "medium", "persistence", "both"};
+    return names[role & LETHE_ROLE_BOTH];
 }
 
-/* Marks the device and all below it: slaves, what is beside it, the disk of a partition, and what
- * holds the file of a loop. */
-static void mark(const struct lethe_snapshot *s, enum lethe_role *roles, size_t block,
-                 enum lethe_role role, int depth)
+/* -- devices ----------------------------------------------------------------------------------- */
+
+/* The device that holds the file of a loop, where its number is that of one. */
+static size_t host_device(const struct lethe_snapshot *s, size_t block)
 {
-    if (block == LETHE_NONE || depth == DEPTH_MAX || roles[block] == role ||
-        roles[block] == LETHE_ROLE_MEDIUM)
-        return;
     const struct lethe_block *b = &s->blocks[block];
-    roles[block] = role;
+    return b->kind == LETHE_BLOCK_LOOP && b->file[0] ? lethe_block_find(s, b->file_devno)
+                                                     : LETHE_NONE;
+}
+
+/* A file system's options are the same at each of its mounts. */
+static bool is_read_only(const struct find *f, size_t block)
+{
+    const struct lethe_block *b = &f->s->blocks[block];
+    if (b->read_only || b->kind != LETHE_BLOCK_LOOP || !b->file[0])
+        return b->read_only;
+    const size_t mount = lethe_mount_find(f->s, b->file_devno),
+                 device = lethe_block_find(f->s, b->file_devno);
+    if (mount != LETHE_NONE && lethe_mount_is_writable(&f->s->mounts[mount]))
+        return false;
+    return mount != LETHE_NONE || (device != LETHE_NONE && f->marks[device] & MARK_READ_ONLY);
+}
+
+/* A file of a loop that no mount shows and no device holds lies in the initramfs's root, or where
+ * nobody knows. */
+static bool is_kept_file(const struct find *f, const struct lethe_block *b)
+{
+    const size_t mount = lethe_mount_find(f->s, b->file_devno);
+    if (mount != LETHE_NONE && lethe_mount_is_remote(&f->s->mounts[mount]))
+        return true;
+    const size_t device =
+        mount != LETHE_NONE ? f->s->mounts[mount].device : lethe_block_find(f->s, b->file_devno);
+    return device != LETHE_NONE && f->marks[device] & MARK_KEPT;
+}
+
+/* True when one of the devices below it keeps what is written, or it is itself one that does. */
+static bool is_kept(const struct find *f, size_t block)
+{
+    const struct lethe_block *b = &f->s->blocks[block];
+    bool kept = b->disk != LETHE_NONE && f->marks[b->disk] & MARK_KEPT;
+    for (size_t i = 0; !kept && i < b->n_slaves; i++)
+        kept = f->marks[b->slaves[i]] & MARK_KEPT;
+    for (size_t i = 0; !kept && i < b->n_beside; i++)
+        kept = f->marks[b->beside[i]] & MARK_KEPT;
+    if (kept || b->kind == LETHE_BLOCK_ZRAM || b->kind == LETHE_BLOCK_BRD)
+        return kept;
+    if (b->kind == LETHE_BLOCK_LOOP)
+        return is_kept_file(f, b);
+    return b->disk == LETHE_NONE && !b->n_slaves;
+}
+
+/* What is true of a device depends on those below it, which may come later: again, until nothing
+ * changes. */
+static void spread(const struct find *f, enum mark mark,
+                   bool (*test)(const struct find *f, size_t block))
+{
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (size_t i = 0; i < f->s->n_blocks; i++)
+            if (!(f->marks[i] & (mark | MARK_READ_ONLY)) && test(f, i)) {
+                f->marks[i] |= (unsigned)mark;
+                changed = true;
+            }
+    }
+}
+
+/* Marks the device and all below it; as the persistence only what keeps what is written to it. */
+static void mark(const struct find *f, size_t block, enum lethe_role role, int depth)
+{
+    if (block == LETHE_NONE || depth == DEPTH_MAX || f->marks[block] & role ||
+        (role == LETHE_ROLE_PERSISTENCE && !(f->marks[block] & MARK_KEPT)))
+        return;
+    const struct lethe_block *b = &f->s->blocks[block];
+    f->marks[block] |= role;
     for (size_t i = 0; i < b->n_slaves; i++)
-        mark(s, roles, b->slaves[i], role, depth + 1);
+        mark(f, b->slaves[i], role, depth + 1);
     for (size_t i = 0; i < b->n_beside; i++)
-        mark(s, roles, b->beside[i], role, depth + 1);
-    mark(s, roles, b->disk, role, depth + 1);
-    if (b->kind == LETHE_BLOCK_LOOP && b->file[0])
-        mark(s, roles, lethe_block_find(s, b->file_devno), role, depth + 1);
+        mark(f, b->beside[i], role, depth + 1);
+    mark(f, b->disk, role, depth + 1);
+    mark(f, host_device(f->s, block), role, depth + 1);
 }
 
-void lethe_roles_find(const struct lethe_snapshot *s, enum lethe_role *roles)
+static void find_persistence(const struct find *f)
 {
-    for (size_t i = 0; i < s->n_blocks; i++)
-        roles[i] = LETHE_ROLE_NONE;
-    for (size_t i = 0; i < s->n_mounts; i++)
-        if (s->mounts[i].device != LETHE_NONE)
-            mark(s, roles, s->mounts[i].device,
-                 lethe_mount_is_writable(&s->mounts[i]) ? LETHE_ROLE_PERSISTENCE
-                                                        : LETHE_ROLE_MEDIUM,
-                 0);
-    for (size_t i = 0; i < s->n_unions; i++)
-        for (size_t j = 0; j < s->unions[i].n_branches; j++) {
-            const struct lethe_branch *b = &s->unions[i].branches[j];
-            if (!b->writable && b->mount != LETHE_NONE)
-                mark(s, roles, s->mounts[b->mount].device, LETHE_ROLE_MEDIUM, 0);
-        }
+    for (size_t i = 0; i < f->s->n_mounts; i++)
+        if (lethe_mount_is_writable(&f->s->mounts[i]))
+            mark(f, f->s->mounts[i].device, LETHE_ROLE_PERSISTENCE, 0);
 }
 
-static const struct lethe_mount *find_root(const struct lethe_snapshot *s)
+/* -- what "/" runs from ------------------------------------------------------------------------ */
+
+static size_t find_root(const struct lethe_snapshot *s, const char *path)
 {
-    for (size_t i = s->n_mounts; i--;)
-        if (!strcmp(s->mounts[i].path, "/"))
-            return &s->mounts[i];
-    return NULL;
+    size_t i = s->n_mounts;
+    while (i && strcmp(s->mounts[i - 1].path, path))
+        i--;
+    return i ? i - 1 : LETHE_NONE;
 }
 
-static const struct lethe_union *find_union(const struct lethe_snapshot *s,
-                                            const struct lethe_mount *mount)
+static const struct lethe_union *find_union(const struct lethe_snapshot *s, size_t mount)
 {
     for (size_t i = 0; i < s->n_unions; i++)
-        if (&s->mounts[s->unions[i].mount] == mount)
+        if (s->unions[i].mount == mount)
             return &s->unions[i];
     return NULL;
 }
@@ -71,41 +137,159 @@ static bool is_there(const struct lethe_snapshot *s, struct lethe_devno devno)
     return !devno.major || !s->n_blocks || lethe_block_find(s, devno) != LETHE_NONE;
 }
 
-/* Marks what the mount lies on; false when that has gone. */
-static bool mark_mount(const struct lethe_snapshot *s, enum lethe_role *roles,
-                       const struct lethe_mount *m)
-{
-    mark(s, roles, m->device, LETHE_ROLE_MEDIUM, 0);
-    return m->device != LETHE_NONE || is_there(s, m->devno);
-}
+static void mark_origin(struct find *f, size_t mount, int depth);
 
-static bool mark_layers(const struct lethe_snapshot *s, enum lethe_role *roles,
-                        const struct lethe_union *u)
+/* Marks what its layers lie on that it only reads; of those that no mount shows nothing is known.
+ */
+static void mark_layers(struct find *f, const struct lethe_union *u, int depth)
 {
-    bool good = true;
     for (size_t i = 0; i < u->n_branches; i++) {
         const struct lethe_branch *b = &u->branches[i];
-        if (!b->writable && lethe_branch_is_shown(u, b))
-            good &= mark_mount(s, roles, &s->mounts[b->mount]);
-        else if (!b->writable)
-            lethe_roles_find(s, roles);
+        if (b->writable)
+            continue;
+        if (lethe_branch_is_shown(u, b))
+            mark_origin(f, b->mount, depth + 1);
+        else
+            f->origin = LETHE_ORIGIN_LOST;
     }
-    return good;
 }
 
-bool lethe_roles_find_origin(const struct lethe_snapshot *s, enum lethe_role *roles)
+static void mark_origin(struct find *f, size_t mount, int depth)
 {
-    const struct lethe_mount *root = find_root(s);
-    const struct lethe_union *u = root ? find_union(s, root) : NULL;
-    bool good = true;
+    const struct lethe_mount *m = &f->s->mounts[mount];
+    const struct lethe_union *u = find_union(f->s, mount);
+    if (u && depth < DEPTH_MAX)
+        mark_layers(f, u, depth);
+    mark(f, m->device, LETHE_ROLE_MEDIUM, 0);
+    if (m->device == LETHE_NONE && !is_there(f->s, m->devno))
+        f->origin = LETHE_ORIGIN_GONE;
+}
+
+/* Below a root that is written to: what can't be. */
+static void mark_bases(const struct find *f, size_t block, int depth)
+{
+    if (block == LETHE_NONE || depth == DEPTH_MAX || f->marks[block] & MARK_PASSED)
+        return;
+    const struct lethe_block *b = &f->s->blocks[block];
+    f->marks[block] |= MARK_PASSED;
+    if (f->marks[block] & MARK_READ_ONLY) {
+        mark(f, block, LETHE_ROLE_MEDIUM, 0);
+        return;
+    }
+    for (size_t i = 0; i < b->n_slaves; i++)
+        mark_bases(f, b->slaves[i], depth + 1);
+    mark_bases(f, b->disk, depth + 1);
+    mark_bases(f, host_device(f->s, block), depth + 1);
+}
+
+/* -- what its lost layers were ----------------------------------------------------------------- */
+
+/* The last name of a path, whatever slashes end it. */
+static struct lethe_span last_name(const char *path)
+{
+    size_t end = strlen(path);
+    while (end && path[end - 1] == '/')
+        end--;
+    size_t begin = end;
+    while (begin && path[begin - 1] != '/')
+        begin--;
+    return (struct lethe_span){path + begin, end - begin};
+}
+
+/* A layer of the root that no mount shows has the name of this file. */
+static bool is_lost_layer(const struct lethe_union *u, const char *file)
+{
+    for (size_t i = 0; i < u->n_branches; i++) {
+        const struct lethe_branch *b = &u->branches[i];
+        struct lethe_span layer = last_name(b->path), name = last_name(file);
+        if (!b->writable && !lethe_branch_is_shown(u, b) && layer.n && layer.n == name.n &&
+            !memcmp(layer.at, name.at, name.n))
+            return true;
+    }
+    return false;
+}
+
+/* Something is seen to use it: then it is no layer that nobody sees. */
+static void pass_used(const struct find *f)
+{
+    const struct lethe_snapshot *s = f->s;
+    for (size_t i = 0; i < s->n_mounts; i++)
+        if (s->mounts[i].device != LETHE_NONE)
+            f->marks[s->mounts[i].device] |= MARK_PASSED;
+    for (size_t i = 0; i < s->n_swaps; i++)
+        if (s->swaps[i].device != LETHE_NONE)
+            f->marks[s->swaps[i].device] |= MARK_PASSED;
+    for (size_t i = 0; i < s->n_blocks; i++) {
+        const struct lethe_block *b = &s->blocks[i];
+        if (b->disk != LETHE_NONE)
+            f->marks[b->disk] |= MARK_PASSED;
+        for (size_t j = 0; j < b->n_slaves; j++)
+            f->marks[b->slaves[j]] |= MARK_PASSED;
+        for (size_t j = 0; j < b->n_beside; j++)
+            f->marks[b->beside[j]] |= MARK_PASSED;
+    }
+}
+
+/* How many whole disks are marked. */
+static size_t count_disks(const struct find *f)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < f->s->n_blocks; i++)
+        n += f->marks[i] & LETHE_ROLE_MEDIUM && f->s->blocks[i].kind == LETHE_BLOCK_PLAIN &&
+             f->s->blocks[i].disk == LETHE_NONE;
+    return n;
+}
+
+/* Marks the loops that may be lost layers. True when they lie on one disk, with the layers that are
+ * seen; else nobody can tell, and those of them that had no mark before have none again. */
+static bool guess(const struct find *f, const struct lethe_union *u, bool by_name)
+{
+    const struct lethe_snapshot *s = f->s;
+    const size_t seen = count_disks(f);
     for (size_t i = 0; i < s->n_blocks; i++)
-        roles[i] = LETHE_ROLE_NONE;
-    if (u)
-        good = mark_layers(s, roles, u);
-    else if (root && !lethe_mount_is_writable(root))
-        good = mark_mount(s, roles, root);
+        if (s->blocks[i].kind == LETHE_BLOCK_LOOP && s->blocks[i].file[0] &&
+            !(f->marks[i] & MARK_PASSED) &&
+            (by_name ? is_lost_layer(u, s->blocks[i].file) : f->marks[i] & MARK_READ_ONLY))
+            mark(f, i, LETHE_ROLE_MEDIUM, 0);
+    const size_t found = count_disks(f);
+    for (size_t i = 0; !seen && found != 1 && i < s->n_blocks; i++)
+        f->marks[i] &= ~(unsigned)LETHE_ROLE_MEDIUM;
+    return seen || found == 1;
+}
+
+static void find_medium(struct find *f, const char *path)
+{
+    const size_t root = find_root(f->s, path);
+    const struct lethe_union *u = root == LETHE_NONE ? NULL : find_union(f->s, root);
+    if (root == LETHE_NONE)
+        return;
+    if (u || !lethe_mount_is_writable(&f->s->mounts[root]))
+        mark_origin(f, root, 0);
+    else
+        mark_bases(f, f->s->mounts[root].device, 0);
+    if (f->origin == LETHE_ORIGIN_LOST && u) {
+        pass_used(f);
+        f->origin =
+            guess(f, u, true) || guess(f, u, false) ? LETHE_ORIGIN_GUESSED : LETHE_ORIGIN_LOST;
+        return; /* a file that is not there any more proves nothing of what was guessed */
+    }
+    for (size_t i = 0; i < f->s->n_blocks; i++)
+        if (f->marks[i] & LETHE_ROLE_MEDIUM && f->s->blocks[i].kind == LETHE_BLOCK_LOOP &&
+            !is_there(f->s, f->s->blocks[i].file_devno))
+            f->origin = LETHE_ORIGIN_GONE;
+}
+
+enum lethe_origin lethe_roles_find(const struct lethe_snapshot *s, bool own_root,
+                                   enum lethe_role *roles)
+{
+    struct find f = {s, (unsigned *)roles, LETHE_ORIGIN_SEEN};
     for (size_t i = 0; i < s->n_blocks; i++)
-        if (roles[i] == LETHE_ROLE_MEDIUM && s->blocks[i].kind == LETHE_BLOCK_LOOP)
-            good &= is_there(s, s->blocks[i].file_devno);
-    return good;
+        f.marks[i] = 0;
+    spread(&f, MARK_READ_ONLY, is_read_only);
+    spread(&f, MARK_KEPT, is_kept);
+    find_persistence(&f);
+    find_medium(&f, own_root ? "/oldroot" : "/");
+    for (size_t i = 0; i < s->n_blocks; i++)
+        f.marks[i] &= LETHE_ROLE_BOTH;
+    return f.origin;
 }

@@ -302,31 +302,49 @@ bool lethe_union_is_served_by(const struct lethe_mount *mount, struct lethe_span
     return false;
 }
 
-/* The mount that shows the branch. Its path stands as mount(8) was given it, while mount points
- * have neither repeated slashes nor dots. */
-static size_t find_mount(const struct lethe_tree *tree, struct branches *b, const char *path)
+/* The path below the system's root, tidied: it stands as mount(8) was given it, while mount points
+ * have neither repeated slashes nor dots. NULL for a relative one. */
+static const char *tidy(struct branches *b, const char *system, const char *path)
 {
     struct lethe_span rest = lethe_span(path);
-    char *tidy = lethe_arena_text(b->arena, path, rest.n);
-    size_t n = 0;
-    b->full = b->full || !tidy;
-    if (!tidy || path[0] != '/')
-        return LETHE_NONE;
+    size_t n = strlen(system);
+    char *text = path[0] == '/' ? lethe_arena_alloc(b->arena, n + rest.n + 2, 1) : NULL;
+    b->full = b->full || (path[0] == '/' && !text);
+    if (!text)
+        return NULL;
+    memcpy(text, system, n);
     while (rest.at) {
         struct lethe_span name = lethe_cut(&rest, '/');
         if (!name.n || lethe_span_is(name, "."))
             continue;
-        tidy[n++] = '/';
-        memcpy(tidy + n, name.at, name.n);
+        text[n++] = '/';
+        memcpy(text + n, name.at, name.n);
         n += name.n;
     }
-    tidy[n] = '\0';
-    return lethe_tree_lookup(tree, n ? tidy : "/");
+    if (!n)
+        text[n++] = '/';
+    text[n] = '\0';
+    return text;
+}
+
+/* The mount that shows the branch. Where its own mount has gone, the path leads to what lies below:
+ * the layer is not there. */
+static size_t find_mount(const struct lethe_snapshot *s, const struct lethe_tree *tree,
+                         struct branches *b, const struct lethe_reader *reader, const char *system,
+                         const char *path)
+{
+    const char *seen = tidy(b, system, path);
+    const size_t mount = seen ? lethe_tree_lookup(tree, seen) : LETHE_NONE;
+    if (mount != LETHE_NONE && lethe_mount_is_ram(&s->mounts[mount]) && reader->is_there &&
+        !reader->is_there(reader->context, path, seen))
+        return LETHE_NONE;
+    return mount;
 }
 
 int lethe_unions_find(struct lethe_snapshot *snapshot, const struct lethe_tree *tree,
                       struct lethe_arena *arena, const struct lethe_reader *sysfs)
 {
+    const char *system = tree ? lethe_tree_system(tree) : "";
     size_t n = 0;
     for (size_t i = 0; i < snapshot->n_mounts; i++)
         n += !strcmp(snapshot->mounts[i].fstype, "overlay") ||
@@ -348,7 +366,7 @@ int lethe_unions_find(struct lethe_snapshot *snapshot, const struct lethe_tree *
         else
             continue;
         for (size_t j = 0; tree && j < b.n; j++)
-            b.list[j].mount = find_mount(tree, &b, b.list[j].path);
+            b.list[j].mount = find_mount(snapshot, tree, &b, sysfs, system, b.list[j].path);
         if (b.full)
             return -ENOMEM;
         snapshot->unions[snapshot->n_unions++] = (struct lethe_union){i, b.list, b.n};

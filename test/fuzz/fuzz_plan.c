@@ -138,7 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_steps(&scene);
         check_edges(&scene);
         invariants_must_hold(&scene, own_root);
-        lethe_roles_find(&scene.snapshot, roles);
+        lethe_roles_find(&scene.snapshot, false, roles);
         for (size_t i = 0; i < scene.snapshot.n_blocks; i++)
             lethe_block_is_ram(&scene.snapshot, i);
     }

@@ -152,12 +152,14 @@ static bool is_beside(const struct lethe_snapshot *s, size_t device, size_t othe
     return mounted && beside;
 }
 
+static bool has_layer_on(const struct lethe_snapshot *s, size_t mount, size_t device);
+
 /* True when something in the snapshot is on the device. */
 static bool has_user(const struct lethe_snapshot *s, size_t device)
 {
     bool used = false;
     for (size_t i = 0; i < s->n_mounts; i++)
-        used = used || s->mounts[i].device == device;
+        used = used || s->mounts[i].device == device || has_layer_on(s, i, device);
     for (size_t i = 0; i < s->n_swaps; i++)
         used = used || s->swaps[i].device == device;
     for (size_t i = 0; i < s->n_blocks; i++) {
@@ -165,6 +167,9 @@ static bool has_user(const struct lethe_snapshot *s, size_t device)
         if (i == device) /* a forged one may be built on itself */
             continue;
         used = used || s->blocks[i].disk == device;
+        used = used || (s->blocks[i].kind == LETHE_BLOCK_LOOP && s->blocks[i].file_devno.major &&
+                        lethe_mount_find(s, s->blocks[i].file_devno) == LETHE_NONE &&
+                        lethe_devno_is(s->blocks[i].file_devno, s->blocks[device].devno));
         for (size_t j = 0; j < s->blocks[i].n_slaves; j++)
             used = used || s->blocks[i].slaves[j] == device;
     }
@@ -196,11 +201,25 @@ static bool may_hold(const struct check *c, size_t mount, size_t device)
             !inside && !used);
 }
 
+/* True when the union at the mount has a layer that is on the device. */
+static bool has_layer_on(const struct lethe_snapshot *s, size_t mount, size_t device)
+{
+    for (size_t i = 0; i < s->n_unions; i++)
+        for (size_t j = 0; s->unions[i].mount == mount && j < s->unions[i].n_branches; j++) {
+            size_t layer = s->unions[i].branches[j].mount;
+            size_t on = layer == LETHE_NONE ? LETHE_NONE : s->mounts[layer].device;
+            if (on == device || (on != LETHE_NONE && is_beside(s, on, device)))
+                return true;
+        }
+    return false;
+}
+
 static bool holds(const struct lethe_snapshot *s, const struct lethe_step *step, size_t device)
 {
     if (step->kind == LETHE_STEP_UNMOUNT) {
         size_t on = s->mounts[step->index].device;
-        return on == device || (on != LETHE_NONE && is_beside(s, on, device));
+        return on == device || (on != LETHE_NONE && is_beside(s, on, device)) ||
+               has_layer_on(s, step->index, device);
     }
     if (step->kind == LETHE_STEP_SWAPOFF)
         return s->swaps[step->index].device == device;
@@ -210,6 +229,10 @@ static bool holds(const struct lethe_snapshot *s, const struct lethe_step *step,
     for (size_t i = 0; i < b->n_slaves; i++)
         if (b->slaves[i] == device)
             return true;
+    if (b->kind == LETHE_BLOCK_LOOP && b->file_devno.major &&
+        lethe_mount_find(s, b->file_devno) == LETHE_NONE &&
+        lethe_devno_is(b->file_devno, s->blocks[device].devno))
+        return true;
     return b->disk == device;
 }
 
@@ -233,7 +256,9 @@ static bool precedes(const struct check *c, const struct lethe_step *first,
         return true;
     if (then->kind == LETHE_STEP_ERASE)
         return lies_on(s, first->index, then->index);
-    return parent_of(s, first->index) == then->index || shows_branch(s, then->index, first->index);
+    return parent_of(s, first->index) == then->index ||
+           (shows_branch(s, then->index, first->index) &&
+            !is_ancestor(s, first->index, then->index));
 }
 
 static bool can_be_stopped(const struct lethe_block *b)

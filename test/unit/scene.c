@@ -87,7 +87,8 @@ static int fill(struct scene *scene, const struct scene_input *input)
 {
     struct lethe_snapshot *s = &scene->snapshot;
     const struct lethe_complaint complaint = scene_complaint(scene);
-    const struct lethe_reader sysfs = {read_file, read_daemon, (void *)input->files};
+    const struct lethe_reader sysfs = {
+        .read = read_file, .daemon = read_daemon, .context = (void *)input->files};
     int r = lethe_mountinfo_parse(s, input->mountinfo, &scene->arena, &complaint);
     if (!r)
         r = lethe_swaps_parse(s, input->swaps, &scene->arena, &complaint);

@@ -412,8 +412,9 @@ static void ram_is_erased_after_the_loop_in_it(void **unused)
     scene_finish(&scene);
 }
 
-/* What every live system looks like as long as its branch is mounted inside the union. */
-static void a_branch_inside_its_union_is_a_cycle(void **unused)
+/* What every live system looks like as long as its branch is mounted inside the union: what lies
+ * on a union goes before it, whoever holds the layer. */
+static void a_branch_inside_its_union_is_no_cycle(void **unused)
 {
     (void)unused;
     struct scene scene;
@@ -423,13 +424,40 @@ static void a_branch_inside_its_union_is_a_cycle(void **unused)
               "3 2 0:3 / /run/b rw - tmpfs b rw\n"
               "4 1 0:4 / /other rw - proc b rw\n",
               "", NULL, 0, false);
-    assert_int_equal(scene_step(&scene, LETHE_STEP_ERASE, 2), 0);
-    assert_int_equal(scene_step(&scene, LETHE_STEP_ERASE, 1), 1);
-    size_t lazy = 0;
-    for (size_t i = 0; i < scene.plan.n_steps; i++)
-        lazy += scene.plan.steps[i].lazy;
-    assert_int_equal(lazy, 1);
-    assert_false(scene.plan.steps[scene_step(&scene, LETHE_STEP_UNMOUNT, 3)].lazy);
+    assert_plan(&scene, "erase /run/b\nerase /run\nunmount /run/b\nunmount /other\nunmount "
+                        "/run\nunmount /\n");
+    scene_finish(&scene);
+}
+
+/* The union holds its image's loop, and that the mount its file is in, which lies on the union. The
+ * deepest mount goes, and the step names the others. */
+static void an_image_inside_its_union_is_a_cycle(void **unused)
+{
+    (void)unused;
+    enum { ROOT = 3, MEDIUM = 1, IMAGE = 1 };
+    const struct lethe_block blocks[] = {
+        BLOCK(8, 0, "sda", LETHE_BLOCK_PLAIN),
+        BLOCK(7, 0, "loop0", LETHE_BLOCK_LOOP, .file = "/m/fs", .file_devno = {8, 0}),
+    };
+    struct scene scene;
+    set_scene(&scene,
+              "2 5 0:2 / /run rw - proc x rw\n"
+              "3 2 8:0 / /run/m ro - iso9660 /dev/sda ro\n"
+              "4 2 7:0 / /run/fs ro - squashfs /dev/loop0 ro\n"
+              "5 1 0:1 / / rw - overlay o rw,lowerdir=/run/fs\n",
+              "", blocks, 2, false);
+    assert_plan(&scene, "unmount /run/fs\ndetach /run/m\nunmount /run\nunmount /\nstop loop0\n");
+    const struct lethe_cycle *cycle = scene.plan.cycles;
+    bool root = false, image = false, itself = false;
+    assert_non_null(cycle);
+    assert_null(cycle->next);
+    assert_int_equal(cycle->step, scene_step(&scene, LETHE_STEP_UNMOUNT, MEDIUM));
+    for (size_t i = 0; i < cycle->n; i++) {
+        root = root || cycle->nodes[i] == ROOT;
+        image = image || cycle->nodes[i] == scene.snapshot.n_mounts + IMAGE;
+        itself = itself || cycle->nodes[i] == MEDIUM;
+    }
+    assert_true(root && image && !itself);
     scene_finish(&scene);
 }
 
@@ -775,7 +803,8 @@ int main(void)
         cmocka_unit_test(what_lies_in_a_file_goes_before_its_host),
         cmocka_unit_test(zram_is_reset_after_the_swap_on_it),
         cmocka_unit_test(ram_is_erased_after_the_loop_in_it),
-        cmocka_unit_test(a_branch_inside_its_union_is_a_cycle),
+        cmocka_unit_test(a_branch_inside_its_union_is_no_cycle),
+        cmocka_unit_test(an_image_inside_its_union_is_a_cycle),
         cmocka_unit_test(ram_in_a_cycle_is_erased_before_it_is_detached),
         cmocka_unit_test(a_great_many_circles_are_broken_in_time),
         cmocka_unit_test(what_waits_for_a_cycle_is_not_lazy),

@@ -292,7 +292,7 @@ static void a_full_arena_is_told(void **unused)
     (void)unused;
     struct scene scene;
     scene_init_text(&scene, OVERLAY("rw,lowerdir=/a:/b:/c:/d:/e:/f:/g:/h:/i,upperdir=/rw/u"));
-    const struct lethe_reader none = {NULL, NULL, NULL};
+    const struct lethe_reader none = {0};
     int r = -ENOMEM;
     for (size_t size = 16; r; size += 16) {
         struct lethe_arena arena = heap_arena(size);

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/stays.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "lethe/swap.h"
+
+const char *lethe_origin_text(enum lethe_origin origin)
+{
+    switch (origin) {
+    case LETHE_ORIGIN_SEEN:
+        break;
+    case LETHE_ORIGIN_GONE:
+        return "the medium is not there any more";
+    case LETHE_ORIGIN_GUESSED:
+        return "layers of the root lead nowhere: what is called the medium is where the loops lie "
+               "that must be those layers";
+    case LETHE_ORIGIN_LOST:
+        return "layers of the root lead nowhere, and no loop must be one of them: which disk is "
+               "the medium can't be said";
+    }
+    return NULL;
+}
+
+/* Without an end in a forged tree: a partition's disk is no partition. */
+static bool is_disk(const struct lethe_snapshot *s, size_t device)
+{
+    const struct lethe_block *b = &s->blocks[device];
+    return b->kind == LETHE_BLOCK_PLAIN &&
+           (b->disk == LETHE_NONE || s->blocks[b->disk].kind == LETHE_BLOCK_PLAIN);
+}
+
+static const char *device_stays(const struct lethe_snapshot *s, size_t device, enum lethe_role role)
+{
+    if (!is_disk(s, device))
+        return NULL;
+    if (s->blocks[device].n_slaves)
+        return "built on other devices in a way that Lethe can't take apart: it and they stay";
+    switch (role) {
+    case LETHE_ROLE_MEDIUM:
+        return "the medium: read, never zeroed";
+    case LETHE_ROLE_PERSISTENCE:
+        return "the persistence: written back, never zeroed";
+    case LETHE_ROLE_BOTH:
+        return "the medium and the persistence: written back, never zeroed";
+    case LETHE_ROLE_NONE:
+        break;
+    }
+    return NULL;
+}
+
+static void add(struct lethe_stays_list *left, enum lethe_stays_kind kind, size_t index,
+                size_t branch, const char *reason)
+{
+    if (reason)
+        left->list[left->n++] = (struct lethe_stays){kind, index, branch, reason};
+}
+
+/* `lethe arm` binds the branches in RAM where nobody unmounts them, and there they are erased. */
+static bool has_anchor(const struct lethe_snapshot *s)
+{
+    for (size_t i = 0; i < s->n_mounts; i++)
+        if (lethe_mount_is_ram(&s->mounts[i]) &&
+            strstr(s->mounts[i].path, "/run/initramfs/branches/"))
+            return true;
+    return false;
+}
+
+static void add_branches(struct lethe_stays_list *left, const struct lethe_union *u, size_t index)
+{
+    for (size_t i = 0; i < u->n_branches; i++)
+        if (u->branches[i].writable && !lethe_branch_is_shown(u, &u->branches[i]))
+            add(left, LETHE_STAYS_BRANCH, index, i,
+                "no mount shows it: it is freed with the union, not zeroed in place");
+}
+
+int lethe_stays_find(struct lethe_stays_list *left, const struct lethe_snapshot *s, bool own_root,
+                    struct lethe_arena *arena)
+{
+    size_t room = s->n_mounts + s->n_blocks + s->n_swaps;
+    for (size_t i = 0; i < s->n_unions; i++)
+        room += s->unions[i].n_branches;
+    *left = (struct lethe_stays_list){
+        .list = lethe_arena_take(arena, room + 1, sizeof *left->list),
+        .roles = lethe_arena_take(arena, s->n_blocks + 1, sizeof *left->roles)};
+    if (!left->list || !left->roles)
+        return -ENOMEM;
+    left->origin = lethe_roles_find(s, own_root, left->roles);
+    for (size_t i = 0; i < s->n_unions && !has_anchor(s); i++)
+        add_branches(left, &s->unions[i], i);
+    for (size_t i = 0; i < s->n_mounts; i++)
+        if (lethe_mount_is_own(&s->mounts[i], own_root))
+            add(left, LETHE_STAYS_MOUNT, i, 0, "Lethe's own, freed with it");
+    for (size_t i = 0; i < s->n_swaps; i++)
+        add(left, LETHE_STAYS_SWAP, i, 0, lethe_swap_stays(lethe_swap_place(s, &s->swaps[i])));
+    for (size_t i = 0; i < s->n_blocks; i++)
+        add(left, LETHE_STAYS_DEVICE, i, 0, device_stays(s, i, left->roles[i]));
+    return 0;
+}
