@@ -23,6 +23,8 @@
 /* 1 MiB a write is where tmpfs is fastest (docs/facts.md, Zeroing). Never written, so all of it
  * is the kernel's one zero page. */
 enum { BLOCK = 1 << 20, DEPTH_MAX = 200, ENTRIES = 4096, BUSY_MAX = 100, SEARCH_MS = 3000 };
+enum { MAPPED = 1 << 30 };               /* one hugetlb page of 1 GiB */
+static const off_t file_max = INT64_MAX; /* MAX_LFS_FILESIZE, linux/fs.h */
 static char zeroes[BLOCK];
 
 struct walk {
@@ -40,14 +42,18 @@ static void failed(struct walk *w, int error)
         w->erased->first_error = error;
 }
 
-/* hugetlbfs knows no write(2). */
+/* hugetlbfs knows no write(2). The window is that of zero_resident(), which a 32-bit address space
+ * has room for. */
 static int zero_mapped(int fd, off_t from, off_t to)
 {
-    void *map = mmap(NULL, (size_t)(to - from), PROT_READ | PROT_WRITE, MAP_SHARED, fd, from);
-    if (map == MAP_FAILED)
-        return -errno;
-    memset(map, 0, (size_t)(to - from));
-    munmap(map, (size_t)(to - from));
+    for (off_t n; from < to; from += n) {
+        n = to - from < MAPPED ? to - from : MAPPED;
+        void *map = mmap(NULL, (size_t)n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, from);
+        if (map == MAP_FAILED)
+            return -errno;
+        memset(map, 0, (size_t)n);
+        munmap(map, (size_t)n);
+    }
     return 0;
 }
 
@@ -70,11 +76,9 @@ static int zero_range(int fd, off_t from, off_t to)
  * there could be, so the search of a huge sparse file is bounded: -ETIMEDOUT. */
 static int zero_resident(int fd, off_t size, off_t page, uint64_t *bytes)
 {
-    enum { WINDOW = 1 << 18 }; /* one hugetlb page of 1 GiB */
-    static unsigned char resident[WINDOW];
-    const off_t small = (off_t)lethe_sys->page_size(),
-                window = page > WINDOW * small ? page : WINDOW * small / page * page;
-    off_t low = 0, high = (size + window - 1) / window;
+    static unsigned char resident[MAPPED / 4096];
+    const off_t small = (off_t)lethe_sys->page_size(), window = page > MAPPED ? page : MAPPED;
+    off_t low = 0, high = size / window + (size % window != 0);
     int64_t searched_ms = 0;
     for (bool top = false; low < high; top = !top) {
         const off_t at = (top ? --high : low++) * window,
@@ -97,6 +101,16 @@ static int zero_resident(int fd, off_t size, off_t page, uint64_t *bytes)
     return 0;
 }
 
+/* Of so large a file SEEK_DATA does not find the last page (its offsets overflow, mm/filemap.c),
+ * and nobody can map it: it is written to as if it held data. */
+static int zero_last_page(int fd, off_t *size, off_t page, uint64_t *bytes)
+{
+    const off_t end = *size;
+    *size -= end % page;
+    *bytes += (uint64_t)(end - *size);
+    return zero_range(fd, *size, end);
+}
+
 int lethe_ram_fs_zero(int fd, uint64_t *bytes)
 {
     struct stat st;
@@ -105,7 +119,13 @@ int lethe_ram_fs_zero(int fd, uint64_t *bytes)
         return -errno;
     const off_t page =
         fs.f_type == HUGETLBFS_MAGIC ? (off_t)fs.f_bsize : (off_t)lethe_sys->page_size();
-    off_t size = (st.st_size + page - 1) / page * page;
+    off_t size = st.st_size;
+    if (size > file_max - page) {
+        int r = zero_last_page(fd, &size, page, bytes);
+        if (r)
+            return r;
+    }
+    size += (page - size % page) % page;
     if ((off_t)st.st_blocks * 512 >=
         size) { /* no holes: to look for them takes as long as to zero */
         int r = zero_range(fd, 0, size);

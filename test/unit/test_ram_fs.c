@@ -112,6 +112,29 @@ static void a_file_that_is_all_hole_is_no_work(void **unused)
     close(fd);
 }
 
+/* Any user can make one: rounded up to a page, such a size is negative. */
+static void zeroes_a_file_of_the_largest_size(void **unused)
+{
+    (void)unused;
+    static const off_t sizes[] = {INT64_MAX, INT64_MAX - 1, INT64_MAX - PAGE, INT64_MAX - PAGE + 1};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        uint64_t bytes = 0;
+        char text[100];
+        int fd = memory_file();
+        fill(fd, sizes[i] - 100, 100);
+        fill(fd, 0, 100);
+        assert_int_equal(ftruncate(fd, sizes[i]), 0);
+        assert_int_equal(lethe_ram_fs_zero(fd, &bytes), 0);
+        assert_in_range(bytes, PAGE, 3 * PAGE);
+        for (off_t from = 0; from >= 0; from = from ? -1 : sizes[i] - 100) {
+            assert_int_equal(pread(fd, text, 100, from), 100);
+            for (size_t at = 0; at < 100; at++)
+                assert_int_equal(text[at], 0);
+        }
+        close(fd);
+    }
+}
+
 /* What a process wrote through a mapping behind the file's end lies in RAM like all else. */
 static void the_rest_of_the_last_page_is_zeroed(void **unused)
 {
@@ -344,6 +367,24 @@ static int erases_what_is_deep_and_wide(void)
     return PASSED;
 }
 
+/* What lies between is not searched to its end, which is told. */
+static int erases_the_ends_of_a_huge_file_of_ramfs(void)
+{
+    struct stat st;
+    struct lethe_erased erased;
+    char text[10];
+    if (mount("x", "/tmp", "ramfs", 0, NULL))
+        return SKIPPED;
+    CHECK(put("/tmp/huge", 10));
+    int fd = open("/tmp/huge", O_RDWR | O_CLOEXEC);
+    CHECK(fd >= 0 && pwrite(fd, "s", 1, INT64_MAX - 1) == 1);
+    CHECK(!stat("/tmp", &st) && !lethe_ram_fs_erase("/tmp", st.st_dev, true, &erased));
+    CHECK(erased.failed == 1 && erased.first_error == -ETIMEDOUT);
+    CHECK(pread(fd, text, 10, 0) == 10 && !text[0] && !text[9]);
+    CHECK(pread(fd, text, 1, INT64_MAX - 1) == 1 && !text[0]);
+    return PASSED;
+}
+
 static int leaves_another_file_system_alone(void)
 {
     struct stat st;
@@ -412,6 +453,7 @@ IN_NAMESPACE(keeps_names)
 IN_NAMESPACE(erases_what_is_deep_and_wide)
 IN_NAMESPACE(leaves_another_file_system_alone)
 IN_NAMESPACE(erases_ramfs)
+IN_NAMESPACE(erases_the_ends_of_a_huge_file_of_ramfs)
 
 static void test_leaves_a_bound_file_alone(void **unused)
 {
@@ -426,6 +468,7 @@ int main(void)
         cmocka_unit_test(an_empty_file_is_no_work),
         cmocka_unit_test(holes_stay_holes),
         cmocka_unit_test(a_file_that_is_all_hole_is_no_work),
+        cmocka_unit_test(zeroes_a_file_of_the_largest_size),
         cmocka_unit_test(the_rest_of_the_last_page_is_zeroed),
         cmocka_unit_test(a_mapping_sees_the_same_pages),
         cmocka_unit_test(what_can_not_be_written_is_told),
@@ -438,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_leaves_another_file_system_alone),
         cmocka_unit_test(test_erases_ramfs),
         cmocka_unit_test(test_leaves_a_bound_file_alone),
+        cmocka_unit_test(test_erases_the_ends_of_a_huge_file_of_ramfs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
