@@ -7,11 +7,8 @@
  * the slot is used again (init_on_free apart), and one object that lives on keeps its whole slab
  * from being given back, so that no filler of free memory gets there. Therefore as many new objects
  * are made, of each cache that holds such things, as it has free slots: with content that is
- * nobody's, and all at once.
- *
- * Which call makes an object of which cache was read in the kernel's source (v6.1, v6.12) and is
- * verified by scanning RAM, test/vm/test_small.py: d_alloc(), simple_xattr_alloc(), load_msg(),
- * user_preparse(), shmem_symlink(), dup_task_struct().
+ * nobody's, and all at once, and more until the cache is seen to grow. Which caches those are is
+ * decided by what the running kernel lists (slabinfo.h), which calls make them in slab_makers.h.
  */
 #ifndef LETHE_SLAB_H
 #define LETHE_SLAB_H
@@ -25,8 +22,9 @@ void lethe_slab_settle(void);
 
 struct lethe_refill {
     uint64_t objects; /* how many were made */
-    uint64_t left;    /* free slots of the caches concerned that are yet to be used again, as far as
-                         known */
+    uint64_t left;    /* free slots that are yet to be used again, as far as known: of caches that
+                         were not seen to grow, or that no call of a program reaches … */
+    char cache[32];   /* … one of which is this */
 };
 
 /* Overwrites the free slots, until `end_ms` (lethe_now_ms()) at most. 0, or -errno of what could

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lethe/slabinfo.h"
 
+#include <string.h>
+
 #include "lethe/mountinfo.h"
 
 /* The next word of the line, which are set apart by blanks. */
@@ -12,16 +14,74 @@ static struct lethe_span next_word(struct lethe_span *line)
     return word;
 }
 
-bool lethe_slabinfo(struct lethe_span text, const char *name, struct lethe_slab_cache *cache)
+/* A size stands at the name's end: what a debugged cache adds to each object is no part of it. */
+static void read_size(struct lethe_slab_cache *cache)
+{
+    struct lethe_span rest = cache->name, word = rest;
+    uint64_t size;
+    while (rest.at)
+        word = lethe_cut(&rest, '-');
+    const bool kib = word.n && word.at[word.n - 1] == 'k';
+    word.n -= kib;
+    if (!lethe_number(word, UINT64_MAX >> 10, &size))
+        cache->size = kib ? size << 10 : size;
+}
+
+static bool read_line(struct lethe_span line, struct lethe_slab_cache *cache)
+{
+    cache->name = next_word(&line);
+    bool good = !lethe_number(next_word(&line), UINT64_MAX, &cache->active) &&
+                !lethe_number(next_word(&line), UINT64_MAX, &cache->total) &&
+                !lethe_number(next_word(&line), UINT64_MAX, &cache->size) &&
+                !lethe_number(next_word(&line), UINT64_MAX, &cache->per_slab) &&
+                cache->active <= cache->total;
+    read_size(cache);
+    return good;
+}
+
+bool lethe_slabinfo_next(struct lethe_span *text, struct lethe_slab_cache *cache)
 {
     struct lethe_span line;
-    uint64_t size;
-    while (lethe_next_line(&text, &line))
-        if (lethe_span_is(next_word(&line), name))
-            return !lethe_number(next_word(&line), UINT64_MAX, &cache->active) &&
-                   !lethe_number(next_word(&line), UINT64_MAX, &cache->total) &&
-                   !lethe_number(next_word(&line), UINT64_MAX, &size) &&
-                   !lethe_number(next_word(&line), UINT64_MAX, &cache->per_slab) &&
-                   cache->active <= cache->total;
+    while (lethe_next_line(text, &line))
+        if (read_line(line, cache))
+            return true;
     return false;
+}
+
+/* kmalloc-cg-: messages, or where these have caches of their own (6.11) attributes, which are there
+ * since 6.6; their names, too, are in caches too small for a message.
+ * kmalloc-rnd-: one of 16 is chosen by the place in the kernel's code that asks. memdup_user-,
+ * names_cache: what a system call works with. */
+static const struct lethe_slab_family families[] = {
+    {"task_struct", 0, UINT64_MAX, {LETHE_SLAB_PROCESS}, false},
+    {"dentry", 0, UINT64_MAX, {LETHE_SLAB_NAME}, false},
+    {"kmalloc-", 0, 128, {LETHE_SLAB_LINK}, false},
+    {"kmalloc-", 129, UINT64_MAX, {LETHE_SLAB_KEY}, false},
+    {"kmalloc-rcl-", 64, 512, {LETHE_SLAB_LONG_NAME}, false},
+    {"kmalloc-cg-", 16, 63, {LETHE_SLAB_ATTRIBUTE_NAME}, true},
+    {"kmalloc-cg-", 64, 4096, {LETHE_SLAB_MESSAGE, LETHE_SLAB_ATTRIBUTE}, false},
+    {"kmalloc-cg-", 4097, UINT64_MAX, {LETHE_SLAB_ATTRIBUTE}, true},
+    {"msg_msg-", 64, 4096, {LETHE_SLAB_MESSAGE}, false},
+    {"skbuff_small_head", 0, UINT64_MAX, {LETHE_SLAB_DATAGRAM}, false},
+    {"kmalloc-rnd-", 0, UINT64_MAX, {LETHE_SLAB_NO_MAKER}, false},
+    {"memdup_user-", 0, UINT64_MAX, {LETHE_SLAB_NO_MAKER}, false},
+    {"names_cache", 0, UINT64_MAX, {LETHE_SLAB_NO_MAKER}, false},
+};
+
+/* A family of sizes ends in '-', and a digit or, of kmalloc-rnd-, two numbers follow. */
+static bool is_of(const struct lethe_slab_cache *cache, const struct lethe_slab_family *f)
+{
+    const size_t n = strlen(f->name);
+    if (f->name[n - 1] != '-')
+        return lethe_span_is(cache->name, f->name);
+    return cache->name.n > n && !memcmp(cache->name.at, f->name, n) && cache->name.at[n] >= '0' &&
+           cache->name.at[n] <= '9' && cache->size >= f->from && cache->size <= f->to;
+}
+
+const struct lethe_slab_family *lethe_slab_family(const struct lethe_slab_cache *cache)
+{
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        if (is_of(cache, &families[i]))
+            return &families[i];
+    return NULL;
 }

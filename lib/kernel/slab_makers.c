@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/slab_makers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/keyctl.h>
+#include <linux/limits.h>
+#include <linux/mount.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "lethe/sys.h"
+
+enum { OBJECT_MAX = 8192, PER_DIR = 4096 };
+
+static const char *filling(size_t n)
+{
+    static char text[OBJECT_MAX + 1];
+    if (!text[0])
+        memset(text, '0', OBJECT_MAX);
+    return text + OBJECT_MAX - n;
+}
+
+/* Directories are searched one name after the other where they are no hash: none becomes large. */
+static bool enter_dir(struct lethe_makers *m)
+{
+    char name[16];
+    if (m->n_names++ % PER_DIR)
+        return true;
+    snprintf(name, sizeof name, "%u", m->n_names);
+    if (m->dir != m->top)
+        close(m->dir);
+    m->dir =
+        mkdirat(m->top, name, 0700) ? -1 : openat(m->top, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return m->dir >= 0;
+}
+
+/* A new name of n bytes, NUL-terminated. */
+static const char *new_name(const struct lethe_makers *m, size_t n, char *name)
+{
+    snprintf(name, n + 1, "%0*u", (int)n, m->n_names);
+    return name;
+}
+
+/* The longest name that lies within the dentry: 31 bytes, in later kernels up to 39. */
+static bool make_name(struct lethe_makers *m, size_t size)
+{
+    char name[NAME_MAX + 1];
+    (void)size;
+    return enter_dir(m) && !symlinkat("0", m->dir, new_name(m, 31, name));
+}
+
+/* The target of a link, with its NUL, is one object as long as it has up to 128 bytes. */
+static bool make_link(struct lethe_makers *m, size_t size)
+{
+    char name[16];
+    return enter_dir(m) && !symlinkat(filling(size - 1), m->dir, new_name(m, 10, name));
+}
+
+/* A name that is too long for its dentry: struct external_name, 16 bytes and the name with its NUL.
+ */
+static bool make_long_name(struct lethe_makers *m, size_t size)
+{
+    char name[NAME_MAX + 1];
+    size_t n = size - 17 < NAME_MAX ? size - 17 : NAME_MAX;
+    return enter_dir(m) && !symlinkat("0", m->dir, new_name(m, n, name));
+}
+
+/* A System V message: struct msg_msg, 48 bytes, and the text. */
+static bool make_message(struct lethe_makers *m, size_t size)
+{
+    static struct {
+        long type;
+        char text[OBJECT_MAX];
+    } message;
+    message.type = 1;
+    return !msgsnd(m->queue, &message, size - 48, IPC_NOWAIT);
+}
+
+/* The payload of a user's key: struct user_key_payload, 24 bytes, and the data. */
+static bool make_key(struct lethe_makers *m, size_t size)
+{
+    char name[16];
+    snprintf(name, sizeof name, "%u", m->n_names++);
+    return syscall(SYS_add_key, "user", name, filling(size - 24), size - 24,
+                   KEY_SPEC_PROCESS_KEYRING) >= 0;
+}
+
+/* The registers of the dead, vector registers with keys among them, lie in their task_struct, and
+ * what they last told the kernel on their stack in there, of which each processor keeps two. */
+static bool make_process(struct lethe_makers *m, size_t size)
+{
+    char byte;
+    (void)size;
+    pid_t child = fork();
+    if (!child) {
+        close(m->gate[1]);
+        _exit((int)read(m->gate[0], &byte, 1));
+    }
+    m->n_processes += child > 0;
+    return child > 0;
+}
+
+static bool set_attribute(struct lethe_makers *m, size_t name_size, size_t value_size)
+{
+    char name[XATTR_NAME_MAX + 1];
+    snprintf(name, sizeof name, "trusted.%0*u", (int)name_size - 9, m->n_names++);
+    return !fsetxattr(m->bearer, name, filling(value_size), value_size, XATTR_CREATE);
+}
+
+/* struct simple_xattr, 40 bytes, and the value. Its name is one of 16 bytes. */
+static bool make_attribute(struct lethe_makers *m, size_t size)
+{
+    return set_attribute(m, 20, size - 40);
+}
+
+/* A name of fewer bytes than these would not be new. */
+static bool make_attribute_name(struct lethe_makers *m, size_t size)
+{
+    return set_attribute(m, size < 20 ? 20 : size, 1);
+}
+
+/* In its queue a datagram to oneself has its head in a small object (6.3). */
+static bool make_datagram(struct lethe_makers *m, size_t size)
+{
+    enum { DATA = 200 };
+    (void)size;
+    return send(m->datagrams, filling(DATA), DATA, MSG_DONTWAIT) == DATA;
+}
+
+static int open_tmpfs(void)
+{
+    int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+    if (fs < 0)
+        return -errno;
+    syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "nr_inodes", "0", 0);
+    syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "mode", "0700", 0);
+    int mount = syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0)
+                    ? -1
+                    : (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0);
+    int r = mount < 0 ? -errno : mount;
+    close(fs);
+    return r;
+}
+
+/* A socket that is connected to itself, with room for very many datagrams. */
+static int open_datagrams(void)
+{
+    struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t n = sizeof here;
+    const int room = 1 << 30;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (const void *)&here, n) || getsockname(fd, (void *)&here, &n) ||
+        connect(fd, (const void *)&here, n))
+        return fd;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
+    return fd;
+}
+
+static void raise_limits(void)
+{
+    static const char *const limits[][2] = {
+        {"/proc/sys/kernel/msgmax", "65536"},
+        {"/proc/sys/kernel/msgmnb", "2000000000"},
+        {"/proc/sys/kernel/keys/root_maxkeys", "2000000000"},
+        {"/proc/sys/kernel/keys/root_maxbytes", "2000000000"},
+    };
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        lethe_sys->write_file(limits[i][0], limits[i][1]);
+}
+
+/* Before Linux 6.6 attributes lie in other caches, and in a list, which becomes slow. */
+static bool accounts_attributes(void)
+{
+    struct utsname name;
+    unsigned major, minor;
+    return !uname(&name) && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+           (major > 6 || (major == 6 && minor >= 6));
+}
+
+int lethe_makers_open(struct lethe_makers *m)
+{
+    raise_limits();
+    int top = open_tmpfs();
+    if (top < 0)
+        return top;
+    *m = (struct lethe_makers){.top = top, .dir = top};
+    m->bearer =
+        accounts_attributes() ? openat(top, "bearer", O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+    m->queue = msgget(IPC_PRIVATE, 0600);
+    m->datagrams = open_datagrams();
+    return pipe2(m->gate, O_CLOEXEC) ? -errno : 0;
+}
+
+/* The tmpfs goes with its last descriptor. */
+void lethe_makers_close(struct lethe_makers *m)
+{
+    if (m->dir >= 0 && m->dir != m->top)
+        close(m->dir);
+    close(m->bearer);
+    close(m->top);
+    close(m->datagrams);
+    msgctl(m->queue, IPC_RMID, NULL);
+    close(m->gate[0]);
+    close(m->gate[1]);
+    while (m->n_processes--)
+        waitpid(-1, NULL, 0);
+    syscall(SYS_keyctl, KEYCTL_CLEAR, KEY_SPEC_PROCESS_KEYRING);
+}
+
+bool lethe_makers_make(struct lethe_makers *makers, enum lethe_slab_maker maker, size_t size)
+{
+    static bool (*const make[])(struct lethe_makers *, size_t) = {
+        [LETHE_SLAB_PROCESS] = make_process,
+        [LETHE_SLAB_NAME] = make_name,
+        [LETHE_SLAB_LONG_NAME] = make_long_name,
+        [LETHE_SLAB_LINK] = make_link,
+        [LETHE_SLAB_KEY] = make_key,
+        [LETHE_SLAB_MESSAGE] = make_message,
+        [LETHE_SLAB_ATTRIBUTE] = make_attribute,
+        [LETHE_SLAB_ATTRIBUTE_NAME] = make_attribute_name,
+        [LETHE_SLAB_DATAGRAM] = make_datagram,
+    };
+    return maker != LETHE_SLAB_NO_MAKER && make[maker](makers, size);
+}
