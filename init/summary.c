@@ -2,8 +2,10 @@
 #include "summary.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "lethe/log.h"
+#include "lethe/power.h"
 #include "lethe/sys.h"
 
 /* What the summary says of free memory. */
@@ -52,5 +54,22 @@ void lethe_summary_print(const struct lethe_end *end, const struct lethe_progres
 bool lethe_summary_is_clean(const struct lethe_end *end, const struct lethe_progress *p)
 {
     bool cleared = p->clears || (p->filled && p->refilled) || end->cmdline.scrub == LETHE_SCRUB_OFF;
-    return cleared && !p->n_stuck && !p->not_erased;
+    return cleared && !p->n_stuck && !p->not_erased && !p->kept;
+}
+
+void lethe_summary_keep(const struct lethe_progress *progress)
+{
+    char stuck[300] = "";
+    lethe_power_keep_log();
+    for (unsigned i = 0; progress && i < progress->n_stuck; i++) {
+        size_t n = strlen(stuck);
+        snprintf(stuck + n, sizeof stuck - n, " %s", lethe_task_word(progress->stuck[i]));
+    }
+    if (progress)
+        lethe_log(LETHE_LOG_KEPT,
+                  "NOT all is gone: %u things left, %u failures, %u not erased, %u buffers kept, "
+                  "memory %s, stuck:%s",
+                  progress->left, progress->failed, progress->not_erased, progress->kept,
+                  progress->clears || progress->filled ? "cleared" : "not cleared",
+                  stuck[0] ? stuck : " nothing");
 }

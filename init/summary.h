@@ -12,4 +12,8 @@ bool lethe_summary_is_clean(const struct lethe_end *end, const struct lethe_prog
 void lethe_summary_print(const struct lethe_end *end, const struct lethe_progress *progress,
                          bool clean);
 
+/* After an end that is not clean: has pstore keep, for the next start, what was left, in words that
+ * tell of no user: kinds of tasks and numbers. */
+void lethe_summary_keep(const struct lethe_progress *progress);
+
 #endif

@@ -16,6 +16,7 @@ enum lethe_log_level {
     LETHE_LOG_ERROR,   /* something is left, or could not be done */
     LETHE_LOG_SUMMARY, /* the one line at the end */
     LETHE_LOG_VERBOSE, /* only with lethe.verbose */
+    LETHE_LOG_KEPT,    /* for the next start: to the kernel's log alone */
 };
 
 /* From now on to the kernel's log and the console below the present root. It is called again when

@@ -22,9 +22,10 @@ int lethe_power_call(enum lethe_verb verb, const char *argument);
  * or when it came back, sysrq b. Returns only when all of it failed: -errno of the first. */
 int lethe_power_end(enum lethe_verb verb, const char *argument, int64_t ms);
 
-/* Has pstore keep the end of the kernel's log, where there is a pstore, for the next start to find:
+/* Has pstore keep what is logged from now on, where there is a pstore, for the next start to find:
  * for an end that has left something (Documentation/admin-guide/kernel-parameters.txt,
- * printk.always_kmsg_dump). */
+ * printk.always_kmsg_dump). What was logged before, paths and names of the user's among it, is not
+ * kept: it would lie in the firmware's flash. */
 void lethe_power_keep_log(void);
 
 /* Opens the watchdog that systemd left armed (WATCHDOG_USEC and WATCHDOG_DEVICE in the environment,

@@ -34,6 +34,11 @@ enum lethe_task {
     LETHE_TASK_DETACH,
     LETHE_TASK_SWAPOFF,
     LETHE_TASK_STOP_DEVICE,
+    LETHE_TASK_DELETE_LINKS,
+    LETHE_TASK_FREE_SOUND,
+    LETHE_TASK_OVERWRITE_ZSWAP,
+    LETHE_TASK_UNLOAD_MODULE,
+    LETHE_TASK_LOOK_AT_DISPLAYS,
     LETHE_TASK_CLEAR_SCREENS,
     LETHE_TASK_NETWORK_DOWN,
     LETHE_TASK_FREE_HUGE_PAGES,
@@ -47,6 +52,9 @@ enum lethe_task {
 
 uint64_t lethe_task_id(enum lethe_task task, uint64_t number);
 uint64_t lethe_task_id_of_device(enum lethe_task task, struct lethe_devno devno);
+
+/* The word for its kind; "?" for none. */
+const char *lethe_task_word(uint64_t id);
 
 /* True when lethe.skip= of a test's program names the task: words with commas between them, as
  * task.c lists them. False in any other program. */

@@ -17,7 +17,7 @@ static bool verbose;
 
 /* syslog(2)'s levels: the kernel's console shows what is below its own. */
 static const int priorities[] = {
-    [LETHE_LOG_ERROR] = 3, [LETHE_LOG_SUMMARY] = 5, [LETHE_LOG_VERBOSE] = 6};
+    [LETHE_LOG_ERROR] = 3, [LETHE_LOG_SUMMARY] = 5, [LETHE_LOG_VERBOSE] = 6, [LETHE_LOG_KEPT] = 7};
 
 static void replace(int *fd, int fresh)
 {
@@ -78,6 +78,6 @@ void lethe_log(enum lethe_log_level level, const char *format, ...)
         put(kmsg, line, length);
     else if (console < 0)
         put(STDERR_FILENO, line + 3, length - 3);
-    if (console >= 0 && (kmsg < 0 || priorities[level] >= console_level))
+    if (level != LETHE_LOG_KEPT && console >= 0 && (kmsg < 0 || priorities[level] >= console_level))
         put(console, line + 3, length - 3);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/klog.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -45,8 +46,12 @@ void lethe_power_prepare(void)
     syscall(SYS_kexec_load, 0, 0, NULL, KEXEC_ON_CRASH);
 }
 
+/* A dump begins where the log was last cleared (kmsg_dump_rewind(), kernel/printk/printk.c). */
 void lethe_power_keep_log(void)
 {
+    enum { SYSLOG_ACTION_CLEAR = 5 };
+    if (klogctl(SYSLOG_ACTION_CLEAR, NULL, 0))
+        return;
     lethe_sys->write_file("/sys/module/printk/parameters/always_kmsg_dump", "Y");
 }
 

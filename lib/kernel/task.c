@@ -19,7 +19,6 @@ uint64_t lethe_task_id_of_device(enum lethe_task task, struct lethe_devno devno)
     return lethe_task_id(task, makedev(devno.major, devno.minor));
 }
 
-#ifdef LETHE_SKIPPING
 static const char *const words[] = {
     [LETHE_TASK_LOOK_AT_SYSTEM] = "look-at-system",
     [LETHE_TASK_LOOK_AT_PROC] = "look-at-proc",
@@ -41,6 +40,11 @@ static const char *const words[] = {
     [LETHE_TASK_DETACH] = "detach",
     [LETHE_TASK_SWAPOFF] = "swapoff",
     [LETHE_TASK_STOP_DEVICE] = "stop-device",
+    [LETHE_TASK_DELETE_LINKS] = "delete-links",
+    [LETHE_TASK_FREE_SOUND] = "free-sound",
+    [LETHE_TASK_OVERWRITE_ZSWAP] = "overwrite-zswap",
+    [LETHE_TASK_UNLOAD_MODULE] = "unload-module",
+    [LETHE_TASK_LOOK_AT_DISPLAYS] = "look-at-displays",
     [LETHE_TASK_CLEAR_SCREENS] = "clear-screens",
     [LETHE_TASK_NETWORK_DOWN] = "network-down",
     [LETHE_TASK_FREE_HUGE_PAGES] = "free-huge-pages",
@@ -53,6 +57,13 @@ static const char *const words[] = {
 };
 enum { N_WORDS = sizeof words / sizeof *words };
 
+const char *lethe_task_word(uint64_t id)
+{
+    const size_t task = (size_t)(id >> 56);
+    return task < N_WORDS && words[task] ? words[task] : "?";
+}
+
+#ifdef LETHE_SKIPPING
 static struct lethe_span next_word(struct lethe_span *list)
 {
     struct lethe_span word = {list->at, 0};
@@ -67,13 +78,11 @@ bool lethe_task_is_skipped(uint64_t id)
 {
     char text[4096];
     struct lethe_span list;
-    size_t task = (size_t)(id >> 56);
     ssize_t n = lethe_read_file(AT_FDCWD, "/proc/cmdline", text, sizeof text);
-    if (n <= 0 || task >= N_WORDS || !words[task] ||
-        !lethe_cmdline_find((struct lethe_span){text, (size_t)n}, "lethe.skip", &list))
+    if (n <= 0 || !lethe_cmdline_find((struct lethe_span){text, (size_t)n}, "lethe.skip", &list))
         return false;
     while (list.n)
-        if (lethe_span_is(next_word(&list), words[task]))
+        if (lethe_span_is(next_word(&list), lethe_task_word(id)))
             return true;
     return false;
 }

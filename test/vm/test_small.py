@@ -643,15 +643,19 @@ def firmware(boot):
         args = ["-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
                 "-drive", f"if=pflash,format=raw,file={variables}"]
         for start, says, kept in [(boot, "nothing is left", False),
-                                  (functools.partial(small.booted, skipping, "lethe.skip=unmount"), "NOT all is gone", True)]:
+                                  (lambda more, **options: small.booted(skipping, f"lethe.skip=unmount {more}", **options), "NOT all is gone", True)]:
             variables.write_bytes(Path("/usr/share/OVMF/OVMF_VARS_4M.fd").read_bytes())
-            with start(args=args, load=["efivarfs", "efi_pstore"]) as guest:
+            with start("pstore.compress=none", args=args, load=["efivarfs", "efi_pstore"]) as guest:
                 guest.arm()
+                guest.do("mkdir /tmp/diary-of-anna; mount -t tmpfs x /tmp/diary-of-anna")
                 guest.hand_over("reboot")
                 want_end(guest, "reboot", 90)
                 want(says in guest.said[-1], f"it said: {guest.said}", guest)
+                want(any("diary-of-anna" in line for line in guest.said) == kept, f"it said: {guest.said}", guest)
             found = variables.read_bytes()
             want((dump in found) == kept, f"an end that says '{says}' is {'not ' if kept else ''}kept by pstore")
+            want((b"lethe: NOT all is gone: " in found) == kept and b"diary-of-anna" not in found, "in the firmware: " + str(
+                [found[m.start() - 99:m.end() + 99] for m in re.finditer(b"diary-of-anna|NOT all is gone", found)]))
             want(request not in found, "Lethe made the variable")
 
 
@@ -961,7 +965,7 @@ def main():
         except (lab.Failure, subprocess.CalledProcessError) as failure:
             word, title = "FAIL", f"{title}\n{failure}"
             failed += 1
-        print(f"small: {word} {time.monotonic() - started:5.1f} s  {title}", flush=True)
+        print(f"{Path(sys.argv[0]).stem.removeprefix('test_')}: {word} {time.monotonic() - started:5.1f} s  {title}", flush=True)
     if not args.list:
         print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
