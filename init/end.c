@@ -202,7 +202,7 @@ static unsigned report(struct lethe_end *end, struct lethe_progress *progress)
 {
     struct lethe_snapshot snapshot;
     struct lethe_plan plan;
-    unsigned left = lethe_process_report() + lethe_left_report_shmem();
+    unsigned left = lethe_process_report() + lethe_left_report_shmem(end->policy, progress);
     if (end->unreaped)
         lethe_log(LETHE_LOG_ERROR,
                   "left: the last registers of %lld dead processes, which nobody reaps",
@@ -217,7 +217,8 @@ static unsigned report(struct lethe_end *end, struct lethe_progress *progress)
 /* What must not be missed when time was too short for the rest. */
 static int report_only(struct lethe_progress *progress, void *context)
 {
-    return report(context, progress) != 0;
+    progress->left = report(context, progress);
+    return progress->left != 0;
 }
 
 /* The worker of the second stage. What an earlier worker got stuck on is known to `progress`. */
@@ -249,7 +250,8 @@ static int take_apart(struct lethe_progress *progress, void *context)
     if (r)
         detach_everything(end, progress, r);
     lethe_sweep_sync(policy, progress);
-    return report(end, progress) || r;
+    progress->left = report(end, progress);
+    return progress->left || r;
 }
 
 /* A worker of its own: the memory of those that took the system apart, with paths and names in it,
@@ -317,7 +319,7 @@ void lethe_end_finish(struct lethe_end *end, struct lethe_progress *progress)
     end->arena = lethe_arena_map();
     bool clean = progress && work(end, progress);
     if (!clean && end->policy->keeps_log)
-        lethe_power_keep_log();
+        lethe_summary_keep(progress);
     pause_if_asked(end);
     lethe_power_end(end->verb, end->argument, end->policy->power_ms);
     for (;;) /* PID 1 never exits */

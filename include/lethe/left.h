@@ -6,13 +6,17 @@
 #include <stdbool.h>
 
 #include "lethe/plan.h"
+#include "lethe/policy.h"
+#include "lethe/supervise.h"
 
 /* Logs what the steps of a last plan show to be left, and who holds it; how many things that are.
  * Where PID 1 stays what it was, it holds the medium: that is not told. */
 unsigned lethe_left_report(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
                            bool init_stays);
 
-/* Logs tmpfs pages beyond Lethe's own root, which somebody must be holding; 1 if there are any. */
-unsigned lethe_left_report_shmem(void);
+/* Logs tmpfs pages beyond Lethe's own root and the frame buffers of graphics cards, which are
+ * cleared (drm.h): somebody must be holding them; 1 if there are any. Runs inside a worker. */
+unsigned lethe_left_report_shmem(const struct lethe_policy *policy,
+                                 struct lethe_progress *progress);
 
 #endif

@@ -5,8 +5,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/types.h>
+#include <sys/stat.h>
 
+#include "lethe/drm.h"
 #include "lethe/log.h"
 #include "lethe/meminfo.h"
 #include "lethe/sys.h"
@@ -59,22 +60,34 @@ unsigned lethe_left_report(const struct lethe_plan *plan, const struct lethe_sna
     return left;
 }
 
-/* KiB of tmpfs pages beyond Lethe's own root, which somebody must be holding. */
-static uint64_t held_shmem_kib(void)
+/* Of Lethe's own: the program in its root, the armed one that PID 1 was started from, and what the
+ * workers share. */
+static uint64_t own_shmem_kib(void)
 {
-    enum { OWN_KIB_MAX = 2048 };
-    char text[4096];
-    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/meminfo", text, sizeof text);
-    uint64_t kib = lethe_meminfo((struct lethe_span){text, n > 0 ? (size_t)n : 0}, "Shmem");
-    return kib > OWN_KIB_MAX ? kib : 0;
+    struct stat st;
+    return 1024 + (stat("/proc/self/exe", &st) ? 0 : (uint64_t)st.st_size / 1024 * 2);
 }
 
-unsigned lethe_left_report_shmem(void)
+static uint64_t read_shmem_kib(void)
 {
-    uint64_t held = held_shmem_kib();
-    if (held)
+    char text[4096];
+    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/meminfo", text, sizeof text);
+    return lethe_meminfo((struct lethe_span){text, n > 0 ? (size_t)n : 0}, "Shmem");
+}
+
+unsigned lethe_left_report_shmem(const struct lethe_policy *policy, struct lethe_progress *progress)
+{
+    const uint64_t own = own_shmem_kib();
+    uint64_t kib = read_shmem_kib(), frame_buffers = 0;
+    if (kib > own && lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOOK_AT_DISPLAYS, 0),
+                                      policy->step_ms, "clear frame buffers in shared memory")) {
+        frame_buffers = lethe_drm_clear();
+        lethe_task_done(progress);
+    }
+    kib -= frame_buffers < kib ? frame_buffers : kib;
+    if (kib > own)
         lethe_log(LETHE_LOG_ERROR,
                   "left: %llu KiB of shared memory are held by something that no mount shows",
-                  (unsigned long long)held);
-    return held != 0;
+                  (unsigned long long)kib);
+    return kib > own;
 }

@@ -12,6 +12,7 @@
 #include "lethe/log.h"
 #include "lethe/network.h"
 #include "lethe/page_cache.h"
+#include "lethe/pools.h"
 #include "lethe/screen.h"
 #include "lethe/slab.h"
 #include "lethe/sys.h"
@@ -83,8 +84,9 @@ static void refill_slabs(int64_t ms, const struct lethe_policy *policy, struct l
     if (r)
         lethe_log(LETHE_LOG_ERROR, "freed kernel objects are not overwritten: %s", strerror(-r));
     else if (refill.left)
-        lethe_log(LETHE_LOG_ERROR, "freed kernel objects: %llu are not overwritten, %llu are",
-                  (unsigned long long)refill.left, (unsigned long long)refill.objects);
+        lethe_log(LETHE_LOG_ERROR, "freed kernel objects: %llu are not overwritten (%s), %llu are",
+                  (unsigned long long)refill.left, refill.cache,
+                  (unsigned long long)refill.objects);
 }
 
 static void fill_free_memory(int64_t ms, const struct lethe_policy *policy,
@@ -153,6 +155,7 @@ static void scrub(const struct lethe_policy *policy, const struct lethe_cmdline 
 void lethe_sweep_memory(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
                         struct lethe_progress *progress)
 {
+    lethe_pools_clear(policy, progress);
     take_step(progress, policy, LETHE_TASK_CLEAR_SCREENS, "clear the screens", lethe_screen_clear);
     take_step(progress, policy, LETHE_TASK_NETWORK_DOWN, "take the network down",
               lethe_network_down);

@@ -26,11 +26,12 @@ PROGRAMS = ["/usr/sbin/cryptsetup", "/usr/sbin/dmsetup", "/usr/sbin/mke2fs", "/u
 # What the stacks (stacks.py) are set up with.
 TOOL_MODULES = ["dm_snapshot", "dm_verity", "dm_integrity", "raid1", "fuse", "btrfs", "xfs", "isofs", "nbd", "autofs4", "authenc", "hmac",
                 "sha256_generic", "dm_thin_pool", "dm_cache", "dm_cache_smq", "bcache", "vfat", "nls_cp437", "nls_ascii",
-                "sr_mod", "virtio_scsi", "virtio_net", "nfs", "nfsv3", "nfsv4", "tcp_diag"]
+                "sr_mod", "virtio_scsi", "virtio_net", "nfs", "nfsv3", "nfsv4", "tcp_diag", "wireguard", "macsec", "dummy", "xfrm_user",
+                "esp4", "cbc", "echainiv", "drbg", "jitterentropy_rng", "gcm"]
 TOOLS = ["/usr/sbin/lvm", "/usr/sbin/mdadm", "/usr/sbin/veritysetup", "/usr/sbin/integritysetup", "/usr/bin/fuse-overlayfs", "/usr/bin/unionfs",
          "/usr/bin/mergerfs", "/usr/sbin/mkfs.btrfs", "/usr/bin/btrfs", "/usr/sbin/mkfs.xfs", "/usr/sbin/xfs_repair", "/usr/sbin/e2fsck",
          "/usr/sbin/sfdisk", "/usr/sbin/mkfs.fat", "/usr/sbin/nbd-client", "/usr/sbin/mkfs.f2fs", "/usr/sbin/fsck.f2fs", "/usr/sbin/make-bcache",
-         "/usr/bin/sshfs"]
+         "/usr/bin/sshfs", "/usr/bin/wg", "/bin/ip"]
 
 INIT = """#!/bin/busybox sh
 export PATH=/bin
@@ -174,7 +175,9 @@ def medium(lethe, tools=False):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, target)
             for program in programs:
-                (root / "bin" / Path(program).name.replace("mke2fs", "mkfs.ext4")).symlink_to(program)  # not an applet
+                name = root / "bin" / Path(program).name.replace("mke2fs", "mkfs.ext4")  # not an applet
+                if not name.exists():
+                    name.symlink_to(program)
             for applet in sh("busybox", "--list", capture_output=True, text=True).stdout.split():
                 if not (root / "bin" / applet).exists() and not (root / "bin" / applet).is_symlink():
                     (root / "bin" / applet).symlink_to("busybox")

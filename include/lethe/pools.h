@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * pools: buffers of the kernel's that hold content and that nobody frees: those of file systems'
+ * modules, of sound cards, of zswap. docs/threat-model.md has the whole list.
+ */
+#ifndef LETHE_POOLS_H
+#define LETHE_POOLS_H
+
+#include "lethe/policy.h"
+#include "lethe/supervise.h"
+
+/* Frees them or overwrites them by use, each within its deadline; what could not be is logged and
+ * counted in progress->kept. All file systems and swaps have to be gone. Runs inside a worker. */
+void lethe_pools_clear(const struct lethe_policy *policy, struct lethe_progress *progress);
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/zswap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/swap.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lethe/log.h"
+#include "lethe/sys.h"
+
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT 21 /* linux/mman.h, Linux 5.4 */
+#endif
+
+enum { PAGE = 4096, SWAP_PAGES = 1024, PAGES = 64 };
+
+static const char enabled[] = "/sys/module/zswap/parameters/enabled";
+
+/* How many pages zswap has taken since the start; -1 where the kernel does not count them. */
+static long count_stored(void)
+{
+    static char text[16384];
+    lethe_read_text(AT_FDCWD, "/proc/vmstat", text, sizeof text);
+    const char *line = strstr(text, "\nzswpout ");
+    return line ? strtol(line + 9, NULL, 10) : -1;
+}
+
+/* The header of a swap area of version 1 (union swap_header, linux/swap.h). */
+static bool make_area(int fd)
+{
+    const uint32_t info[3] = {1, SWAP_PAGES - 1, 0};
+    return !ftruncate(fd, (off_t)SWAP_PAGES * PAGE) && pwrite(fd, info, sizeof info, 1024) > 0 &&
+           pwrite(fd, "SWAPSPACE2", 10, PAGE - 10) == 10;
+}
+
+/* A loop device on a file in RAM with a swap area in it. Its descriptor, or -errno; it goes with
+ * its last user (LO_FLAGS_AUTOCLEAR). */
+static int open_loop(char *path, size_t size)
+{
+    const struct loop_info64 autoclear = {.lo_flags = LO_FLAGS_AUTOCLEAR};
+    int control = lethe_sys->open("/dev/loop-control", O_RDWR);
+    int number = control < 0 ? control : ioctl(control, LOOP_CTL_GET_FREE);
+    int file = memfd_create("swap", MFD_CLOEXEC);
+    snprintf(path, size, "/dev/loop%d", number);
+    int loop = number < 0 || file < 0 || !make_area(file) ? -EIO : lethe_sys->open(path, O_RDWR);
+    if (loop >= 0 &&
+        (ioctl(loop, LOOP_SET_FD, file) || ioctl(loop, LOOP_SET_STATUS64, &autoclear))) {
+        lethe_sys->close(loop);
+        loop = -errno;
+    }
+    if (control >= 0)
+        lethe_sys->close(control);
+    if (file >= 0)
+        close(file);
+    return loop;
+}
+
+/* No two bytes have anything to do with each other (xorshift64), so nothing gets shorter. */
+static void fill(uint64_t *at, size_t n)
+{
+    static uint64_t x = 0x9e3779b97f4a7c15;
+    for (size_t i = 0; i < n; i++) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        at[i] = x;
+    }
+}
+
+/* True when zswap was seen to take pages from this processor. */
+static bool compress_here(void)
+{
+    const long before = count_stored();
+    uint64_t *pages =
+        mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED)
+        return false;
+    fill(pages, PAGES * PAGE / sizeof *pages);
+    madvise(pages, PAGES * PAGE, MADV_PAGEOUT);
+    munmap(pages, PAGES * PAGE);
+    return count_stored() > before;
+}
+
+static bool compress_everywhere(void)
+{
+    bool good = true;
+    cpu_set_t ours, one;
+    munlockall();
+    sched_getaffinity(0, sizeof ours, &ours);
+    for (int processor = 0; processor < CPU_SETSIZE; processor++) {
+        CPU_ZERO(&one);
+        CPU_SET(processor, &one);
+        if (CPU_ISSET(processor, &ours) && !sched_setaffinity(0, sizeof one, &one))
+            good &= compress_here();
+    }
+    sched_setaffinity(0, sizeof ours, &ours);
+    return good;
+}
+
+unsigned lethe_zswap_overwrite(void)
+{
+    char path[32];
+    if (count_stored() <= 0)
+        return 0;
+    int loop = open_loop(path, sizeof path);
+    bool good = loop >= 0 && !swapon(path, 0);
+    if (good) {
+        lethe_sys->write_file(enabled, "Y");
+        good = compress_everywhere();
+        lethe_sys->swapoff(path);
+    }
+    lethe_sys->write_file(enabled, "N");
+    if (loop >= 0)
+        lethe_sys->close(loop);
+    if (!good)
+        lethe_log(LETHE_LOG_ERROR, "left: what zswap has compressed last on each processor");
+    return !good;
+}

@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Memory that nobody frees, in the small system: test_pools.py [--lethe FILE] [--list] [CASE...]
+
+What lives in the kernel after its owner has gone: keys of network links, buffers of modules, of zswap, of devices.
+"""
+
+import base64
+import secrets
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import lab
+import live
+import small
+import stacks
+import test_small as t
+
+t.CASES.clear()
+H = stacks.HELPERS
+
+
+def with_tools(boot, disks=1, **options):
+    return boot(tools=True, ram="768M", disks=[small.blank_disk()] * disks, **options)
+
+
+@contextmanager
+def handed_in(**contents):
+    """QEMU's arguments that hand these in as opt/lethe.NAME, in files of the folder that comes with them."""
+    with tempfile.TemporaryDirectory() as folder:
+        args = []
+        for name, data in contents.items():
+            file = Path(folder) / name
+            file.write_bytes(data)
+            args += ["-fw_cfg", f"name=opt/lethe.{name},file={file}"]
+        yield Path(folder), args
+
+
+# -- keys that no process owns ----------------------------------------------------------------------------------------------------
+
+
+@t.case
+def link_keys(boot):
+    """the keys of WireGuard (in a network namespace, too), of MACsec and of IPsec's states, all of which outlive every process"""
+    keys = [bytearray(secrets.token_bytes(32)) for _ in range(5)]
+    for key in keys[:2]:  # as Curve25519 wants them
+        key[0] &= 248
+        key[31] = key[31] & 127 | 64
+    private, elsewhere, shared, ipsec, macsec = map(bytes, keys)
+    contents = {name: base64.b64encode(key) + b"\n" for name, key in [("wg", private), ("wg2", elsewhere), ("psk", shared)]}
+    contents |= {"ipsec": b"0x" + ipsec.hex().encode(), "macsec": macsec[:16].hex().encode()}
+    with handed_in(**contents) as (folder, args):
+        (folder / "key").write_bytes(private + elsewhere + shared + ipsec + macsec[:16])
+        with with_tools(boot, 0, args=args) as guest:
+            guest.do(H + """
+modprobe -a wireguard xfrm_user esp4 cbc hmac sha256_generic authenc echainiv drbg macsec gcm dummy
+own=$fw/opt/lethe
+ip() { /bin/ip "$@"; } # busybox has one of its own
+wg_up() { ip link add $1 type wireguard; wg set $1 private-key $own.$2/raw listen-port $3
+wg set $1 peer xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg= preshared-key $own.psk/raw allowed-ips 10.9.0.0/24
+ip link set $1 up; }
+wg_up wg0 wg 51820
+mkdir -p /run/netns; ip netns add other; wg_up wg1 wg2 51821; ip link set wg1 netns other
+ip xfrm state add src 10.1.0.1 dst 10.1.0.2 proto esp spi 1 mode tunnel enc 'cbc(aes)' $(cat $own.ipsec/raw) auth 'hmac(sha256)' 0x00112233
+ip link add dummy0 type dummy; ip link add link dummy0 macsec0 type macsec
+ip macsec add macsec0 tx sa 0 pn 1 on key 00 $(cat $own.macsec/raw)""", timeout=60)
+            guest.arm()
+            found = guest.scan([], key=folder / "key")["key"]
+            t.want(found >= 9, f"only {found} pieces of the keys are in RAM before")
+            guest.hand_over("poweroff")
+            t.want_clean_end(guest)
+            t.want_gone(guest, [], key=folder / "key")
+
+
+# -- buffers that live as long as a module or a processor -------------------------------------------------------------------------
+
+
+@t.case
+def btrfs_compression(boot):
+    """files that btrfs has compressed: its workspaces stay as long as the module is loaded"""
+    with with_tools(boot) as guest:
+        guest.do(H + "modprobe btrfs; mkfs.btrfs -q /dev/vdb; mount -t btrfs -o compress-force=zlib /dev/vdb /mnt", timeout=60)
+        guest.arm()
+        t.plant(guest, "cache+z:4M:/mnt", "shm:1M")
+        guest.run("sync; echo 3 >/proc/sys/vm/drop_caches; cat /mnt/lethe-cache+z >/dev/null; cp /mnt/lethe-cache+z /mnt/again; sync", timeout=60)
+        guest.hand_over("poweroff")
+        t.want_clean_end(guest)
+        t.want_gone(guest, ["cache+z", "shm"])
+
+
+@t.case
+def module_stays(boot):
+    """the same where modules can't be unloaded any more: it is told"""
+    with with_tools(boot) as guest:
+        guest.do(H + "modprobe btrfs; echo 1 >/proc/sys/kernel/modules_disabled")
+        guest.arm()
+        guest.hand_over("poweroff")
+        t.want_end(guest, "poweroff")
+        t.want(any("the module btrfs" in line for line in guest.said) and "NOT all is gone" in guest.said[-1], f"it said: {guest.said}", guest)
+
+
+@t.case
+def zswap(boot):
+    """pages that zswap has compressed on their way to a disk: each processor's buffers keep the last ones"""
+    with boot("zswap.enabled=1 zswap.max_pool_percent=50", kernel=live.base(), load=["ext4"], ram="768M", disk=True) as guest:
+        guest.do("mkswap /dev/vdb; swapon /dev/vdb; echo 200 >/proc/sys/vm/swappiness; mkdir -p /run/cg; mount -t cgroup2 x /run/cg", timeout=60)
+        guest.arm()
+        t.plant(guest, "shm:32M", "heap:8M")
+        guest.run("for i in $(seq 12); do echo 4M >/run/cg/memory.reclaim || true; done", timeout=60)
+        t.want(int(guest.run("grep zswpout /proc/vmstat").split()[1]) > 1000, "too little has gone through zswap")
+        guest.hand_over("poweroff")
+        t.want_clean_end(guest)
+        t.want_gone(guest, ["shm", "heap"])
+
+
+# -- displays ---------------------------------------------------------------------------------------------------------------------
+
+
+def with_a_display(boot):
+    return boot("console=tty0", kernel=live.base(), load=["ext4", "virtio_gpu"], args=["-device", "virtio-gpu-pci"], ram="768M")
+
+
+@t.case
+def display_in_shmem(boot):
+    """a graphics card whose frame buffer lies in shared memory: no alarm, and nothing of the screen is left"""
+    with with_a_display(boot) as guest:
+        guest.arm()
+        shmem = int(guest.run("grep Shmem: /proc/meminfo").split()[1])
+        t.want(guest.run("cat /proc/fb") and shmem > 4000, f"no frame buffer in shared memory: {shmem} KiB")
+        t.end_clean(guest, "shm:1M")
+
+
+if __name__ == "__main__":
+    sys.exit(t.main())
