@@ -14,10 +14,12 @@
 #include "handover.h"
 #include "lethe/deadman.h"
 #include "lethe/execute.h"
+#include "lethe/keyboard.h"
 #include "lethe/keys.h"
 #include "lethe/left.h"
 #include "lethe/log.h"
 #include "lethe/network.h"
+#include "lethe/offline.h"
 #include "lethe/own_root.h"
 #include "lethe/plan.h"
 #include "lethe/power.h"
@@ -25,6 +27,7 @@
 #include "lethe/snapshot.h"
 #include "lethe/sweep.h"
 #include "lethe/sys.h"
+#include "lethe/watchdog.h"
 #include "summary.h"
 
 #define SECOND_STAGE "lethe-end"
@@ -42,6 +45,7 @@ static void read_cmdline(struct lethe_end *end)
 void lethe_end_prepare_workers(void)
 {
     lethe_process_shield();
+    lethe_keyboard_disarm();
     lethe_mount_api();
     lethe_process_take_stdio();
     lethe_power_prepare();
@@ -109,6 +113,7 @@ pid_t lethe_end_settle_network(const struct lethe_end *end, struct lethe_progres
 static int settle_network(struct lethe_progress *progress, void *context)
 {
     const struct timespec while_it_fails = {0, 300 * 1000 * 1000};
+    lethe_offline_stop_queueing(false);
     pid_t failing = lethe_end_settle_network(context, progress);
     if (failing > 0)
         nanosleep(&while_it_fails, NULL);
@@ -235,6 +240,7 @@ static int take_apart(struct lethe_progress *progress, void *context)
     progress->cut_off = end->cut_off;
     if (end->keys_left)
         lethe_keys_wipe(LETHE_KEYS_IDLE, policy, progress);
+    lethe_offline_stop_queueing(!policy->writes_back); /* again after each step that hung */
     lethe_sweep_page_cache(policy, progress);
     lethe_sweep_ipc(policy, progress);
     for (int pass = 0;

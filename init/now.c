@@ -27,13 +27,13 @@
 #include "lethe/log.h"
 #include "lethe/network.h"
 #include "lethe/pid1.h"
-#include "lethe/power.h"
 #include "lethe/process.h"
 #include "lethe/sweep.h"
 #include "lethe/sys.h"
 #include "lethe/takeover.h"
+#include "lethe/watchdog.h"
 
-enum { DEADLINE_SECONDS = 45, TAKEOVER_MS = 3000, KEYS_MS = 4000 };
+enum { DEADLINE_SECONDS = 45, TAKEOVER_MS = 3000, KEYS_MS = 4000, LOAD_MS = 1500 };
 
 /* For the first try at the keys. */
 static const struct lethe_policy policy_keys = {.name = "keys", .step_ms = 1500};
@@ -115,17 +115,37 @@ static int supervise(struct lethe_progress *progress, int (*work)(struct lethe_p
     return lethe_supervise(progress, work, e, &supervisor);
 }
 
+/* A worker reads in what is swapped out of the program, and maybe waits for a disk in vain. */
+static int load_program(struct lethe_progress *progress, void *context)
+{
+    const struct emergency *e = context;
+    if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOAD_PROGRAM, 0),
+                          e->end.policy->step_ms, "read the program in"))
+        return 1;
+    lethe_process_load();
+    lethe_task_done(progress);
+    return 0;
+}
+
+/* Before the first key goes, for the program may be swapped out to what it is the key of. */
+static void lock_program(struct emergency *e, struct lethe_progress *progress)
+{
+    if (!supervise(progress, load_program, e, LOAD_MS))
+        lethe_process_lock();
+}
+
 static int wipe_keys(struct lethe_progress *progress, void *context)
 {
     const struct emergency *e = context;
     const struct lethe_policy *policy = e->end.keys_left ? e->end.policy : &policy_keys;
-    pid_t failing = -1;
+    pid_t failing = -1, cutting = -1;
     if (e->end.keys_left) {
-        lethe_keys_cut_off(e->keys, progress);
+        cutting = lethe_keys_cut_off(e->keys, progress);
         failing = lethe_end_settle_network(&e->end, progress);
     }
     unsigned left = lethe_keys_wipe(e->keys, policy, progress);
     lethe_network_stop_failing(failing);
+    lethe_keys_stop_cutting(cutting);
     return left != 0;
 }
 
@@ -170,7 +190,8 @@ static int look_whether_possible(struct lethe_progress *progress, void *context)
     if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOOK_AT_INIT, 0),
                           e->end.policy->step_ms, "look at PID 1"))
         return 1;
-    bool good = lethe_takeover_is_armed(LETHE_ARMED_COPY) && lethe_takeover_is_resident();
+    bool good = lethe_takeover_is_armed(LETHE_ARMED_COPY) && lethe_takeover_is_resident() &&
+                lethe_pid1_recall();
     lethe_task_done(progress);
     return !good;
 }
@@ -182,6 +203,7 @@ static void take_over(struct emergency *e, struct lethe_progress *progress)
     if (supervise(progress, look_whether_possible, e, 2 * e->end.policy->step_ms) ||
         !lethe_handover_write(&e->end))
         return;
+    lethe_takeover_hold();
     lethe_process_hurry(1, true);
     if (lethe_takeover_signal(e->end.verb))
         return;
@@ -239,6 +261,7 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
     start_deadman(&e);
     if (!progress)
         lethe_end_finish(&e.end, NULL);
+    lock_program(&e, progress);
     wipe_all_keys(&e, progress);
     lethe_end_prepare(&e.end);
     lethe_ipc_leave_session();

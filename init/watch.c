@@ -400,7 +400,6 @@ static void settle_down(struct watch *watch)
 {
     lethe_process_lock();
     lethe_process_spare();
-    lethe_process_load();
     if (lethe_takeover_is_armed(LETHE_ARMED_COPY))
         lethe_takeover_hold();
     lethe_process_take_stdio();

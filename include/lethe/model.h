@@ -63,6 +63,7 @@ struct lethe_block {
 struct lethe_swap {
     const char *path;
     bool is_file;
+    uint64_t used_kib;        /* how much is swapped out to it; 0 when it is not said */
     size_t device;            /* the block device it is, or LETHE_NONE */
     struct lethe_devno devno; /* of a swap file: its file system, 0:0 when unknown */
 };

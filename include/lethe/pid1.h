@@ -10,6 +10,10 @@
  * a stopped unit concerns it. */
 void lethe_pid1_leave_cgroup(void);
 
+/* Has what is swapped out of PID 1's own memory read in again: it needs that to become Lethe, and
+ * one that can't get a page back is a panic. False where that fails. May wait for the disk. */
+bool lethe_pid1_recall(void);
+
 /* Freezes PID 1 for good by its cgroup's freezer
  * (Documentation/admin-guide/cgroup-v2.rst). True when it stands still. */
 bool lethe_pid1_freeze(void);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* power: the last system call, and the hardware watchdog until then. */
+/* power: the last system call, and the settings that keep the machine from staying on without it.
+ */
 #ifndef LETHE_POWER_H
 #define LETHE_POWER_H
 
@@ -27,15 +28,5 @@ int lethe_power_end(enum lethe_verb verb, const char *argument, int64_t ms);
  * printk.always_kmsg_dump). What was logged before, paths and names of the user's among it, is not
  * kept: it would lie in the firmware's flash. */
 void lethe_power_keep_log(void);
-
-/* Opens the watchdog that systemd left armed (WATCHDOG_USEC and WATCHDOG_DEVICE in the environment,
- * or the state in sysfs), or shares what PID 1 has of it. */
-void lethe_watchdog_open(void);
-/* Arms one that nobody uses, with a time-out that ends after `end_ms` (lethe_now_ms()) even if it
- * is never told anything again, as far as it can count (Documentation/watchdog/watchdog-api.rst).
- */
-void lethe_watchdog_arm(int64_t end_ms);
-/* Tells it that we are alive; does nothing without one. The argument is not used. */
-void lethe_watchdog_ping(void *unused);
 
 #endif

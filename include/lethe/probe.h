@@ -9,8 +9,9 @@ struct lethe_identity {
     char uuid[64], label[128], part_uuid[64];
 };
 
-/* Reads the device's superblocks. 0, or -errno with *identity empty. Texts are as they are on the
- * device: see lethe_printable(). */
+/* Has a child read the device's superblocks, for three seconds at most; after three that did not
+ * answer none is asked any more. 0, or -errno with *identity empty, -ETIMEDOUT for one that hangs.
+ * Texts are as they are on the device: see lethe_printable(). */
 int lethe_probe(const char *device, struct lethe_identity *identity);
 
 #endif

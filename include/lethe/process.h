@@ -30,14 +30,16 @@ unsigned lethe_process_report(void);
 /* True when this process runs the program at `path` (/proc/self/exe, proc(5)). */
 bool lethe_process_runs(const char *path);
 
-/* Locks what this process has and will have in memory (as it is touched). Failures here and below
- * are no reason to stop and are not told. */
+/* Locks what this process has and will have in memory: the program as a whole, for it may have been
+ * swapped out, all else as it is touched. May wait for the device that the program lies on, or is
+ * swapped out to. Failures here and below are no reason to stop and are not told. */
 void lethe_process_lock(void);
 
 /* Makes the OOM killer spare this process. */
 void lethe_process_spare(void);
 
-/* Reads the whole program in, so that it can go on without the device that it lies on. */
+/* Reads the whole program in and keeps it, so that it can go on without the device that it lies
+ * on. */
 void lethe_process_load(void);
 
 /* Takes the lock off those of the program's own variables that nobody has touched: they hold

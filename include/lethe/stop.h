@@ -28,6 +28,11 @@ bool lethe_stop_holds_key(const struct lethe_block *block);
 /* Closes the connection of an nbd device that may be in use: what waits for its server fails. */
 int lethe_stop_cut_off(const struct lethe_block *block);
 
+/* Tells a multipath device that keeps what it has no path for to fail it; unless `always`, only one
+ * that has no path left (multipath_message(), drivers/md/dm-mpath.c). It waits for no device. 0;
+ * -EOPNOTSUPP when it is none; or -errno. */
+int lethe_stop_queueing(const struct lethe_block *block, bool always);
+
 /* Takes the key out of a dm-crypt device that can't be removed and lets every later read and write
  * of it fail at once: suspend without flush or freeze, "key wipe", an error table in its place,
  * resume (docs/facts.md, The key of a dm-crypt device). What was not written yet

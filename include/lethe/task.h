@@ -18,6 +18,7 @@ enum lethe_task {
     LETHE_TASK_LOOK_AT_PROC, /* the same where a device does not answer: /proc and /sys alone */
     LETHE_TASK_LOOK_FOR_SERVERS,
     LETHE_TASK_LOOK_AT_INIT,
+    LETHE_TASK_LOAD_PROGRAM,
     LETHE_TASK_EMPTY_INIT,
     LETHE_TASK_ENTER_OWN_ROOT,
     LETHE_TASK_DETACH_OLD_ROOT,

@@ -18,8 +18,9 @@ static const struct lethe_policy hurry = {.name = "deadman", .step_ms = 1000};
 static int wipe_keys(struct lethe_progress *progress, void *unused)
 {
     (void)unused;
-    lethe_keys_cut_off(LETHE_KEYS_ALL, progress);
+    pid_t cutting = lethe_keys_cut_off(LETHE_KEYS_ALL, progress);
     lethe_keys_wipe(LETHE_KEYS_ALL, &hurry, progress);
+    lethe_keys_stop_cutting(cutting);
     return 0;
 }
 

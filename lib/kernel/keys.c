@@ -3,12 +3,18 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "lethe/below.h"
 #include "lethe/devices.h"
 #include "lethe/log.h"
+#include "lethe/offline.h"
+#include "lethe/snapshot.h"
 #include "lethe/stop.h"
 #include "lethe/sys.h"
 #include "lethe/text.h"
@@ -44,31 +50,62 @@ static bool is_gone(const char *name)
     return any_tied(name, "slaves", 0, has_no_number, NULL);
 }
 
-/* A line of /proc/swaps: name, type, size and how much of it is in use. */
-static bool is_in_use(const char *swaps, const char *folder, const char *name)
+/* What the system is, from /proc and /sys alone. Once for each worker, where it is asked for. */
+struct look {
+    struct lethe_snapshot snapshot;
+    bool taken, good;
+    bool *swap, *marks; /* of each device: pages are swapped out to it; room for another mark */
+};
+
+static void mark_swaps(const struct lethe_snapshot *s, bool *marks)
 {
-    char node[192];
-    unsigned long long used;
-    int length = snprintf(node, sizeof node, "\n%s%.128s ", folder, name);
-    const char *line = strstr(swaps, node);
-    return line && sscanf(line + length, "%*s %*s %llu", &used) == 1 && used;
+    for (size_t i = 0; i < s->n_swaps; i++)
+        if (s->swaps[i].used_kib)
+            lethe_below_mark_swap(s, &s->swaps[i], marks);
 }
 
-/* Without udev, which makes a link of it, the name in /dev/mapper is a node of its own. */
-static bool is_swapped_to(const char *name, const void *swaps)
+static const struct look *look(void)
 {
-    char dm_name[160];
-    return is_in_use(swaps, "/dev/", name) ||
-           (lethe_read_block(name, "dm/name", dm_name, sizeof dm_name) &&
-            is_in_use(swaps, "/dev/mapper/", dm_name));
+    static struct look l;
+    struct lethe_snapshot *s = &l.snapshot;
+    if (l.taken)
+        return &l;
+    struct lethe_arena arena = lethe_arena_map();
+    l.taken = true;
+    l.good = !lethe_snapshot_take(s, AT_FDCWD, false, &arena, &lethe_complain_to_log) &&
+             (l.swap = lethe_arena_alloc(&arena, s->n_blocks, sizeof *l.swap)) &&
+             (l.marks = lethe_arena_alloc(&arena, s->n_blocks, sizeof *l.marks));
+    if (l.good)
+        mark_swaps(s, l.swap);
+    return &l;
 }
 
-/* Something that lies on it, too: a logical volume. */
+static size_t find(const struct lethe_snapshot *s, const char *name)
+{
+    size_t i = 0;
+    while (i < s->n_blocks && strcmp(s->blocks[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+static bool is_swap_in_use(void)
+{
+    char text[4096];
+    unsigned long long used = 0;
+    bool all = lethe_read_text(AT_FDCWD, "/proc/swaps", text, sizeof text);
+    for (char *line = strchr(text, '\n'); line && !used; line = strchr(line + 1, '\n'))
+        if (sscanf(line + 1, "%*s %*s %*s %llu", &used) != 1)
+            used = 0;
+    return used || (!all && text[0]);
+}
+
+/* Through volumes, loops and files. In doubt it does: a page that can't be got back ends whoever
+ * needs it, PID 1 or Lethe. */
 static bool carries_swap(const char *name)
 {
-    char swaps[4096];
-    return lethe_read_text(AT_FDCWD, "/proc/swaps", swaps, sizeof swaps) &&
-           any_tied(name, "holders", 0, is_swapped_to, swaps);
+    const struct look *l = is_swap_in_use() ? look() : NULL;
+    size_t block = l && l->good ? find(&l->snapshot, name) : 0;
+    return l && (!l->good || block == l->snapshot.n_blocks || l->swap[block]);
 }
 
 static bool is_wanted(const char *name, enum lethe_keys which)
@@ -86,14 +123,7 @@ static bool is_wanted(const char *name, enum lethe_keys which)
 
 static bool find_crypt(const char *name, struct lethe_block *block)
 {
-    static char uuid[160]; /* DM_UUID_LEN is 129 */
-    char number[32];
-    if (strncmp(name, "dm-", 3) || !lethe_read_block(name, "dm/uuid", uuid, sizeof uuid) ||
-        !lethe_read_block(name, "dev", number, sizeof number))
-        return false;
-    *block = (struct lethe_block){
-        .name = name, .kind = lethe_block_kind(name, uuid, false), .dm_uuid = uuid};
-    return !lethe_devno(lethe_span(number), &block->devno) && lethe_stop_holds_key(block);
+    return lethe_offline_find_dm(name, block) && lethe_stop_holds_key(block);
 }
 
 static bool wipe(const struct lethe_block *block, const struct lethe_policy *policy,
@@ -115,31 +145,76 @@ static bool wipe(const struct lethe_block *block, const struct lethe_policy *pol
     return !r;
 }
 
-/* A disk of the kernel's SCSI layer (USB and SATA are too) that is set offline fails what waits for
- * it at once; others have no such word. Of a partition it is asked of the disk around it. */
 static bool set_offline(const char *name, const void *unused)
 {
-    char path[320];
     (void)unused;
-    snprintf(path, sizeof path, "/sys/class/block/%.255s/device/state", name);
-    lethe_sys->write_file(path, "offline\n");
-    snprintf(path, sizeof path, "/sys/class/block/%.255s/../device/state", name);
-    lethe_sys->write_file(path, "offline\n");
+    lethe_offline_set(name);
     return false; /* on to what it lies on */
 }
 
-void lethe_keys_cut_off(enum lethe_keys which, const struct lethe_progress *progress)
+/* What has pages swapped out to it stays, as long as its key does. */
+static void mark_below(const struct look *l, const char *name)
+{
+    const struct lethe_snapshot *s = &l->snapshot;
+    size_t block = find(s, name);
+    if (block < s->n_blocks)
+        lethe_below_mark(s, block, l->marks);
+}
+
+/* Again and again, for a controller takes what comes next after each reset. */
+static pid_t keep_resetting(const struct look *l)
+{
+    const struct timespec pause = {0, 100 * 1000 * 1000};
+    const struct lethe_snapshot *s = &l->snapshot;
+    size_t first = 0;
+    while (first < s->n_blocks && !(l->marks[first] && !strncmp(s->blocks[first].name, "nvme", 4)))
+        first++;
+    pid_t child = first < s->n_blocks ? fork() : -1;
+    if (child)
+        return child;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;; nanosleep(&pause, NULL))
+        for (size_t i = first; i < s->n_blocks; i++)
+            if (l->marks[i] && s->blocks[i].disk == LETHE_NONE)
+                lethe_offline_reset(s->blocks[i].name);
+}
+
+static pid_t cut_off_marked(const struct look *l, enum lethe_keys which)
+{
+    const struct lethe_snapshot *s = &l->snapshot;
+    for (size_t i = 0; i < s->n_blocks; i++)
+        if (which != LETHE_KEYS_ALL && l->swap[i])
+            l->marks[i] = false;
+        else if (l->marks[i] && s->blocks[i].disk == LETHE_NONE)
+            lethe_offline_set(s->blocks[i].name);
+    return keep_resetting(l);
+}
+
+pid_t lethe_keys_cut_off(enum lethe_keys which, const struct lethe_progress *progress)
 {
     struct lethe_block block;
+    const struct look *l = look();
     DIR *blocks = opendir("/sys/class/block");
     if (!blocks)
-        return;
-    for (struct dirent *entry; (entry = readdir(blocks));)
-        if (find_crypt(entry->d_name, &block) && is_wanted(entry->d_name, which) &&
-            !lethe_task_is_finished(progress,
-                                    lethe_task_id_of_device(LETHE_TASK_WIPE_KEY, block.devno)))
+        return -1;
+    for (struct dirent *entry; (entry = readdir(blocks));) {
+        if (!find_crypt(entry->d_name, &block) || !is_wanted(entry->d_name, which) ||
+            lethe_task_is_finished(progress,
+                                   lethe_task_id_of_device(LETHE_TASK_WIPE_KEY, block.devno)))
+            continue;
+        if (l->good)
+            mark_below(l, entry->d_name);
+        else
             any_tied(entry->d_name, "slaves", 0, set_offline, NULL);
+    }
     closedir(blocks);
+    return l->good ? cut_off_marked(l, which) : -1;
+}
+
+void lethe_keys_stop_cutting(pid_t child)
+{
+    if (child > 0)
+        lethe_sys->kill(child, SIGKILL);
 }
 
 unsigned lethe_keys_wipe(enum lethe_keys which, const struct lethe_policy *policy,
@@ -150,6 +225,7 @@ unsigned lethe_keys_wipe(enum lethe_keys which, const struct lethe_policy *polic
     DIR *blocks = opendir("/sys/class/block");
     if (!blocks)
         return 1;
+    lethe_offline_stop_queueing(true); /* before anything is asked of what lies on them */
     for (struct dirent *entry; (entry = readdir(blocks));)
         if (find_crypt(entry->d_name, &block) && is_wanted(entry->d_name, which))
             left += !wipe(&block, policy, progress);

@@ -133,29 +133,59 @@ void lethe_pid1_empty_files(void)
         close(pidfd);
 }
 
-static void zero_range(int memory, unsigned long begin, unsigned long end)
+static bool zero_range(int memory, unsigned long begin, unsigned long end)
 {
     static const char zeroes[4096];
     while (begin < end) {
         size_t n = end - begin < sizeof zeroes ? end - begin : sizeof zeroes;
         if (pwrite(memory, zeroes, n, (off_t)begin) != (ssize_t)n)
-            return;
+            return false;
         begin += n;
     }
+    return true;
 }
 
-void lethe_pid1_zero_memory(void)
+/* A byte of each page: what is read this way is read in. */
+static bool touch_range(int memory, unsigned long begin, unsigned long end)
+{
+    char byte;
+    for (; begin < end; begin += lethe_sys->page_size())
+        if (pread(memory, &byte, 1, (off_t)begin) != 1)
+            return false;
+    return true;
+}
+
+/* Each range of memory that only PID 1 writes to, those that began as a file's only where `files`
+ * says so; true when `use` was of all. */
+static bool each_range(bool files, bool (*use)(int memory, unsigned long begin, unsigned long end))
 {
     char line[4096 + 128], permissions[8];
     unsigned long begin, end, inode;
     int memory = lethe_sys->open("/proc/1/mem", O_RDWR);
     FILE *maps = fopen("/proc/1/maps", "re");
+    bool good = memory >= 0 && maps;
     while (memory >= 0 && maps && fgets(line, sizeof line, maps))
         if (sscanf(line, "%lx-%lx %7s %*s %*s %lu", &begin, &end, permissions, &inode) == 4 &&
-            permissions[1] == 'w' && permissions[3] == 'p' && !inode) /* a file's might be read */
-            zero_range(memory, begin, end);
+            permissions[1] == 'w' && permissions[3] == 'p' && (files || !inode))
+            good &= use(memory, begin, end);
     if (maps)
         fclose(maps);
     if (memory >= 0)
         lethe_sys->close(memory);
+    return good;
+}
+
+void lethe_pid1_zero_memory(void)
+{
+    each_range(false, zero_range); /* a file's might be read */
+}
+
+bool lethe_pid1_recall(void)
+{
+    char status[4096];
+    unsigned long kib = 0;
+    lethe_read_text(AT_FDCWD, "/proc/1/status", status, sizeof status);
+    const char *swapped = strstr(status, "\nVmSwap:");
+    return (swapped && sscanf(swapped + 8, "%lu", &kib) == 1 && !kib) ||
+           each_range(true, touch_range);
 }

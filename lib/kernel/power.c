@@ -5,13 +5,11 @@
 #include <fcntl.h>
 #include <linux/kexec.h>
 #include <linux/reboot.h>
-#include <linux/watchdog.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/klog.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -20,10 +18,9 @@
 
 #include "lethe/log.h"
 #include "lethe/sys.h"
+#include "lethe/watchdog.h"
 
 enum { FALLBACK_MS = 3000 };
-
-static int watchdog = -1;
 
 void lethe_power_prepare(void)
 {
@@ -53,58 +50,6 @@ void lethe_power_keep_log(void)
     if (klogctl(SYSLOG_ACTION_CLEAR, NULL, 0))
         return;
     lethe_sys->write_file("/sys/module/printk/parameters/always_kmsg_dump", "Y");
-}
-
-/* A watchdog is open once only. What PID 1 has open it may share (pidfd_getfd(2), Linux 5.6):
- * frozen, it serves it no more. */
-static int share_init_watchdog(void)
-{
-    enum { FILES_MAX = 256 };
-    char path[32], target[64];
-    int found = -1, pidfd = (int)syscall(SYS_pidfd_open, 1, 0);
-    for (int fd = 0; pidfd >= 0 && found < 0 && fd < FILES_MAX; fd++) {
-        snprintf(path, sizeof path, "/proc/1/fd/%d", fd);
-        ssize_t n = readlink(path, target, sizeof target - 1);
-        target[n > 0 ? n : 0] = '\0';
-        if (strstr(target, "/dev/watchdog"))
-            found = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
-    }
-    if (pidfd >= 0)
-        close(pidfd);
-    return found;
-}
-
-void lethe_watchdog_open(void)
-{
-    char state[32];
-    const char *usec = getenv("WATCHDOG_USEC"), *device = getenv("WATCHDOG_DEVICE");
-    lethe_read_line(AT_FDCWD, "/sys/class/watchdog/watchdog0/state", state, sizeof state);
-    if ((!usec || !strtoull(usec, NULL, 10)) && strcmp(state, "active"))
-        return;
-    int fd = lethe_sys->open(device && device[0] ? device : "/dev/watchdog0", O_WRONLY);
-    if (fd < 0)
-        fd = lethe_sys->open("/dev/watchdog", O_WRONLY);
-    if (fd < 0)
-        fd = share_init_watchdog();
-    if (fd >= 0)
-        watchdog = fd;
-}
-
-void lethe_watchdog_arm(int64_t end_ms)
-{
-    enum { MARGIN_MS = 10000 };
-    int seconds = (int)((end_ms - lethe_now_ms() + MARGIN_MS) / 1000);
-    if (watchdog < 0)
-        watchdog = lethe_sys->open("/dev/watchdog0", O_WRONLY);
-    if (watchdog >= 0)
-        lethe_sys->ioctl(watchdog, WDIOC_SETTIMEOUT, &seconds);
-}
-
-void lethe_watchdog_ping(void *unused)
-{
-    (void)unused;
-    if (watchdog >= 0)
-        lethe_sys->ioctl(watchdog, WDIOC_KEEPALIVE, NULL);
 }
 
 static bool kexec_is_loaded(void)

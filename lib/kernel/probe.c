@@ -3,8 +3,16 @@
 
 #include <blkid/blkid.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lethe/sys.h"
 
 static void take(blkid_probe probe, const char *name, char *out, size_t size)
 {
@@ -13,9 +21,8 @@ static void take(blkid_probe probe, const char *name, char *out, size_t size)
         snprintf(out, size, "%s", value);
 }
 
-int lethe_probe(const char *device, struct lethe_identity *identity)
+static int probe(const char *device, struct lethe_identity *identity)
 {
-    *identity = (struct lethe_identity){0};
     blkid_probe probe = blkid_new_probe_from_filename(device);
     if (!probe)
         return errno ? -errno : -EIO;
@@ -30,4 +37,52 @@ int lethe_probe(const char *device, struct lethe_identity *identity)
     take(probe, "PART_ENTRY_UUID", identity->part_uuid, sizeof identity->part_uuid);
     blkid_free_probe(probe);
     return r < 0 ? -EIO : 0;
+}
+
+struct answer {
+    int r;
+    struct lethe_identity identity;
+};
+
+static _Noreturn void answer(const char *device, int to)
+{
+    struct answer a = {0};
+    a.r = probe(device, &a.identity);
+    _exit(write(to, &a, sizeof a) != (ssize_t)sizeof a);
+}
+
+/* Waits for the child's answer. One that gives none is killed, and left behind where it can't die:
+ * a device that hangs is waited for by nobody else. */
+static int await(pid_t child, int from, struct answer *a)
+{
+    enum { ANSWER_MS = 3000 };
+    struct pollfd source = {from, POLLIN, 0};
+    bool told = poll(&source, 1, ANSWER_MS) == 1 && read(from, a, sizeof *a) == (ssize_t)sizeof *a;
+    if (!told)
+        lethe_sys->kill(child, SIGKILL);
+    waitpid(child, NULL, told ? 0 : WNOHANG);
+    return told ? a->r : -ETIMEDOUT;
+}
+
+int lethe_probe(const char *device, struct lethe_identity *identity)
+{
+    enum { HUNG_MAX = 3 };
+    static unsigned hung;
+    struct answer a = {0};
+    int ends[2], r = hung < HUNG_MAX ? 0 : -ETIMEDOUT;
+    *identity = (struct lethe_identity){0};
+    if (!r && pipe2(ends, O_CLOEXEC))
+        r = -errno;
+    if (r)
+        return r;
+    pid_t child = fork();
+    if (!child)
+        answer(device, ends[1]);
+    close(ends[1]);
+    r = child < 0 ? -errno : await(child, ends[0], &a);
+    close(ends[0]);
+    hung += r == -ETIMEDOUT;
+    if (!r)
+        *identity = a.identity;
+    return r;
 }

@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -177,23 +178,44 @@ void lethe_process_spare(void)
     lethe_sys->write_file("/proc/self/oom_score_adj", "-1000");
 }
 
-void lethe_process_lock(void)
-{
-    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
-        mlockall(MCL_CURRENT | MCL_FUTURE);
-}
-
 /* The ends of the initialized data and of all (end(3)); the program's headers are in its first
  * page.
  */
 extern char edata[], end[];
 
+/* The end of the file that is never mapped: the second stage is a copy of the whole file. */
+static void lock_rest_of_program(size_t page)
+{
+    struct stat st;
+    int fd = lethe_sys->open("/proc/self/exe", O_RDONLY);
+    if (fd < 0)
+        return;
+    off_t from =
+        fstat(fd, &st) || st.st_size <= (off_t)page ? 0 : (st.st_size - (off_t)page) & -(off_t)page;
+    void *at = mmap(NULL, 2 * page, PROT_READ, MAP_SHARED, fd, from);
+    if (at != MAP_FAILED)
+        (void)!mlock(at, (size_t)(st.st_size - from));
+    lethe_sys->close(fd);
+}
+
 void lethe_process_load(void)
 {
-    uintptr_t begin = getauxval(AT_PHDR) & ~(uintptr_t)(lethe_sys->page_size() - 1);
+    static bool has_rest;
+    const size_t page = lethe_sys->page_size();
+    uintptr_t begin = getauxval(AT_PHDR) & ~(uintptr_t)(page - 1);
     size_t n = (uintptr_t)edata - begin;
     if (begin)
         (void)!mlock(edata - n, n);
+    if (!has_rest)
+        lock_rest_of_program(page);
+    has_rest = true;
+}
+
+void lethe_process_lock(void)
+{
+    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
+        mlockall(MCL_CURRENT | MCL_FUTURE);
+    lethe_process_load();
 }
 
 void lethe_process_unlock_unused(void)

@@ -19,10 +19,11 @@
 
 #include "lethe/sys.h"
 
-/* Room for a target's text behind the header: the largest message sent is shorter. */
+/* Room for a target's text behind the header: the largest message sent is shorter, and so is the
+ * status of a multipath with a few dozen paths. */
 struct dm_request {
     struct dm_ioctl head;
-    char data[512];
+    char data[4096];
 };
 
 /* The device is named by its number alone, so that no name has to be quoted or believed. */
@@ -108,6 +109,53 @@ bool lethe_stop_holds_key(const struct lethe_block *block)
         return false;
     memcpy(&target, request.data, sizeof target);
     return !strncmp(target.target_type, "crypt", sizeof target.target_type);
+}
+
+/* One that a look-up by its number finds, and that its driver has not given up. */
+static bool is_path(struct lethe_span number)
+{
+    char path[80], state[32];
+    snprintf(path, sizeof path, "/sys/dev/block/%.*s/dev", (int)number.n, number.at);
+    if (!lethe_read_line(AT_FDCWD, path, state, sizeof state))
+        return false;
+    snprintf(path, sizeof path, "/sys/dev/block/%.*s/device/state", (int)number.n, number.at);
+    return !lethe_read_line(AT_FDCWD, path, state, sizeof state) || !strcmp(state, "running") ||
+           !strcmp(state, "live");
+}
+
+/* The status names each path by its number, and whether it is active behind that
+ * (multipath_status(), drivers/md/dm-mpath.c). */
+static bool has_path(const char *status)
+{
+    struct lethe_devno unused;
+    struct lethe_span rest = lethe_span(status), number = {NULL, 0};
+    while (rest.at) {
+        struct lethe_span word = lethe_cut(&rest, ' ');
+        if (number.n && lethe_span_is(word, "A") && is_path(number))
+            return true;
+        number = lethe_devno(word, &unused) ? (struct lethe_span){NULL, 0} : word;
+    }
+    return false;
+}
+
+int lethe_stop_queueing(const struct lethe_block *block, bool always)
+{
+    struct dm_target_spec target;
+    struct dm_request request = dm_request(block, DM_NOFLUSH_FLAG);
+    if (block->kind != LETHE_BLOCK_DM ||
+        (block->dm_uuid[0] && strncmp(block->dm_uuid, "mpath-", 6) != 0))
+        return -EOPNOTSUPP;
+    int r = dm_send(DM_TABLE_STATUS, &request);
+    if (r)
+        return r;
+    memcpy(&target, request.data, sizeof target);
+    request.data[sizeof request.data - 1] = '\0';
+    if (!request.head.target_count ||
+        strncmp(target.target_type, "multipath", sizeof target.target_type) != 0)
+        return -EOPNOTSUPP;
+    if (!always && has_path(request.data + sizeof target))
+        return 0;
+    return dm_message(block, "fail_if_no_path");
 }
 
 int lethe_stop_wipe_key(const struct lethe_block *block, int64_t *wiped_ms)

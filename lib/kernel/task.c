@@ -24,6 +24,7 @@ static const char *const words[] = {
     [LETHE_TASK_LOOK_AT_PROC] = "look-at-proc",
     [LETHE_TASK_LOOK_FOR_SERVERS] = "look-for-servers",
     [LETHE_TASK_LOOK_AT_INIT] = "look-at-init",
+    [LETHE_TASK_LOAD_PROGRAM] = "load-program",
     [LETHE_TASK_EMPTY_INIT] = "empty-init",
     [LETHE_TASK_ENTER_OWN_ROOT] = "enter-own-root",
     [LETHE_TASK_DETACH_OLD_ROOT] = "detach-old-root",

@@ -130,6 +130,9 @@ static const char *parse_swap(struct lethe_swap *s, struct lethe_span line,
         return "the swap's type is neither file nor partition";
     s->is_file = lethe_span_is(type, "file");
     s->device = LETHE_NONE;
+    next_word(&line); /* its size */
+    if (lethe_number(next_word(&line), UINT64_MAX, &s->used_kib))
+        s->used_kib = 0;
     s->path = lethe_unescape(arena, path);
     *full = !s->path;
     return NULL;

@@ -12,7 +12,9 @@
 
 #include <cmocka.h>
 
+#include "lethe/keyboard.h"
 #include "lethe/power.h"
+#include "lethe/watchdog.h"
 #include "mock_sys.h"
 
 static void assert_ends_by(enum lethe_verb verb, unsigned command)
@@ -77,12 +79,25 @@ static void the_watchdog_is_served_when_systemd_armed_it(void **unused)
     mock_finish();
 }
 
+/* By reboot(2), and by its other name where that is forbidden. */
+static void no_key_ends_the_machine(void **unused)
+{
+    (void)unused;
+    MOCK_EXPECT({MOCK_REBOOT, .number = LINUX_REBOOT_CMD_CAD_OFF, .answer = -EPERM},
+                {MOCK_WRITE_FILE, .path = "/proc/sys/kernel/ctrl-alt-del", .text = "0"},
+                {MOCK_WRITE_FILE, .path = "/proc/sys/kernel/cad_pid"},
+                {MOCK_WRITE_FILE, .path = "/proc/sys/kernel/sysrq", .text = "0"});
+    lethe_keyboard_disarm();
+    mock_finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_verb_has_its_command),
         cmocka_unit_test(reboot_hands_on_its_argument),
         cmocka_unit_test(all_other_ways_are_tried),
+        cmocka_unit_test(no_key_ends_the_machine),
         cmocka_unit_test(the_watchdog_is_served_when_systemd_armed_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
@@ -266,6 +267,67 @@ static void knows_which_devices_hold_a_key(void **unused)
     mock_finish();
 }
 
+/* What a multipath says of itself (multipath_status()), with one path; that of no number is one
+ * that has gone. */
+static void give_status(void *argument, const char *type, const char *status)
+{
+    struct dm_ioctl *head = argument;
+    struct dm_target_spec target = {.next = 0};
+    char *data = (char *)argument + check_head(argument)->data_start;
+    mock_check(head->flags == DM_NOFLUSH_FLAG, "the status of it, without a flush");
+    snprintf(target.target_type, sizeof target.target_type, "%s", type);
+    head->target_count = 1;
+    memcpy(data, &target, sizeof target);
+    strcpy(data + sizeof target, status);
+}
+
+static void a_path_that_failed(void *argument)
+{
+    give_status(argument, "multipath", "2 1 0 0 1 1 E 0 1 1 1:1 F 1 0");
+}
+
+static void a_path_that_has_gone(void *argument)
+{
+    give_status(argument, "multipath", "2 0 0 0 1 1 A 0 1 1 4095:1 A 0 0");
+}
+
+static void a_linear_target(void *argument)
+{
+    give_status(argument, "linear", "");
+}
+
+static void fail_if_no_path(void *argument)
+{
+    const struct dm_ioctl *head = check_head(argument);
+    const struct dm_target_msg *message = (const void *)((const char *)argument + head->data_start);
+    mock_check(!strcmp(message->message, "fail_if_no_path"), "the message");
+}
+
+static void only_a_multipath_without_a_path_is_told_to_fail(void **unused)
+{
+    (void)unused;
+    struct lethe_block dm = block("dm-3", LETHE_BLOCK_DM);
+    dm.dm_uuid = "LVM-1";
+    mock_expect(NULL, 0);
+    assert_int_equal(lethe_stop_queueing(&crypt, true), -EOPNOTSUPP);
+    assert_int_equal(lethe_stop_queueing(&dm, true), -EOPNOTSUPP);
+    mock_finish();
+    dm.dm_uuid = "mpath-3600";
+    MOCK_EXPECT(CONTROL, DM(DM_TABLE_STATUS, .look = a_path_that_failed), CONTROL,
+                DM(DM_TARGET_MSG, .look = fail_if_no_path), CONTROL,
+                DM(DM_TABLE_STATUS, .look = a_path_that_has_gone), CONTROL,
+                DM(DM_TARGET_MSG, .look = fail_if_no_path));
+    assert_int_equal(lethe_stop_queueing(&dm, false), 0);
+    assert_int_equal(lethe_stop_queueing(&dm, false), 0);
+    mock_finish();
+    dm.dm_uuid = "";
+    MOCK_EXPECT(CONTROL, DM(DM_TABLE_STATUS, .look = a_linear_target), CONTROL,
+                DM(DM_TABLE_STATUS, .answer = -ENXIO));
+    assert_int_equal(lethe_stop_queueing(&dm, true), -EOPNOTSUPP);
+    assert_int_equal(lethe_stop_queueing(&dm, true), -ENXIO);
+    mock_finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +341,7 @@ int main(void)
         cmocka_unit_test(stops_bcache),
         cmocka_unit_test(disconnects_nbd),
         cmocka_unit_test(leaves_other_devices_alone),
+        cmocka_unit_test(only_a_multipath_without_a_path_is_told_to_fail),
         cmocka_unit_test(wipes_a_key_whatever_fails),
         cmocka_unit_test(knows_which_devices_hold_a_key),
     };

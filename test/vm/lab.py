@@ -311,6 +311,10 @@ class Guest:
                 return message["return"]
         raise Failure(f"QMP {command}: no answer")
 
+    def press(self, *keys):
+        """Press and release keys of the keyboard together, by QEMU's names for them."""
+        self.qmp("send-key", keys=[{"type": "qcode", "data": key} for key in keys], **{"hold-time": 50})
+
     def unplug(self, id, timeout=10):
         """Pull a device out without asking the guest."""
         self.qmp("device_del", id=id)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import lab
@@ -72,6 +73,13 @@ def want_end(guest, end, timeout=60):
     if verbose:
         print("\n".join(guest.said))
     want(ended == end, f"ended by {ended} instead of {end}", guest)
+
+
+def wait_said(guest, words, timeout=60):
+    deadline = time.monotonic() + timeout
+    while words not in guest.console:
+        want(time.monotonic() < deadline, f"it has not said '{words}'", guest)
+        time.sleep(0.1)
 
 
 def want_clean_end(guest, end="poweroff", timeout=60, says="nothing is left"):
@@ -734,6 +742,41 @@ def watchdog_hardware(boot):
 
 
 @case
+def watchdog_second(boot):
+    """the first watchdog is idle; the second one, which a daemon served until it was killed, is served through a pause, in either way"""
+    options = {"kernel": small.KERNEL_13, "load": ["softdog", "i6300esb"], "args": ["-device", "i6300esb"]}
+    for end in (lambda guest: guest.hand_over("poweroff"), lambda guest: guest.send("lethe now --deadline=1000 &")):
+        with boot("lethe.pause=10", **options) as guest:
+            guest.arm()
+            guest.run("busybox watchdog -T 4 -t 1 -F /dev/watchdog1 >/dev/null 2>&1 &")
+            guest.run("until grep -q '^active' /sys/class/watchdog/watchdog1/state; do usleep 20000; done")
+            want(guest.run("cat /sys/class/watchdog/watchdog0/state") == "inactive", "the first is not idle")
+            end(guest)
+            want_end(guest, "poweroff")
+
+
+@case
+def keys_pressed(boot):
+    """Ctrl-Alt-Delete, switched on as systemd-shutdown does from 257 on, and SysRq: no key resets the machine while it ends"""
+    for end in (lambda guest: guest.hand_over("poweroff"), lambda guest: guest.send("lethe now --deadline=1000 &")):
+        with boot("lethe.pause=6") as guest:
+            guest.arm()
+            guest.run("echo 1 >/proc/sys/kernel/ctrl-alt-del; echo 1 >/proc/sys/kernel/sysrq")
+            plant(guest, "shm:4M")
+            end(guest)
+            wait_said(guest, "nothing is left")
+            guest.press("ctrl", "alt", "delete")
+            guest.press("alt", "sysrq", "b")
+            want_end(guest, "poweroff")
+            want_gone(guest, ["shm"])
+    for keys in (("ctrl", "alt", "delete"), ("alt", "sysrq", "b")):
+        with boot() as guest:
+            guest.run("echo 1 >/proc/sys/kernel/ctrl-alt-del; echo 1 >/proc/sys/kernel/sysrq")
+            guest.press(*keys)
+            want_end(guest, "reboot", 20)
+
+
+@case
 def pause(boot):
     """lethe.pause=3 waits between the summary and the end, lethe.verbose tells each step"""
     with boot("loglevel=7 lethe.pause=3 lethe.verbose") as guest:
@@ -824,6 +867,99 @@ def now_swap(boot):
         want(int(used.split()[8]) > 8192 and int(used.split()[-2]) > 0, f"not enough is swapped out:\n{used}")
         guest.send("lethe now &")
         want_emergency(guest, 0, "shm", "run")
+
+
+@contextmanager
+def more_disk(boot, controller, device):
+    """A guest with tools and one disk more, on a controller of its own: `guest.more`."""
+    with tempfile.TemporaryDirectory() as folder:
+        disk = lab.Stick(small.blank_disk(), "more", device)
+        with boot(tools=True, ram="768M", args=[*controller, *disk.args(Path(folder))]) as guest:
+            guest.more = disk
+            guest.do(stacks.HELPERS + "modprobe -a virtio_scsi sd_mod dm_multipath dm_round_robin")
+            yield guest
+
+
+SCSI = ["-device", "virtio-scsi-pci,id=vs"], "scsi-hd,bus=vs.0"
+WAIT = "i=0; until [ -b /dev/{0} ] || [ $((i += 1)) = 50 ]; do sleep 0.2; done\n"
+
+
+def now_while_writing(guest):
+    """Much is being written to /mnt, over a disk that takes 1 MiB a second, when the switch is fired."""
+    guest.arm()
+    plant(guest, "shm:4M")
+    guest.slow_down(guest.more, 1 << 20)
+    guest.send("(dd if=/dev/urandom of=/mnt/much bs=1M count=48; sync) >/dev/null 2>&1 & sleep 2")
+    time.sleep(6)
+    guest.send("lethe now &")
+    want_emergency(guest, 1, "shm")
+
+
+@case
+def now_container(boot):
+    """lethe now while much is written into a container in a file on a slow disk: the disk below the file is set offline"""
+    with more_disk(boot, *SCSI) as guest:
+        guest.do(stacks.HELPERS + WAIT.format("sda") + "mkdir -p /run/disk; mkfs.ext4 -q /dev/sda; mount /dev/sda /run/disk; "
+                 + "truncate -s 300M /run/disk/container; losetup /dev/loop5 /run/disk/container; "
+                 + PLAIN.replace("/dev/vdb plain", "/dev/loop5 home") + "mkfs.ext4 -q /dev/mapper/home; mount /dev/mapper/home /mnt; sync", timeout=120)
+        now_while_writing(guest)
+
+
+@case
+def now_nvme(boot):
+    """lethe now while much is written to dm-crypt on a slow NVMe disk, which has no word for offline: its controller is reset"""
+    with more_disk(boot, [], "nvme,serial=more") as guest:
+        guest.do(stacks.HELPERS + WAIT.format("nvme0n1") + PLAIN.replace("/dev/vdb plain", "/dev/nvme0n1 home")
+                 + "mkfs.ext4 -q /dev/mapper/home; mount /dev/mapper/home /mnt; sync", timeout=120)
+        now_while_writing(guest)
+
+
+def open_multipath(guest):
+    guest.do(stacks.HELPERS + WAIT.format("sda") + """
+echo "0 $(cat /sys/block/sda/size) multipath 1 queue_if_no_path 0 1 1 round-robin 0 1 1 8:0 1000" | dmsetup create --noudevsync mp
+luks_format luks2 --pbkdf pbkdf2 /dev/mapper/mp; luks_open /dev/mapper/mp home; mkfs.ext4 -q /dev/mapper/home; mount /dev/mapper/home /mnt""", timeout=60)
+    guest.arm()
+    plant(guest, "cache+home:4M:/mnt", "shm:1M")
+    guest.run("sync")
+    guest.unplug("more")
+    guest.run("(echo x >/mnt/x; sync) >/dev/null 2>&1 & sleep 3")
+
+
+@case
+def now_multipath(boot):
+    """lethe now: LUKS on a multipath device that queues, and whose only path has gone; arm does not hang on it either"""
+    with more_disk(boot, *SCSI) as guest:
+        open_multipath(guest)
+        guest.run("lethe arm", timeout=30)
+        guest.send("lethe now &")
+        want_emergency(guest, 1, "cache+home:4M:/mnt", "shm")
+
+
+@case
+def multipath(boot):
+    """a clean end with the same: nothing waits for a path that does not come back"""
+    with more_disk(boot, *SCSI) as guest:
+        open_multipath(guest)
+        guest.hand_over("poweroff")
+        want_end(guest, "poweroff", 100)
+        seconds = [float(m[1]) for line in guest.said if (m := re.search(r"poweroff after ([0-9.]+) s", line))]
+        want(seconds and seconds[0] < 30, f"it took {seconds} s: {guest.said}", guest)
+        want_gone(guest, ["cache+home", "shm"], key=small.encrypted_disk() / "key")
+
+
+@case
+def now_swap_file(boot):
+    """lethe now: PID 1 and the armed copy are swapped out to a file on dm-crypt, whose key goes last"""
+    with boot_with_tools(boot) as guest:
+        guest.do(stacks.HELPERS + PLAIN + "mkfs.ext4 -q /dev/mapper/plain; mkdir -p /mnt; mount /dev/mapper/plain /mnt\n"
+                 "dd if=/dev/zero of=/mnt/swap bs=1M count=64; mkswap /mnt/swap; swapon /mnt/swap; echo 200 >/proc/sys/vm/swappiness\n"
+                 "cd /sys/fs/cgroup; mount -t cgroup2 cgroup .; cd .; echo +memory >cgroup.subtree_control; mkdir init.scope; echo 1 >init.scope/cgroup.procs")
+        guest.arm()
+        plant(guest, "shm:40M", "run:4M", "names")
+        guest.run("for i in $(seq 20); do echo 8M >/sys/fs/cgroup/init.scope/memory.reclaim || true; done", timeout=60)
+        want(int(guest.run("awk 'NR == 2 { print $4 }' /proc/swaps")) > 10000, "little was swapped out", guest)
+        guest.send("lethe now &")
+        want_emergency(guest, 0, "shm", "run", "names")
 
 
 @case
