@@ -129,6 +129,8 @@ int lethe_arm_main(int argc, char **argv)
     if (r && r != -ENOENT) /* the kill switch has another way */
         status = failed("systemd-shutdown", r);
     keep_place_without_medium(&snapshot);
+    if ((r = lethe_command_write_words())) /* then all is said in English */
+        status = failed("words", r);
     return status;
 }
 

@@ -28,6 +28,10 @@ size_t lethe_command_armed_mount(const struct lethe_snapshot *snapshot);
  * other argument. */
 bool lethe_command_take_seconds(const char *argument, const char *option, unsigned *seconds);
 
+/* Chooses the sentences that the screen at the end will have, and puts them where they are found
+ * then (face.h). What can't be used of a file is told. 0 or -errno. */
+int lethe_command_write_words(void);
+
 /* A text as JSON has it, quoted, to stdout. */
 void lethe_command_print_json(const char *text);
 

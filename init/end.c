@@ -14,6 +14,7 @@
 #include "handover.h"
 #include "lethe/deadman.h"
 #include "lethe/execute.h"
+#include "lethe/face.h"
 #include "lethe/keyboard.h"
 #include "lethe/keys.h"
 #include "lethe/left.h"
@@ -151,6 +152,7 @@ static void stop_processes(struct lethe_end *end, struct lethe_progress *progres
 void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *progress)
 {
     const struct lethe_policy *policy = end->policy;
+    lethe_face_start(progress);
     lethe_network_close_at_once();
     supervise_early(end, progress, settle_network);
     if (policy->writes_back)
@@ -278,10 +280,21 @@ static int sweep_memory_again(struct lethe_progress *progress, void *context)
     return 0;
 }
 
-static void pause_if_asked(const struct lethe_end *end)
+/* What is left is shown for a while, where there is a screen. */
+static int64_t show_ms(const struct lethe_end *end, const struct lethe_progress *progress,
+                       bool clean)
 {
-    const struct timespec second = {1, 0};
-    for (unsigned s = 0; s < end->cmdline.pause_seconds; s++, nanosleep(&second, NULL))
+    bool seen = lethe_face_end(progress ? lethe_summary_left(end, progress, clean) : 0);
+    if (clean || !seen)
+        return 0;
+    return end->cmdline.show_seconds < 0 ? end->policy->show_ms
+                                         : 1000 * (int64_t)end->cmdline.show_seconds;
+}
+
+static void stay(int64_t ms)
+{
+    const struct timespec pause = {0, 100 * 1000 * 1000};
+    for (int64_t end = lethe_now_ms() + ms; lethe_now_ms() < end; nanosleep(&pause, NULL))
         lethe_watchdog_ping(NULL);
 }
 
@@ -322,11 +335,13 @@ void lethe_end_finish(struct lethe_end *end, struct lethe_progress *progress)
         lethe_deadman_start(end->dead_ms, end->verb);
         lethe_watchdog_arm(end->dead_ms); /* systemd has just stopped one that it had used */
     }
+    lethe_face_start(progress);
     end->arena = lethe_arena_map();
     bool clean = progress && work(end, progress);
     if (!clean && end->policy->keeps_log)
         lethe_summary_keep(progress);
-    pause_if_asked(end);
+    stay(show_ms(end, progress, clean));
+    stay(1000 * (int64_t)end->cmdline.pause_seconds);
     lethe_power_end(end->verb, end->argument, end->policy->power_ms);
     for (;;) /* PID 1 never exits */
         pause();

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lethe/log.h"
+#include "lethe/page.h"
 #include "lethe/power.h"
 #include "lethe/sys.h"
 
@@ -31,6 +32,11 @@ static void print_emergency(char *out, size_t size, const struct lethe_end *end,
                  (long long)(p->erased_ms ? p->erased_ms - end->started_ms : 0));
 }
 
+static bool is_cleared(const struct lethe_end *end, const struct lethe_progress *p)
+{
+    return p->clears || (p->filled && p->refilled) || end->cmdline.scrub == LETHE_SCRUB_OFF;
+}
+
 void lethe_summary_print(const struct lethe_end *end, const struct lethe_progress *p, bool clean)
 {
     int64_t ms = lethe_now_ms() - end->started_ms;
@@ -51,10 +57,18 @@ void lethe_summary_print(const struct lethe_end *end, const struct lethe_progres
               p->erased_file_systems, p->unmounted, p->stopped, memory, verdict);
 }
 
+unsigned lethe_summary_left(const struct lethe_end *end, const struct lethe_progress *p, bool clean)
+{
+    if (clean)
+        return 0;
+    unsigned left =
+        (p->not_erased ? LETHE_LEFT_FILES : 0) | (is_cleared(end, p) ? 0 : LETHE_LEFT_MEMORY);
+    return left ? left : LETHE_LEFT_PARTS;
+}
+
 bool lethe_summary_is_clean(const struct lethe_end *end, const struct lethe_progress *p)
 {
-    bool cleared = p->clears || (p->filled && p->refilled) || end->cmdline.scrub == LETHE_SCRUB_OFF;
-    return cleared && !p->n_stuck && !p->not_erased && !p->kept;
+    return is_cleared(end, p) && !p->n_stuck && !p->not_erased && !p->kept;
 }
 
 void lethe_summary_keep(const struct lethe_progress *progress)

@@ -8,6 +8,10 @@
 /* True when nothing is known to be left of what `progress` has counted. */
 bool lethe_summary_is_clean(const struct lethe_end *end, const struct lethe_progress *progress);
 
+/* What is left, in bits of page.h; 0 where the verdict is `clean`. */
+unsigned lethe_summary_left(const struct lethe_end *end, const struct lethe_progress *progress,
+                            bool clean);
+
 /* Logs the line. `clean` is the verdict. */
 void lethe_summary_print(const struct lethe_end *end, const struct lethe_progress *progress,
                          bool clean);

@@ -29,6 +29,10 @@ void lethe_log_to_kernel(void);
 void lethe_log_close(void);
 void lethe_log_set_verbose(bool on);
 
+/* Each line that is said is handed to `show` too, from whatever process. Where that returns true,
+ * it is shown on the virtual terminals, and the console gets it only where it is none of them. */
+void lethe_log_show_on(bool (*show)(const char *line));
+
 void lethe_log(enum lethe_log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -17,6 +17,7 @@ struct lethe_policy {
     int64_t fill_ms;     /* overwriting freed objects and filling free memory once */
     int64_t total_ms;    /* all of it */
     int64_t power_ms;    /* reboot(2), before other ways are tried */
+    int64_t show_ms;     /* what is left is shown for so long to whoever sits there */
     bool writes_back;    /* data are written back before their file system goes */
     bool is_patient;     /* a server gets its time to answer, else all are cut off at once */
     bool counts_writing; /* data that are being written count as headway */

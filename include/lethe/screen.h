@@ -4,8 +4,8 @@
 #define LETHE_SCREEN_H
 
 /* Resets every virtual terminal that exists, clears it with its scrollback (console_codes(4), ESC [
- * 3 J), and zeroes the frame buffers (Documentation/fb/api.rst). What a graphics card keeps
- * elsewhere is out of reach. */
+ * 3 J), but for the one where face.h draws, and zeroes the frame buffers
+ * (Documentation/fb/api.rst). What a graphics card keeps elsewhere is out of reach. */
 void lethe_screen_clear(void);
 
 #endif

@@ -37,6 +37,7 @@ enum lethe_scrub {
 struct lethe_cmdline {
     bool verbose;           /* lethe.verbose */
     unsigned pause_seconds; /* lethe.pause=SECONDS, 0 to 3600 */
+    int show_seconds;       /* lethe.show=SECONDS, 0 to 3600; -1: the policy's */
     enum lethe_scrub scrub; /* lethe.scrub=auto|on|off|SECONDS */
     unsigned scrub_seconds; /* its limit, 0: the policy's */
     char bad[64];           /* the first lethe.* argument that could not be used, else "" */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,7 +14,9 @@
 
 static int kmsg = -1, console = -1;
 static int console_level;
+static bool console_is_terminal;
 static bool verbose;
+static bool (*show)(const char *line);
 
 /* syslog(2)'s levels: the kernel's console shows what is below its own. */
 static const int priorities[] = {
@@ -33,11 +36,20 @@ static void reopen(int *fd, const char *path)
         replace(fd, fresh);
 }
 
+static bool is_virtual_terminal(int fd)
+{
+    enum { MAJOR = 4, MINORS = 64 }; /* Documentation/admin-guide/devices.txt; above: serial ones */
+    unsigned device = 0;
+    return fd >= 0 && !lethe_sys->ioctl(fd, TIOCGDEV, &device) && device >> 8 == MAJOR &&
+           (device & 0xff) < MINORS;
+}
+
 void lethe_log_to_kernel(void)
 {
     char level[64];
     reopen(&kmsg, "/dev/kmsg");
     reopen(&console, "/dev/console");
+    console_is_terminal = is_virtual_terminal(console);
     console_level =
         lethe_read_line(AT_FDCWD, "/proc/sys/kernel/printk", level, sizeof level) ? atoi(level) : 0;
 }
@@ -51,6 +63,11 @@ void lethe_log_close(void)
 void lethe_log_set_verbose(bool on)
 {
     verbose = on;
+}
+
+void lethe_log_show_on(bool (*on)(const char *line))
+{
+    show = on;
 }
 
 /* A full console or log is no reason to stop: what it does not take is lost. */
@@ -72,12 +89,14 @@ void lethe_log(enum lethe_log_level level, const char *format, ...)
     va_end(list);
     if (n < 0)
         return;
+    bool shown = show && level != LETHE_LOG_KEPT && show(line + head);
     size_t length = strlen(line);
     line[length++] = '\n';
     if (kmsg >= 0)
         put(kmsg, line, length);
     else if (console < 0)
         put(STDERR_FILENO, line + 3, length - 3);
-    if (level != LETHE_LOG_KEPT && console >= 0 && (kmsg < 0 || priorities[level] >= console_level))
+    if (level != LETHE_LOG_KEPT && console >= 0 && !(shown && console_is_terminal) &&
+        (kmsg < 0 || priorities[level] >= console_level))
         put(console, line + 3, length - 3);
 }

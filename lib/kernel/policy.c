@@ -11,6 +11,7 @@ const struct lethe_policy lethe_policy_clean = {
     .fill_ms = 60000,
     .total_ms = 180000,
     .power_ms = 30000,
+    .show_ms = 15000,
     .writes_back = true,
     .is_patient = true,
     .counts_writing = true,

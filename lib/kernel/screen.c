@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lethe/face.h"
 #include "lethe/sys.h"
 
 /* To open a terminal that does not exist would make it; its screen's device (vcs(4)) only opens
@@ -55,7 +56,9 @@ void lethe_screen_clear(void)
 {
     enum { FRAME_BUFFERS = 32 }; /* FB_MAX, linux/fb.h */
     for (int i = 1; i <= MAX_NR_CONSOLES; i++)
-        clear_terminal(i);
+        if (i != lethe_face_terminal())
+            clear_terminal(i);
     for (int i = 0; i < FRAME_BUFFERS; i++)
         clear_frame_buffer(i);
+    lethe_face_redraw();
 }

@@ -66,7 +66,7 @@ static bool parse_scrub(struct lethe_cmdline *cmdline, struct lethe_span value)
 void lethe_cmdline_parse(struct lethe_cmdline *cmdline, struct lethe_span text)
 {
     struct lethe_span name, value;
-    *cmdline = (struct lethe_cmdline){0};
+    *cmdline = (struct lethe_cmdline){.show_seconds = -1};
     while (next_argument(&text, &name, &value)) {
         uint64_t seconds;
         if (name.n < 6 || memcmp(name.at, "lethe.", 6))
@@ -75,6 +75,8 @@ void lethe_cmdline_parse(struct lethe_cmdline *cmdline, struct lethe_span text)
             cmdline->verbose = true;
         } else if (lethe_span_is(name, "lethe.pause") && !lethe_number(value, 3600, &seconds)) {
             cmdline->pause_seconds = (unsigned)seconds;
+        } else if (lethe_span_is(name, "lethe.show") && !lethe_number(value, 3600, &seconds)) {
+            cmdline->show_seconds = (int)seconds;
         } else if (lethe_span_is(name, "lethe.scrub") && parse_scrub(cmdline, value)) {
             continue;
         } else if (!cmdline->bad[0]) {

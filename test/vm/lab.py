@@ -424,6 +424,12 @@ class Guest:
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
+    @property
+    def has_ended(self):
+        """Whether it has powered off or been reset by now."""
+        self._qmp_read(0.02)
+        return any(event["event"] == "SHUTDOWN" for event in self._events)
+
     def wait_end(self, timeout=120):
         """Wait for the guest's end and stop it there: 'poweroff', 'reboot', 'halt', 'kexec' or 'panic'."""
         deadline = time.monotonic() + timeout

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import lab
 import live
+import screen
 import small
 import stacks
 
@@ -808,6 +809,90 @@ def bad_argument(boot):
         want_end(guest, "poweroff")
         want(any("lethe.paws=9" in line for line in guest.said), f"it said: {guest.said}", guest)
         want_gone(guest, ["rw"])
+
+
+# -- what the person in front of it sees -------------------------------------------------------------------------------------
+
+
+def watch_screen(guest, width=8):
+    """What was to be read on the screen from now to the guest's end, one text after the other, and for how long it was black."""
+    seen = screen.Screen(guest, width)
+    seen.learn()
+
+    def follow(timeout=120):
+        pictures, black, dark_since = [], 0.0, None
+        deadline = time.monotonic() + timeout
+        while not guest.has_ended and time.monotonic() < deadline:
+            now = seen.picture()
+            if not pictures or now.pixels != pictures[-1].pixels:
+                pictures.append(now)
+            dark_since = (dark_since or time.monotonic()) if now.is_black else None
+            black = max(black, time.monotonic() - dark_since if dark_since else 0)
+        return [seen.read(picture) for picture in pictures], black
+    return follow
+
+
+def want_shown(texts, *wanted):
+    """One text after the other has all the lines of one of `wanted`, in their order."""
+    at, texts = 0, [" ".join(text.split()) for text in texts]
+    for lines in wanted:
+        found = next((i for i in range(at, len(texts)) if all(line in texts[i] for line in lines)), None)
+        want(found is not None, f"not shown: {lines}\n" + "\n---\n".join(texts[-3:]))
+        at = found
+
+
+FACE = "console=tty0 quiet"
+WORKING = ["What was done on this computer", "do not switch it off", "[", "Files: ", " MiB"]
+
+
+@case
+def face(boot):
+    """on the screen: a bar with real amounts, then that all is erased; a splash in graphics mode that lets nobody in is no matter"""
+    with boot(FACE, args=["-device", "VGA"]) as guest:
+        follow = watch_screen(guest, 9)
+        guest.arm()
+        plant(guest, "rw:48M", "shm:16M")
+        guest.run("splash 7 >/run/splash & until grep -q splash /run/splash; do sleep 0.1; done")
+        guest.hand_over("poweroff")
+        texts, black = follow()
+        want_end(guest, "poweroff")
+        want_shown(texts, WORKING, ["All is erased. The boot medium can be taken out.", "nothing is left"])
+        print(f"     {len(texts)} pictures, black for {black:.2f} s at most", flush=True)
+        want_gone(guest, ["rw", "shm"])
+
+
+@case
+def face_left(boot):
+    """something is left: what, what it means and what to do, in the language of the system, with the technical line, for as long as asked"""
+    german = (lab.HERE.parent.parent / "init/words/de").read_text()
+    with small.booted(skipping, f"{FACE} lethe.skip=fill-memory lethe.show=5", memory="", args=["-device", "VGA"]) as guest:
+        follow = watch_screen(guest, 9)
+        guest.run(f"mkdir -p /etc/lethe; cat >/etc/lethe/words <<'END'\n{german}left-files=\nEND")
+        said = guest.run("lethe arm")
+        want(re.search(r"/etc/lethe/words:\d+: the sentence is empty", said), f"arm said: {said}")
+        guest.hand_over("poweroff")
+        texts, _ = follow()
+        want_end(guest, "poweroff")
+        want_shown(texts, ["Bitte warten und nicht ausschalten"],
+                   ["Es konnte NICHT alles gel?scht werden.", "Freier Speicher wurde nicht", "zehn Minuten", "NOT all is gone, see above"])
+        want(not any("Out of memory" in text for text in texts), "the kernel's messages are on the screen")
+
+
+@case
+def face_framebuffer(boot):
+    """the same on frame buffers: a DRM driver's of bochs and of virtio-gpu, in an emergency too"""
+    for device, driver, command in [("VGA", "bochs", None), ("virtio-gpu-pci", "virtio-gpu", None), ("VGA", "bochs", "lethe now")]:
+        with boot(FACE, kernel=live.base(), load=["ext4", driver], args=["-device", device]) as guest:
+            guest.run("until grep . /proc/fb; do sleep 0.2; done")
+            follow = watch_screen(guest)
+            guest.arm()
+            plant(guest, "rw:16M", "shm:8M")
+            guest.run("splash 7 >/run/splash & until grep -q splash /run/splash; do sleep 0.1; done")
+            guest.send(command) if command else guest.hand_over("poweroff")
+            texts, black = follow()
+            want_end(guest, "poweroff")
+            want_shown(texts, WORKING, ["All is erased. The boot medium can be taken out."])
+            print(f"     {driver}: {len(texts)} pictures, black for {black:.2f} s at most", flush=True)
 
 
 # -- the kill switch beside a PID 1 that is no systemd ---------------------------------------------------------------------------
