@@ -50,6 +50,9 @@ static void reads_its_arguments(void **unused)
     assert_false(c.verbose);
     assert_int_equal(c.pause_seconds, 0);
     assert_string_equal(c.bad, "");
+    assert_int_equal(c.show_seconds, -1);
+    assert_int_equal(parse("lethe.show=0").show_seconds, 0);
+    assert_string_equal(parse("lethe.show=never").bad, "lethe.show=never");
     c = parse("lethe.pause=3600 lethe.pause=0");
     assert_int_equal(c.pause_seconds, 0);
     assert_string_equal(c.bad, "");
