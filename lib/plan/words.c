@@ -28,7 +28,7 @@ static const struct word {
 void lethe_words_default(struct lethe_words *words)
 {
     for (size_t i = 0; i < LETHE_WORDS; i++)
-        strcpy(words->text[i], known[i].english);
+        memcpy(words->text[i], known[i].english, strlen(known[i].english) + 1);
 }
 
 /* The bytes that follow the first of a character (RFC 3629), -1 for one that can't be first. */
