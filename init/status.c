@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "lethe/bounce.h"
 #include "lethe/free_ram.h"
 #include "lethe/init.h"
 #include "lethe/probe.h"
@@ -153,6 +154,18 @@ static void check_swap(const struct lethe_snapshot *snapshot, struct findings *w
         !strstr(snapshot->mounts[armed].super_options, "noswap"))
         find(weaknesses,
              "the armed program can be swapped out (this kernel knows no tmpfs noswap)");
+}
+
+static void check_bounce(struct findings *weaknesses)
+{
+    struct lethe_bounce bounce;
+    if (lethe_bounce_look(&bounce) || !bounce.used_kib)
+        return;
+    find(
+        weaknesses,
+        "%llu KiB of what went to and from devices lie in bounce buffers (swiotlb), which can't be "
+        "cleared for sure: use an IOMMU, or other ports",
+        (unsigned long long)bounce.used_kib);
 }
 
 /* What lies in RAM and would be erased. */
@@ -330,6 +343,7 @@ int lethe_status_main(int argc, char **argv)
         check_kernel(&weaknesses);
     }
     check_swap(&snapshot, &weaknesses);
+    check_bounce(&weaknesses);
     lethe_roles_find(&snapshot, false, roles);
     size_t n_ram = list_file_systems(&snapshot, ram);
     n_ram += list_ramdisks(&snapshot, roles, ram + n_ram);

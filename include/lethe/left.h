@@ -19,4 +19,7 @@ unsigned lethe_left_report(const struct lethe_plan *plan, const struct lethe_sna
 unsigned lethe_left_report_shmem(const struct lethe_policy *policy,
                                  struct lethe_progress *progress);
 
+/* Logs System V objects and huge pages that are there; how many kinds of them are. */
+unsigned lethe_left_report_objects(void);
+
 #endif

@@ -11,8 +11,10 @@
 #define LETHE_LINKS_H
 
 /* Deletes every interface of this network namespace that has no device behind it, and flushes the
- * states and policies of IPsec. How many interfaces with keys and states are still there
- * afterwards; each kind of them is logged. */
-unsigned lethe_links_delete(void);
+ * states and policies of IPsec. */
+void lethe_links_delete(void);
+
+/* How many interfaces with keys and states of IPsec there are; each kind of them is logged. */
+unsigned lethe_links_report(void);
 
 #endif

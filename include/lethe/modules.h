@@ -14,8 +14,10 @@
 #include "lethe/policy.h"
 #include "lethe/supervise.h"
 
-/* Unloads them, each within its deadline. How many are loaded yet, which is logged. Runs inside a
- * worker. */
-unsigned lethe_modules_unload(const struct lethe_policy *policy, struct lethe_progress *progress);
+/* Unloads them, each within its deadline. Runs inside a worker. */
+void lethe_modules_unload(const struct lethe_policy *policy, struct lethe_progress *progress);
+
+/* How many are loaded, which is logged. */
+unsigned lethe_modules_report(void);
 
 #endif

@@ -9,8 +9,11 @@
 #include "lethe/policy.h"
 #include "lethe/supervise.h"
 
-/* Frees them or overwrites them by use, each within its deadline; what could not be is logged and
- * counted in progress->kept. All file systems and swaps have to be gone. Runs inside a worker. */
+/* Frees them or overwrites them by use, each within its deadline. All file systems and swaps have
+ * to be gone. Runs inside a worker. */
 void lethe_pools_clear(const struct lethe_policy *policy, struct lethe_progress *progress);
+
+/* How many kinds of them are there all the same, each of which is logged. */
+unsigned lethe_pools_report(const struct lethe_progress *progress);
 
 #endif

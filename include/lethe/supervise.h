@@ -34,7 +34,8 @@ struct lethe_progress {
     bool cut_off;        /* a server that does not answer was given up */
     unsigned not_erased; /* RAM file systems, files and segments that could not be zeroed */
     unsigned left;       /* things that a last look has shown */
-    unsigned kept;       /* buffers of the kernel's that could neither be freed nor overwritten */
+    unsigned kept;       /* objects and buffers of the kernel's that a look has shown to be left */
+    bool zswap_overwritten;
     int64_t erased_ms;   /* when the last of them was zeroed, by lethe_now_ms(); 0: none was */
     int64_t keys_ms;     /* the same for the last key that was wiped */
     unsigned keys;       /* how many were, before all else */

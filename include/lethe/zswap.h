@@ -10,8 +10,12 @@
 #ifndef LETHE_ZSWAP_H
 #define LETHE_ZSWAP_H
 
-/* Does so where zswap was ever used, and switches it off. 0 when that was not so or each processor
- * was seen to compress (zswpout in /proc/vmstat), else 1, which is logged. */
-unsigned lethe_zswap_overwrite(void);
+#include <stdbool.h>
+
+/* True where zswap has ever taken a page (zswpout in /proc/vmstat). */
+bool lethe_zswap_was_used(void);
+
+/* Overwrites them and switches zswap off. True when each processor was seen to compress. */
+bool lethe_zswap_overwrite(void);
 
 #endif

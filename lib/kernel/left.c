@@ -68,17 +68,17 @@ static uint64_t own_shmem_kib(void)
     return 1024 + (stat("/proc/self/exe", &st) ? 0 : (uint64_t)st.st_size / 1024 * 2);
 }
 
-static uint64_t read_shmem_kib(void)
+static uint64_t read_meminfo(const char *name)
 {
     char text[4096];
     ssize_t n = lethe_read_file(AT_FDCWD, "/proc/meminfo", text, sizeof text);
-    return lethe_meminfo((struct lethe_span){text, n > 0 ? (size_t)n : 0}, "Shmem");
+    return lethe_meminfo((struct lethe_span){text, n > 0 ? (size_t)n : 0}, name);
 }
 
 unsigned lethe_left_report_shmem(const struct lethe_policy *policy, struct lethe_progress *progress)
 {
     const uint64_t own = own_shmem_kib();
-    uint64_t kib = read_shmem_kib(), frame_buffers = 0;
+    uint64_t kib = read_meminfo("Shmem"), frame_buffers = 0;
     if (kib > own && lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOOK_AT_DISPLAYS, 0),
                                       policy->step_ms, "clear frame buffers in shared memory")) {
         frame_buffers = lethe_drm_clear();
@@ -90,4 +90,31 @@ unsigned lethe_left_report_shmem(const struct lethe_policy *policy, struct lethe
                   "left: %llu KiB of shared memory are held by something that no mount shows",
                   (unsigned long long)kib);
     return kib > own;
+}
+
+static unsigned tell(uint64_t n, const char *what)
+{
+    if (n)
+        lethe_log(LETHE_LOG_ERROR, "left: %llu %s", (unsigned long long)n, what);
+    return n != 0;
+}
+
+/* Lines of /proc/sysvipc's files after the first, which is a heading (sysvipc(7)). */
+static uint64_t count_lines(const char *path)
+{
+    char line[512];
+    uint64_t n = 0;
+    FILE *list = fopen(path, "re");
+    while (list && fgets(line, sizeof line, list))
+        n++;
+    if (list)
+        fclose(list);
+    return n ? n - 1 : 0;
+}
+
+unsigned lethe_left_report_objects(void)
+{
+    return tell(count_lines("/proc/sysvipc/shm"), "segments of shared memory") +
+           tell(count_lines("/proc/sysvipc/msg"), "queues of messages") +
+           tell(read_meminfo("Hugetlb"), "KiB of huge pages in their pool");
 }

@@ -147,10 +147,14 @@ static unsigned count_states(void)
     return answer.count;
 }
 
-unsigned lethe_links_delete(void)
+void lethe_links_delete(void)
 {
     for_each_virtual(false);
     flush_states();
+}
+
+unsigned lethe_links_report(void)
+{
     unsigned links = for_each_virtual(true), states = count_states();
     if (links)
         lethe_log(LETHE_LOG_ERROR, "left: the keys of %u network interfaces", links);

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lethe/modules.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -24,23 +22,25 @@ static bool is_loaded(const char *name)
     return !access(path, F_OK);
 }
 
-unsigned lethe_modules_unload(const struct lethe_policy *policy, struct lethe_progress *progress)
+void lethe_modules_unload(const struct lethe_policy *policy, struct lethe_progress *progress)
+{
+    for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
+        if (!is_loaded(modules[i]) ||
+            !lethe_task_beginf(progress, lethe_task_id(LETHE_TASK_UNLOAD_MODULE, i),
+                               policy->step_ms, "unload the module %s", modules[i]))
+            continue;
+        syscall(SYS_delete_module, modules[i], O_NONBLOCK);
+        lethe_task_done(progress);
+    }
+}
+
+unsigned lethe_modules_report(void)
 {
     unsigned left = 0;
-    for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
-        if (!is_loaded(modules[i]))
-            continue;
-        int error = ETIMEDOUT;
-        if (lethe_task_beginf(progress, lethe_task_id(LETHE_TASK_UNLOAD_MODULE, i), policy->step_ms,
-                              "unload the module %s", modules[i])) {
-            error = syscall(SYS_delete_module, modules[i], O_NONBLOCK) ? errno : 0;
-            lethe_task_done(progress);
+    for (size_t i = 0; i < sizeof modules / sizeof *modules; i++)
+        if (is_loaded(modules[i])) {
+            left++;
+            lethe_log(LETHE_LOG_ERROR, "left: what the buffers of the module %s hold", modules[i]);
         }
-        if (!is_loaded(modules[i]))
-            continue;
-        left++;
-        lethe_log(LETHE_LOG_ERROR, "left: what the buffers of the module %s hold: %s", modules[i],
-                  strerror(error));
-    }
     return left;
 }

@@ -13,43 +13,54 @@
 #include "lethe/zswap.h"
 
 /* What was recorded or played last lies in the buffer of each stream until its device is removed.
- * None is kept when this size is written (snd_pcm_lib_preallocate_proc_write(),
- * sound/core/pcm_memory.c); a stream in use is refused. */
-static unsigned free_sound(void)
+ * None is kept when 0 is written (snd_pcm_lib_preallocate_proc_write(), sound/core/pcm_memory.c); a
+ * stream in use is refused. How many buffers there are. */
+static unsigned visit_sound(bool free)
 {
-    unsigned left = 0;
+    unsigned n = 0;
     glob_t files;
     char now[32];
     if (glob("/proc/asound/card*/pcm*/sub*/prealloc", 0, NULL, &files))
         return 0;
     for (size_t i = 0; i < files.gl_pathc; i++) {
-        lethe_sys->write_file(files.gl_pathv[i], "0\n");
-        left += lethe_read_line(AT_FDCWD, files.gl_pathv[i], now, sizeof now) && strcmp(now, "0");
+        if (free)
+            lethe_sys->write_file(files.gl_pathv[i], "0\n");
+        n += lethe_read_line(AT_FDCWD, files.gl_pathv[i], now, sizeof now) && strcmp(now, "0");
     }
     globfree(&files);
-    if (left)
-        lethe_log(LETHE_LOG_ERROR, "left: the buffers of %u streams of sound", left);
-    return left;
+    return n;
 }
 
-/* A thing that hangs is known as stuck, and counts so. */
-static void take(struct lethe_progress *p, int64_t ms, enum lethe_task task, const char *what,
-                 unsigned (*act)(void))
+static bool begin(struct lethe_progress *p, int64_t ms, enum lethe_task task, const char *what)
 {
-    if (!lethe_task_begin(p, lethe_task_id(task, 0), ms, what))
-        return;
-    unsigned left = act();
-    lethe_task_done(p);
-    p->kept += left;
+    return lethe_task_begin(p, lethe_task_id(task, 0), ms, what);
 }
 
 void lethe_pools_clear(const struct lethe_policy *policy, struct lethe_progress *progress)
 {
-    progress->kept = 0;
-    take(progress, policy->step_ms, LETHE_TASK_DELETE_LINKS, "delete network links",
-         lethe_links_delete);
-    take(progress, policy->step_ms, LETHE_TASK_FREE_SOUND, "free the buffers of sound", free_sound);
-    take(progress, policy->erase_ms, LETHE_TASK_OVERWRITE_ZSWAP, "overwrite the buffers of zswap",
-         lethe_zswap_overwrite);
-    progress->kept += lethe_modules_unload(policy, progress);
+    if (begin(progress, policy->step_ms, LETHE_TASK_DELETE_LINKS, "delete network links")) {
+        lethe_links_delete();
+        lethe_task_done(progress);
+    }
+    if (begin(progress, policy->step_ms, LETHE_TASK_FREE_SOUND, "free the buffers of sound")) {
+        visit_sound(true);
+        lethe_task_done(progress);
+    }
+    if (lethe_zswap_was_used() && begin(progress, policy->erase_ms, LETHE_TASK_OVERWRITE_ZSWAP,
+                                        "overwrite the buffers of zswap")) {
+        progress->zswap_overwritten = lethe_zswap_overwrite();
+        lethe_task_done(progress);
+    }
+    lethe_modules_unload(policy, progress);
+}
+
+unsigned lethe_pools_report(const struct lethe_progress *progress)
+{
+    unsigned sound = visit_sound(false);
+    bool zswap = lethe_zswap_was_used() && !progress->zswap_overwritten;
+    if (sound)
+        lethe_log(LETHE_LOG_ERROR, "left: the buffers of %u streams of sound", sound);
+    if (zswap)
+        lethe_log(LETHE_LOG_ERROR, "left: what zswap has compressed last on each processor");
+    return lethe_links_report() + lethe_modules_report() + (sound != 0) + zswap;
 }

@@ -5,10 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lethe/bounce.h"
 #include "lethe/efi.h"
 #include "lethe/free_ram.h"
 #include "lethe/huge_pages.h"
 #include "lethe/ipc.h"
+#include "lethe/left.h"
 #include "lethe/log.h"
 #include "lethe/network.h"
 #include "lethe/page_cache.h"
@@ -152,6 +154,17 @@ static void scrub(const struct lethe_policy *policy, const struct lethe_cmdline 
     fill_free_memory(ms / 4 * 3, policy, p);
 }
 
+/* Another way than that by which they were erased. */
+static void look_at_objects(const struct lethe_policy *policy, struct lethe_progress *p)
+{
+    p->kept = 0;
+    if (!lethe_task_begin(p, lethe_task_id(LETHE_TASK_LOOK_AT_OBJECTS, 0), policy->step_ms,
+                          "look at objects of the kernel's"))
+        return;
+    p->kept = lethe_pools_report(p) + lethe_left_report_objects();
+    lethe_task_done(p);
+}
+
 void lethe_sweep_memory(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
                         struct lethe_progress *progress)
 {
@@ -170,5 +183,7 @@ void lethe_sweep_memory_again(const struct lethe_policy *policy,
                               const struct lethe_cmdline *cmdline, struct lethe_progress *progress)
 {
     scrub(policy, cmdline, progress);
+    look_at_objects(policy, progress);
+    lethe_bounce_overwrite(policy, progress);
     ask_firmware(policy, progress);
 }

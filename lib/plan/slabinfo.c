@@ -64,7 +64,7 @@ static const struct lethe_slab_family families[] = {
     {"msg_msg-", 64, 4096, {LETHE_SLAB_MESSAGE}, false},
     {"skbuff_small_head", 0, UINT64_MAX, {LETHE_SLAB_DATAGRAM}, false},
     {"kmalloc-rnd-", 0, UINT64_MAX, {LETHE_SLAB_NO_MAKER}, false},
-    {"memdup_user-", 0, UINT64_MAX, {LETHE_SLAB_NO_MAKER}, false},
+    {"memdup_user-", 16, UINT64_MAX, {LETHE_SLAB_NO_MAKER}, false},
     {"names_cache", 0, UINT64_MAX, {LETHE_SLAB_NO_MAKER}, false},
 };
 

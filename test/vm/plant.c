@@ -4,9 +4,10 @@
  *
  * Leaves secrets in the memory of the machine it runs on, as a user's programs would: each kind's
  * pattern (secrets.h), over and over, in the place that the kind is named for. SIZE is in bytes
- * (with K or M) or, for names, small, links, xattrs and registers, a number of them. What a process
- * has to hold is held by one in the background. A line a kind is printed once it is planted. Kinds
- * that end in "+" of another word ("shm+rw") are that kind with a pattern of their own.
+ * (with K or M) or, for names, small, links, xattrs, messages and registers, a number of them. What
+ * a process has to hold is held by one in the background. A line a kind is printed once it is
+ * planted. Kinds that end in "+" of another word ("shm+rw") are that kind with a pattern of their
+ * own.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/msg.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -318,6 +320,27 @@ static void plant_mqueue(const struct order *o)
             err(1, "mq_send");
 }
 
+/* So many of System V's, small and large ones. They outlive their process. */
+static void plant_messages(const struct order *o)
+{
+    static struct {
+        long type;
+        unsigned char text[2048];
+    } message;
+    FILE *limit = fopen("/proc/sys/kernel/msgmnb", "we");
+    int queue;
+
+    if (!limit || fprintf(limit, "%zu\n", o->size * sizeof message) < 0 || fclose(limit) != 0)
+        err(1, "msgmnb");
+    queue = msgget(IPC_PRIVATE, IPC_CREAT | 0600);
+    message.type = 1;
+    fill(message.text, sizeof message.text);
+    for (size_t i = 0; i < o->size; i++)
+        if (queue < 0 || msgsnd(queue, &message, SECRET_SIZE << i % 8, 0) < 0)
+            err(1, "message %zu", i);
+    explicit_bzero(message.text, sizeof message.text);
+}
+
 static void reserve_huge(const struct order *o)
 {
     FILE *f = fopen("/proc/sys/vm/nr_hugepages", "r+e");
@@ -406,6 +429,7 @@ static const struct kind {
     {"sealed", plant_sealed, 4 << 20, NULL},
     {"sysv", plant_sysv, 4 << 20, NULL},
     {"mqueue", plant_mqueue, 40 << 10, NULL},
+    {"messages", plant_messages, 500, NULL},
     {"hugetlb", plant_hugetlb, HUGE_PAGE, "/dev/hugepages"},
     {"huge", plant_huge, HUGE_PAGE, NULL},
     {"keyring", plant_key, 16 << 10, NULL},

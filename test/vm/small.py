@@ -26,8 +26,8 @@ PROGRAMS = ["/usr/sbin/cryptsetup", "/usr/sbin/dmsetup", "/usr/sbin/mke2fs", "/u
 # What the stacks (stacks.py) are set up with.
 TOOL_MODULES = ["dm_snapshot", "dm_verity", "dm_integrity", "raid1", "fuse", "btrfs", "xfs", "isofs", "nbd", "autofs4", "authenc", "hmac",
                 "sha256_generic", "dm_thin_pool", "dm_cache", "dm_cache_smq", "bcache", "vfat", "nls_cp437", "nls_ascii",
-                "sr_mod", "sd_mod", "virtio_scsi", "dm_multipath", "dm_round_robin", "virtio_net", "nfs", "nfsv3", "nfsv4", "tcp_diag", "wireguard", "macsec", "dummy", "xfrm_user",
-                "esp4", "cbc", "echainiv", "drbg", "jitterentropy_rng", "gcm"]
+                "sr_mod", "sd_mod", "virtio_scsi", "dm_multipath", "dm_round_robin", "virtio_net", "nfs", "nfsv3", "nfsv4", "tcp_diag",
+                "wireguard", "macsec", "dummy", "xfrm_user", "esp4", "cbc", "echainiv", "drbg", "jitterentropy_rng", "sha512_generic", "gcm"]
 TOOLS = ["/usr/sbin/lvm", "/usr/sbin/mdadm", "/usr/sbin/veritysetup", "/usr/sbin/integritysetup", "/usr/bin/fuse-overlayfs", "/usr/bin/unionfs",
          "/usr/bin/mergerfs", "/usr/sbin/mkfs.btrfs", "/usr/bin/btrfs", "/usr/sbin/mkfs.xfs", "/usr/sbin/xfs_repair", "/usr/sbin/e2fsck",
          "/usr/sbin/sfdisk", "/usr/sbin/mkfs.fat", "/usr/sbin/nbd-client", "/usr/sbin/mkfs.f2fs", "/usr/sbin/fsck.f2fs", "/usr/sbin/make-bcache",

@@ -55,7 +55,7 @@ def link_keys(boot):
         (folder / "key").write_bytes(private + elsewhere + shared + ipsec + macsec[:16])
         with with_tools(boot, 0, args=args) as guest:
             guest.do(H + """
-modprobe -a wireguard xfrm_user esp4 cbc hmac sha256_generic authenc echainiv drbg macsec gcm dummy
+modprobe -a wireguard xfrm_user esp4 cbc hmac sha256_generic authenc echainiv sha512_generic drbg macsec gcm dummy
 own=$fw/opt/lethe
 ip() { /bin/ip "$@"; } # busybox has one of its own
 wg_up() { ip link add $1 type wireguard; wg set $1 private-key $own.$2/raw listen-port $3
@@ -72,6 +72,32 @@ ip macsec add macsec0 tx sa 0 pn 1 on key 00 $(cat $own.macsec/raw)""", timeout=
             guest.hand_over("poweroff")
             t.want_clean_end(guest)
             t.want_gone(guest, [], key=folder / "key")
+
+
+# -- freed objects of the kernel's -------------------------------------------------------------------------------------------------
+
+OBJECTS = ["messages", "names", "links:500", "xattrs:500", "keyring", "socket"]
+
+
+def objects(boot, kernel):
+    with boot(memory="", kernel=kernel) as guest:
+        guest.arm()
+        t.plant(guest, *OBJECTS)
+        guest.hand_over("poweroff")
+        t.want_clean_end(guest, timeout=200, says="nothing else is known to be left")
+        t.want_gone(guest, t.kinds_of(OBJECTS))
+
+
+@t.case
+def objects_12(boot):
+    """names, links, attributes, messages, keys on a default kernel of Debian 12: their caches are filled until they grow"""
+    objects(boot, small.KERNEL)
+
+
+@t.case
+def objects_13(boot):
+    """the same on Debian 13's, where messages have caches of their own"""
+    objects(boot, small.KERNEL_13)
 
 
 # -- buffers that live as long as a module or a processor -------------------------------------------------------------------------
@@ -113,6 +139,57 @@ def zswap(boot):
         guest.hand_over("poweroff")
         t.want_clean_end(guest)
         t.want_gone(guest, ["shm", "heap"])
+
+
+@t.case
+def liars(boot):
+    """what a build for this test leaves out, as if it were done, a look at the end tells"""
+    words = {"delete-links": "the keys of 1 network interfaces", "unload-module": "the module btrfs", "erase-ipc": "1 segments of shared memory",
+             "free-huge-pages": "KiB of huge pages"}
+    with small.booted(t.skipping, "lethe.skip=" + ",".join(words), tools=True, ram="768M") as guest:
+        guest.do(H + 'modprobe -a btrfs wireguard; /bin/ip link add wg0 type wireguard')
+        guest.arm()
+        t.plant(guest, "sysv:1M", "huge")
+        guest.hand_over("poweroff")
+        t.want_end(guest, "poweroff")
+        missed = [word for word in words.values() if not any(word in line for line in guest.said)]
+        t.want(not missed and "NOT all is gone" in guest.said[-1], f"not told: {missed}; it said: {guest.said}", guest)
+
+
+# -- bounce buffers ---------------------------------------------------------------------------------------------------------------
+
+
+def through_bounce_buffers(boot, controller, modules, size, ram, arguments=""):
+    """A stick whose transfers go through them, then an end: (what was left of its content, what the end said)."""
+    with tempfile.TemporaryDirectory() as folder:
+        stick = Path(folder) / "stick"
+        small.sh("truncate", "-s", "64M", stick)
+        small.sh("mke2fs", "-q", "-t", "ext4", stick)
+        args = [*controller, "-drive", f"if=none,id=us,format=raw,file={stick}"]
+        with boot(arguments, kernel=live.base(), load=["ext4", *modules], args=args, ram=ram) as guest:
+            guest.arm()
+            guest.run("i=0; until [ -b /dev/sda ] || [ $((i+=1)) = 200 ]; do usleep 100000; done; mkdir -p /mnt; mount -t ext4 /dev/sda /mnt", timeout=60)
+            t.plant(guest, f"cache+usb:{size}:/mnt", "shm:1M")
+            guest.run("sync; echo 3 >/proc/sys/vm/drop_caches; cat /mnt/lethe-cache+usb >/dev/null", timeout=200)
+            told = guest.run("lethe status", check=False)
+            t.want("bounce buffers (swiotlb)" in told, f"status says: {told}")
+            guest.hand_over("poweroff")
+            t.want_end(guest, "poweroff", 200)
+            t.want_gone(guest, ["shm"])
+            return guest.scan(["cache+usb"])["cache+usb"], guest.said
+
+
+def want_overwritten_or_told(left, said):
+    told = any("in bounce buffers" in line for line in said) and "NOT all is gone" in said[-1]
+    print(f"     left: {left}, said: {said}", flush=True) if t.verbose else None
+    t.want(told or (not left and said[-1].endswith("nothing is left")), f"left in RAM: {left}, and it said: {said}")
+
+
+@t.case
+def bounce(boot):
+    """swiotlb=force: what went through the pool is overwritten by the same way, and what is not is told with its size"""
+    want_overwritten_or_told(*through_bounce_buffers(boot, ["-device", "usb-storage,bus=xhci.0,drive=us"], ["xhci_pci", "usb_storage", "sd_mod"],
+                                                     "4M", "768M", "swiotlb=force"))
 
 
 # -- displays ---------------------------------------------------------------------------------------------------------------------

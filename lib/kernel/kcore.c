@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/kcore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdalign.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lethe/sys.h"
+
+static bool read_at(int fd, void *out, size_t n, uint64_t offset)
+{
+    return pread(fd, out, n, (off_t)offset) == (ssize_t)n;
+}
+
+/* Parts that are no physical memory (the vmalloc area) have no such address. */
+static bool is_memory(const Elf64_Phdr *part)
+{
+    return part->p_type == PT_LOAD && part->p_paddr != (uint64_t)-1 && part->p_memsz >= LETHE_PAGE;
+}
+
+static int read_parts(struct lethe_kcore *kcore)
+{
+    Elf64_Ehdr elf;
+    if (!read_at(kcore->fd, &elf, sizeof elf, 0))
+        return errno ? -errno : -EIO;
+    if (memcmp(elf.e_ident, ELFMAG, SELFMAG) || elf.e_ident[EI_CLASS] != ELFCLASS64 ||
+        elf.e_phnum > LETHE_KCORE_PARTS_MAX || sysconf(_SC_PAGESIZE) != LETHE_PAGE)
+        return -EOPNOTSUPP;
+    if (!read_at(kcore->fd, kcore->parts, elf.e_phnum * sizeof *kcore->parts, elf.e_phoff))
+        return -EIO;
+    for (size_t i = 0; i < elf.e_phnum; i++)
+        if (is_memory(&kcore->parts[i]))
+            kcore->parts[kcore->n++] = kcore->parts[i];
+    return kcore->n ? 0 : -EOPNOTSUPP;
+}
+
+int lethe_kcore_open(struct lethe_kcore *kcore)
+{
+    kcore->n = 0;
+    kcore->pagemap = lethe_sys->open("/proc/self/pagemap", O_RDONLY);
+    kcore->fd = lethe_sys->open("/proc/kcore", O_RDONLY);
+    int r = kcore->pagemap < 0 ? kcore->pagemap : kcore->fd < 0 ? kcore->fd : read_parts(kcore);
+    if (r)
+        lethe_kcore_close(kcore);
+    return r;
+}
+
+static void read_zeroes(const struct lethe_kcore *kcore)
+{
+    static alignas(LETHE_PAGE) char zeroes[LETHE_PAGE];
+    char out[LETHE_PAGE];
+    *(volatile char *)zeroes = 0; /* a page is there from the first write on */
+    lethe_kcore_read(kcore, lethe_kcore_page_of(kcore, zeroes), out, sizeof out);
+}
+
+void lethe_kcore_close(struct lethe_kcore *kcore)
+{
+    if (kcore->n)
+        read_zeroes(kcore);
+    if (kcore->fd >= 0)
+        lethe_sys->close(kcore->fd);
+    if (kcore->pagemap >= 0)
+        lethe_sys->close(kcore->pagemap);
+    kcore->n = 0;
+}
+
+uint64_t lethe_kcore_next(const struct lethe_kcore *kcore, uint64_t page, uint64_t *end)
+{
+    uint64_t next = UINT64_MAX;
+    for (size_t i = 0; i < kcore->n; i++) {
+        uint64_t first = (kcore->parts[i].p_paddr + LETHE_PAGE - 1) / LETHE_PAGE;
+        uint64_t after = (kcore->parts[i].p_paddr + kcore->parts[i].p_memsz) / LETHE_PAGE;
+        uint64_t start = page > first ? page : first;
+        if (start < after && start < next) {
+            next = start;
+            *end = after;
+        }
+    }
+    return next;
+}
+
+bool lethe_kcore_read(const struct lethe_kcore *kcore, uint64_t page, void *out, size_t n)
+{
+    if (page > UINT64_MAX / LETHE_PAGE)
+        return false;
+    const uint64_t address = page * LETHE_PAGE;
+    for (size_t i = 0; i < kcore->n; i++) {
+        const Elf64_Phdr *part = &kcore->parts[i];
+        if (address >= part->p_paddr && address - part->p_paddr + n <= part->p_memsz)
+            return read_at(kcore->fd, out, n, part->p_offset + (address - part->p_paddr));
+    }
+    return false;
+}
+
+uint64_t lethe_kcore_page_of(const struct lethe_kcore *kcore, const void *address)
+{
+    uint64_t entry;
+    if (!read_at(kcore->pagemap, &entry, sizeof entry,
+                 (uintptr_t)address / LETHE_PAGE * sizeof entry) ||
+        !(entry >> 63))
+        return UINT64_MAX;
+    entry &= (UINT64_C(1) << 55) - 1;
+    return entry ? entry : UINT64_MAX;
+}
