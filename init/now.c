@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +18,8 @@
 #include "command.h"
 #include "end.h"
 #include "handover.h"
+#include "helper.h"
+#include "lethe/confined.h"
 #include "lethe/deadman.h"
 #include "lethe/identity.h"
 #include "lethe/init.h"
@@ -51,16 +52,6 @@ static int64_t default_deadline_seconds(void)
     return DEADLINE_SECONDS + (sysinfo(&info) ? 0 : (int64_t)(info.totalram * info.mem_unit >> 30));
 }
 
-/* For a shell in a container's mounts, or a service's: PID 1 has the mounts that count. */
-static void join_mounts_of_init(void)
-{
-    int fd = lethe_sys->open("/proc/1/ns/mnt", O_RDONLY);
-    if (fd < 0)
-        return;
-    (void)!setns(fd, CLONE_NEWNS);
-    lethe_sys->close(fd);
-}
-
 /* The deadman, who is one of all others, begins again. */
 static void stop_all_others(const struct emergency *e)
 {
@@ -85,7 +76,7 @@ static void wait_for_another(void)
     enum { WAIT_MS = 10000 };
     const struct timespec pause = {0, 20 * 1000 * 1000};
     const struct flock whole = {.l_type = F_WRLCK};
-    int fd = open(LETHE_ARMED_DIR "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(LETHE_ARMED_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     for (int64_t end = lethe_now_ms() + WAIT_MS;
          fd >= 0 && fcntl(fd, F_SETLK, &whole) && lethe_now_ms() < end;)
         nanosleep(&pause, NULL);
@@ -190,8 +181,10 @@ static int look_whether_possible(struct lethe_progress *progress, void *context)
     if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOOK_AT_INIT, 0),
                           e->end.policy->step_ms, "look at PID 1"))
         return 1;
-    bool good = lethe_takeover_is_armed(LETHE_ARMED_COPY) && lethe_takeover_is_resident() &&
-                lethe_pid1_recall();
+    bool good = lethe_takeover_is_armed(LETHE_ARMED_COPY);
+    if (good && e->kill->is_confined) /* the other way is barred: the medium is worth waiting for */
+        lethe_takeover_load();
+    good = good && lethe_takeover_is_resident() && lethe_pid1_recall();
     lethe_task_done(progress);
     return !good;
 }
@@ -254,8 +247,10 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
     };
     lethe_process_hurry(0, true);
     (void)setsid();
-    join_mounts_of_init();
+    if (!lethe_confined_join_mounts())
+        lethe_helper_ask(kill);
     lethe_end_prepare_workers();
+    lethe_pid1_leave_cgroup(); /* a session or a service that is being stopped ends all in it */
     struct lethe_progress *progress = lethe_progress_new();
     wait_for_another();
     start_deadman(&e);
@@ -265,7 +260,6 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
     wipe_all_keys(&e, progress);
     lethe_end_prepare(&e.end);
     lethe_ipc_leave_session();
-    lethe_pid1_leave_cgroup();
     lethe_watchdog_arm(e.end.dead_ms);
     if (kill->reason)
         lethe_log(LETHE_LOG_ERROR, "kill switch: %s", kill->reason);
@@ -311,6 +305,9 @@ int lethe_now_main(int argc, char **argv)
             return lethe_command_bad_option("now", argv[i]);
     if (geteuid())
         return lethe_command_refuse("now", "only root can do this");
+    kill.is_confined = lethe_confined();
+    if (kill.is_confined && lethe_identity_seems_machine()) /* before a call that ends it */
+        lethe_helper_ask(&kill);
     if (!lethe_identity_is_machine())
         return lethe_command_refuse("now", "a pid or user namespace of its own ends no machine");
     lethe_process_close_all();

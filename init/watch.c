@@ -18,6 +18,8 @@
 
 #include "command.h"
 #include "end.h"
+#include "helper.h"
+#include "lethe/confined.h"
 #include "lethe/identity.h"
 #include "lethe/init.h"
 #include "lethe/log.h"
@@ -54,6 +56,7 @@ struct watch {
     const char *cords[CORDS_MAX];
     size_t n_cords;
     int events, resumes; /* the kernel's messages; a timer that ends with a suspend */
+    int requests;        /* of a `lethe now` that needs help; -errno: nobody can ask */
     int64_t asleep_ms;   /* in suspends until now */
     int64_t resumed_ms;  /* lethe_now_ms() when the last one was noticed; 0: there was none */
     int64_t told_ms;     /* when the countdown was told last */
@@ -311,10 +314,13 @@ static void take_resume(struct watch *watch)
 
 static _Noreturn void watch_for_ever(struct watch *watch)
 {
-    struct pollfd sources[] = {{watch->events, POLLIN, 0}, {watch->resumes, POLLIN, 0}};
+    struct pollfd sources[] = {
+        {watch->events, POLLIN, 0}, {watch->resumes, POLLIN, 0}, {watch->requests, POLLIN, 0}};
     for (;;) {
-        if (poll(sources, 2, rest(watch)) < 0)
+        if (poll(sources, 3, rest(watch)) < 0)
             continue;
+        if (sources[2].revents && lethe_helper_receive(watch->requests, &watch->kill))
+            lethe_kill_now(&watch->kill);
         if (sources[1].revents)
             take_resume(watch);
         if (sources[0].revents)
@@ -373,14 +379,6 @@ static void tell_what_is_watched(const struct watch *watch)
     fflush(stdout);
 }
 
-/* The mounts that count are PID 1's. */
-static bool has_mounts_of_init(void)
-{
-    struct stat own, init;
-    return stat("/proc/self/ns/mnt", &own) || stat("/proc/1/ns/mnt", &init) ||
-           own.st_ino == init.st_ino;
-}
-
 /* Before anything is looked at, so that nothing that happens from then on is missed. */
 static int open_sources(struct watch *watch)
 {
@@ -421,7 +419,7 @@ int lethe_watch_main(int argc, char **argv)
         return lethe_command_refuse("watch", "only root can do this");
     if (!lethe_identity_is_machine())
         return lethe_command_refuse("watch", "a pid or user namespace of its own ends no machine");
-    if (!has_mounts_of_init())
+    if (!lethe_confined_has_mounts())
         return lethe_command_refuse("watch", "in mounts of its own it does not see the medium's");
     lethe_process_close_all();
     if (chdir("/"))
@@ -440,10 +438,13 @@ int lethe_watch_main(int argc, char **argv)
             "watch", "a cord is named usb:VVVV:PPPP[:SERIAL], see lethe watch --list");
     if (watch.is_late)
         fire(&watch, "the medium is gone, since before it was watched", lethe_now_ms());
+    watch.requests = lethe_helper_listen();
     if (!watch.n) {
-        puts("lethe watch: the system does not run from a medium that could be pulled out: nothing "
-             "to watch");
-        return 0;
+        printf("lethe watch: the system does not run from a medium that could be pulled out: "
+               "nothing to watch%s\n",
+               watch.requests < 0 ? "" : ", waits for a lethe now that needs help");
+        if (watch.requests < 0)
+            return 0;
     }
     tell_what_is_watched(&watch);
     settle_down(&watch);

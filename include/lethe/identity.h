@@ -21,4 +21,8 @@
 /* Every doubt is a false. */
 bool lethe_identity_is_machine(void);
 
+/* By the links in /proc/self/ns alone, by calls that no filter forbids: for one who only asks
+ * another process to end the machine. Every doubt is a false. */
+bool lethe_identity_seems_machine(void);
+
 #endif

@@ -30,6 +30,9 @@ bool lethe_takeover_is_armed(const char *program);
  * device. Reads no such file (mincore(2)). */
 bool lethe_takeover_is_resident(void);
 
+/* Reads all that in. May wait for the device, and keeps it mapped: for a worker. */
+void lethe_takeover_load(void);
+
 /* Keeps what PID 1 has mapped of files in memory, in a child of the caller that ends with it. Its
  * pid, or -errno. The files are read here and now. */
 pid_t lethe_takeover_hold(void);

@@ -83,3 +83,8 @@ bool lethe_identity_is_machine(void)
         answer = ask_proc();
     return answer == YES;
 }
+
+bool lethe_identity_seems_machine(void)
+{
+    return ask_proc() == YES;
+}

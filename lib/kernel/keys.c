@@ -2,6 +2,7 @@
 #include "lethe/keys.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -45,16 +46,11 @@ static bool has_no_number(const char *name, const void *unused)
     return !lethe_read_block(name, "dev", number, sizeof number);
 }
 
-static bool is_gone(const char *name)
-{
-    return any_tied(name, "slaves", 0, has_no_number, NULL);
-}
-
 /* What the system is, from /proc and /sys alone. Once for each worker, where it is asked for. */
 struct look {
     struct lethe_snapshot snapshot;
     bool taken, good;
-    bool *swap, *marks; /* of each device: pages are swapped out to it; room for another mark */
+    bool *swap, *marks, *below; /* of each device: pages are swapped out to it; room for others */
 };
 
 static void mark_swaps(const struct lethe_snapshot *s, bool *marks)
@@ -74,7 +70,8 @@ static const struct look *look(void)
     l.taken = true;
     l.good = !lethe_snapshot_take(s, AT_FDCWD, false, &arena, &lethe_complain_to_log) &&
              (l.swap = lethe_arena_alloc(&arena, s->n_blocks, sizeof *l.swap)) &&
-             (l.marks = lethe_arena_alloc(&arena, s->n_blocks, sizeof *l.marks));
+             (l.marks = lethe_arena_alloc(&arena, s->n_blocks, sizeof *l.marks)) &&
+             (l.below = lethe_arena_alloc(&arena, s->n_blocks, sizeof *l.below));
     if (l.good)
         mark_swaps(s, l.swap);
     return &l;
@@ -92,11 +89,12 @@ static bool is_swap_in_use(void)
 {
     char text[4096];
     unsigned long long used = 0;
-    bool all = lethe_read_text(AT_FDCWD, "/proc/swaps", text, sizeof text);
+    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/swaps", text, sizeof text);
+    text[n > 0 ? n : 0] = '\0';
     for (char *line = strchr(text, '\n'); line && !used; line = strchr(line + 1, '\n'))
         if (sscanf(line + 1, "%*s %*s %*s %llu", &used) != 1)
             used = 0;
-    return used || (!all && text[0]);
+    return used || n == -EFBIG;
 }
 
 /* Through volumes, loops and files. In doubt it does: a page that can't be got back ends whoever
@@ -106,6 +104,30 @@ static bool carries_swap(const char *name)
     const struct look *l = is_swap_in_use() ? look() : NULL;
     size_t block = l && l->good ? find(&l->snapshot, name) : 0;
     return l && (!l->good || block == l->snapshot.n_blocks || l->swap[block]);
+}
+
+/* Its file lies on a device that has gone. */
+static bool has_lost_file(const struct lethe_snapshot *s, const struct lethe_block *b)
+{
+    return b->kind == LETHE_BLOCK_LOOP && b->file_devno.major &&
+           lethe_block_find(s, b->file_devno) == LETHE_NONE;
+}
+
+static bool is_gone(const char *name)
+{
+    if (any_tied(name, "slaves", 0, has_no_number, NULL))
+        return true;
+    const struct look *l = look();
+    const struct lethe_snapshot *s = &l->snapshot;
+    bool gone = false;
+    size_t block = l->good ? find(s, name) : s->n_blocks;
+    if (!l->good || block == s->n_blocks)
+        return false;
+    memset(l->below, 0, s->n_blocks * sizeof *l->below);
+    lethe_below_mark(s, block, l->below);
+    for (size_t i = 0; i < s->n_blocks; i++)
+        gone |= l->below[i] && has_lost_file(s, &s->blocks[i]);
+    return gone;
 }
 
 static bool is_wanted(const char *name, enum lethe_keys which)

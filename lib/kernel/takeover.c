@@ -164,6 +164,11 @@ bool lethe_takeover_is_resident(void)
     return each_piece(check_and_unmap);
 }
 
+void lethe_takeover_load(void)
+{
+    each_piece(lock);
+}
+
 pid_t lethe_takeover_hold(void)
 {
     pid_t child = fork();

@@ -137,6 +137,31 @@ def crashed_init(guest):
     pull(guest)
 
 
+def fire_from_udev(guest):
+    guest.run("""mkdir -p /run/udev/rules.d; echo 'ACTION=="change", SUBSYSTEM=="mem", KERNEL=="zero", RUN+="/run/initramfs/lethe now"' >/run/udev/rules.d/99-kill.rules
+udevadm control --reload""")
+    guest.send("udevadm trigger --action=change /sys/class/mem/zero")
+
+
+@case()
+def udev_rule(guest):
+    """lethe now from a udev rule, where it may neither mount nor end the machine: the watcher does it"""
+    fire_from_udev(guest)
+
+
+@case(ways="a")
+def udev_rule_alone(guest):
+    """the same while nobody watches: PID 1 does it"""
+    guest.run("systemctl stop lethe-watch")
+    fire_from_udev(guest)
+
+
+@case()
+def sandbox(guest):
+    """lethe now in a service with a filter that ends a process for what it forbids, and mounts of its own, all read-only"""
+    guest.send("systemd-run -p SystemCallFilter=@system-service -p ProtectSystem=strict -p PrivateMounts=yes -p PrivateNetwork=yes /run/initramfs/lethe now")
+
+
 @case()
 def read_only_sys(guest):
     """/proc/sys can't be written to"""

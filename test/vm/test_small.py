@@ -1048,6 +1048,21 @@ def now_swap_file(boot):
 
 
 @case
+def now_confined(boot):
+    """lethe now under a filter on system calls, as from a udev rule or a sandboxed service: the watcher does it"""
+    for how in ("errno", "kill"):
+        with boot() as guest:
+            guest.arm()
+            pid = guest.run("/run/initramfs/lethe watch </dev/null >/run/said 2>&1 & echo $!").split()[-1]
+            guest.run(f"until [ -p /run/initramfs/fire ] && grep -q 'VmLck:.* [1-9]' /proc/{pid}/status; do usleep 50000; done", timeout=60)
+            want(guest.run(f"unshare -pf confine {how} lethe now; echo $?")[-1] != "0", "a pid namespace of its own ends the machine", guest)
+            plant(guest, "shm:4M", "heap:4M")
+            guest.send(f"confine {how} lethe now >/dev/null 2>&1 &")
+            want_emergency(guest, 0, "shm", "heap")
+            want(any("kill switch: asked for" in line for line in guest.said), f"it said: {guest.said}", guest)
+
+
+@case
 def now_unreaped(boot):
     """lethe now: PID 1 reaps no children, so the registers of those that were killed stay, and nothing else; it is said"""
     with boot() as guest:

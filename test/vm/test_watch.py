@@ -381,15 +381,19 @@ def idle(guest):
     print(f"     no wake-up, {resident} KiB resident, {locked} KiB locked, "
           f"{len(files)} descriptors: {', '.join(files)}")
     want(0 < locked <= 1024 and resident <= 1024, f"{locked} KiB are locked, {resident} KiB resident")
-    want(len(files) == 5, f"descriptors: {files}")
+    want(len(files) == 6, f"descriptors: {files}")
 
 
 @starting_from("toram")
 def nothing_to_watch(guest):
-    """a system that was copied to RAM, its stick still there: it says so and ends with 0"""
+    """a system that was copied to RAM, its stick still there: it says so and ends with 0; armed, it waits for who needs help, and fires then"""
     said = guest.run("lethe watch; echo $?")
     want(re.search("nothing to watch\n0$", said), said)
     want("medium:" not in guest.run("lethe watch --list"), "it has a medium")
+    watch(guest)
+    want("nothing to watch, waits for" in guest.run("cat /run/said"), "it does not say that it waits")
+    guest.send("echo --verb=reboot >/run/initramfs/fire")
+    want_off(guest, "asked for by another process", "reboot")
 
 
 @case

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "helper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lethe/init.h"
+#include "lethe/sys.h"
+
+enum { MESSAGE_MAX = 128 };
+
+int lethe_helper_listen(void)
+{
+    unlink(LETHE_ARMED_FIRE);
+    if (mkfifo(LETHE_ARMED_FIRE, 0600))
+        return -errno;
+    return lethe_sys->open(LETHE_ARMED_FIRE, O_RDWR | O_NONBLOCK); /* never at its end */
+}
+
+/* The options of `lethe now`, with blanks between them. */
+bool lethe_helper_receive(int fd, struct lethe_kill *kill)
+{
+    char text[MESSAGE_MAX], *rest;
+    long long triggered;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    if (n <= 0)
+        return false;
+    text[n] = '\0';
+    kill->reason = "asked for by another process";
+    kill->triggered_ms = lethe_now_ms();
+    for (char *word = strtok_r(text, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest))
+        if (sscanf(word, "--triggered=%lld", &triggered) == 1 && triggered < kill->triggered_ms)
+            kill->triggered_ms = triggered;
+        else
+            lethe_kill_take_option(kill, word);
+    return true;
+}
+
+/* From mounts of one's own, where nothing may be at its path, by the root of PID 1. */
+static int open_armed(const char *path, int flags)
+{
+    char other[64];
+    int fd = open(path, flags | O_CLOEXEC);
+    snprintf(other, sizeof other, "/proc/1/root%s", path);
+    return fd < 0 && errno == ENOENT ? open(other, flags | O_CLOEXEC) : fd;
+}
+
+static bool write_request(const struct lethe_kill *kill)
+{
+    char text[MESSAGE_MAX];
+    int n = snprintf(text, sizeof text, "--verb=%s --sync=%u --deadline=%u --triggered=%lld\n",
+                     lethe_verb_name(kill->verb), kill->sync_seconds, kill->deadline_seconds,
+                     (long long)kill->triggered_ms);
+    int fd = open_armed(LETHE_ARMED_FIRE, O_WRONLY | O_NONBLOCK); /* fails when nobody listens */
+    bool good = fd >= 0 && write(fd, text, (size_t)n) == n;
+    if (fd >= 0)
+        close(fd);
+    return good;
+}
+
+static bool is_locked(int fd)
+{
+    struct flock whole = {.l_type = F_WRLCK};
+    return !fcntl(fd, F_GETLK, &whole) && whole.l_type != F_UNLCK;
+}
+
+void lethe_helper_ask(const struct lethe_kill *kill)
+{
+    enum { ANSWER_MS = 2000, END_MS = 10000 };
+    const struct timespec pause = {0, 20 * 1000 * 1000};
+    bool taken = false;
+    int lock = -1;
+    if (!write_request(kill))
+        return;
+    for (int64_t begin = lethe_now_ms(), ms = 0; ms < (taken ? END_MS : ANSWER_MS);
+         ms = lethe_now_ms() - begin) {
+        if (lock < 0)
+            lock = open_armed(LETHE_ARMED_LOCK, O_RDONLY);
+        taken |= lock >= 0 && is_locked(lock);
+        nanosleep(&pause, NULL);
+    }
+    if (lock >= 0)
+        close(lock);
+}
