@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -268,7 +269,7 @@ static int sweep_memory(struct lethe_progress *progress, void *context)
 {
     const struct lethe_end *end = context;
     lethe_process_harden();
-    lethe_sweep_memory(end->policy, &end->cmdline, progress);
+    lethe_sweep_memory(end->policy, &end->cmdline, end->memory_end_ms, progress);
     return 0;
 }
 
@@ -276,8 +277,28 @@ static int sweep_memory_again(struct lethe_progress *progress, void *context)
 {
     const struct lethe_end *end = context;
     lethe_process_harden();
-    lethe_sweep_memory_again(end->policy, &end->cmdline, progress);
+    lethe_sweep_memory_again(end->policy, &end->cmdline, end->memory_end_ms, progress);
     return 0;
+}
+
+/* Two workers, between which the log is opened anew (log.h). */
+static void sweep_all_memory(struct lethe_end *end, struct lethe_progress *progress)
+{
+    struct sysinfo info;
+    uint64_t kib = sysinfo(&info) ? 0 : (uint64_t)info.totalram * info.mem_unit >> 10;
+    int64_t now = lethe_now_ms(), left = end->dead_ms ? end->dead_ms - now : INT64_MAX;
+    int64_t ms =
+        lethe_policy_memory_ms(end->policy, 1000 * (int64_t)end->cmdline.scrub_seconds, left, kib);
+    const struct lethe_supervisor supervisor = {.total_ms = ms + end->policy->total_ms,
+                                                .tick = lethe_watchdog_ping,
+                                                .writes = end->policy->counts_writing};
+    char printk[64];
+    lethe_read_line(AT_FDCWD, "/proc/sys/kernel/printk", printk, sizeof printk);
+    end->memory_end_ms = now + ms;
+    lethe_supervise(progress, sweep_memory, end, &supervisor);
+    lethe_log_to_kernel();
+    lethe_supervise(progress, sweep_memory_again, end, &supervisor);
+    lethe_sys->write_file("/proc/sys/kernel/printk", printk); /* a worker may have died silent */
 }
 
 /* What is left is shown for a while, where there is a screen. */
@@ -317,9 +338,7 @@ static bool work(struct lethe_end *end, struct lethe_progress *progress)
         lethe_log(LETHE_LOG_ERROR, "the work ended early: %s", strerror(-r));
         lethe_supervise(progress, report_only, end, &supervisor);
     }
-    lethe_supervise(progress, sweep_memory, end, &supervisor);
-    lethe_log_to_kernel(); /* see lethe/log.h */
-    lethe_supervise(progress, sweep_memory_again, end, &supervisor);
+    sweep_all_memory(end, progress);
     bool clean = !r && lethe_summary_is_clean(end, progress);
     if (end->cmdline.bad[0])
         lethe_log(LETHE_LOG_ERROR, "kernel argument not understood: %s", end->cmdline.bad);
@@ -332,7 +351,7 @@ void lethe_end_finish(struct lethe_end *end, struct lethe_progress *progress)
     end->init_stays = getpid() != 1;
     stop_again(end);
     if (end->dead_ms) {
-        lethe_deadman_start(end->dead_ms, end->verb);
+        lethe_deadman_start(end->dead_ms, end->verb, progress);
         lethe_watchdog_arm(end->dead_ms); /* systemd has just stopped one that it had used */
     }
     lethe_face_start(progress);

@@ -43,9 +43,10 @@ struct emergency {
     struct lethe_end end;
     enum lethe_keys keys; /* those to be wiped by the next worker */
     const struct lethe_kill *kill;
+    struct lethe_progress *progress; /* what the deadman tells of */
 };
 
-/* What has to be filled twice takes as long as there is RAM. */
+/* Filling takes the longer the more RAM there is. */
 static int64_t default_deadline_seconds(void)
 {
     struct sysinfo info;
@@ -56,16 +57,16 @@ static int64_t default_deadline_seconds(void)
 static void stop_all_others(const struct emergency *e)
 {
     lethe_process_stop_all(e->end.policy->stop_ms);
-    lethe_deadman_start(e->end.dead_ms, e->end.verb);
+    lethe_deadman_start(e->end.dead_ms, e->end.verb, e->progress);
 }
 
 /* Whoever started this process may have left it a limit on processes. */
 static void start_deadman(const struct emergency *e)
 {
-    if (lethe_deadman_start(e->end.dead_ms, e->end.verb) >= 0)
+    if (lethe_deadman_start(e->end.dead_ms, e->end.verb, e->progress) >= 0)
         return;
     lethe_pid1_leave_cgroup();
-    if (lethe_deadman_start(e->end.dead_ms, e->end.verb) < 0)
+    if (lethe_deadman_start(e->end.dead_ms, e->end.verb, e->progress) < 0)
         stop_all_others(e);
 }
 
@@ -251,7 +252,7 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
         lethe_helper_ask(kill);
     lethe_end_prepare_workers();
     lethe_pid1_leave_cgroup(); /* a session or a service that is being stopped ends all in it */
-    struct lethe_progress *progress = lethe_progress_new();
+    struct lethe_progress *progress = e.progress = lethe_progress_new();
     wait_for_another();
     start_deadman(&e);
     if (!progress)

@@ -13,7 +13,7 @@
 
 #include "command.h"
 #include "lethe/bounce.h"
-#include "lethe/free_ram.h"
+#include "lethe/clearing.h"
 #include "lethe/init.h"
 #include "lethe/probe.h"
 #include "lethe/roles.h"
@@ -336,7 +336,7 @@ int lethe_status_main(int argc, char **argv)
     check_ready(&snapshot, &problems);
     check_branches(&snapshot, &weaknesses);
     if (verify) {
-        enum lethe_clearing seen = lethe_free_ram_clearing();
+        enum lethe_clearing seen = lethe_clearing_look();
         clearing = clearing_names[seen];
         check_clearing(seen, &weaknesses);
     } else {

@@ -4,20 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lethe/left.h"
 #include "lethe/log.h"
 #include "lethe/page.h"
 #include "lethe/power.h"
 #include "lethe/sys.h"
-
-/* What the summary says of free memory. */
-static void print_free_memory(char *out, size_t size, const struct lethe_progress *p)
-{
-    if (p->filled)
-        snprintf(out, size, "%llu MiB of free memory zeroed but for %llu KiB",
-                 (unsigned long long)p->filled_kib >> 10, (unsigned long long)p->not_filled_kib);
-    else
-        snprintf(out, size, "free memory %s", p->clears ? "zeroed by the kernel" : "NOT zeroed");
-}
 
 /* What an emergency adds: how long each kind of secret has lasted. */
 static void print_emergency(char *out, size_t size, const struct lethe_end *end,
@@ -34,7 +25,8 @@ static void print_emergency(char *out, size_t size, const struct lethe_end *end,
 
 static bool is_cleared(const struct lethe_end *end, const struct lethe_progress *p)
 {
-    return p->clears || (p->filled && p->refilled) || end->cmdline.scrub == LETHE_SCRUB_OFF;
+    return end->cmdline.scrub == LETHE_SCRUB_OFF ||
+           (lethe_fill_is_clean(&p->fill) && (p->fill.clears || p->refilled));
 }
 
 void lethe_summary_print(const struct lethe_end *end, const struct lethe_progress *p, bool clean)
@@ -42,11 +34,11 @@ void lethe_summary_print(const struct lethe_end *end, const struct lethe_progres
     int64_t ms = lethe_now_ms() - end->started_ms;
     enum lethe_verb verb = end->verb == LETHE_VERB_NONE ? LETHE_VERB_POWEROFF : end->verb;
     /* A filler can't reach objects in slabs that stay in use. */
-    const char *verdict = !clean      ? "NOT all is gone, see above"
-                          : p->filled ? "nothing else is known to be left"
-                                      : "nothing is left";
-    char memory[100], emergency[120];
-    print_free_memory(memory, sizeof memory, p);
+    const char *verdict = !clean           ? "NOT all is gone, see above"
+                          : p->fill.filled ? "nothing else is known to be left"
+                                           : "nothing is left";
+    char memory[160], emergency[120];
+    lethe_fill_print(memory, sizeof memory, &p->fill);
     print_emergency(emergency, sizeof emergency, end, p);
     lethe_log(clean ? LETHE_LOG_SUMMARY : LETHE_LOG_ERROR,
               "%s after %lld.%03lld s%s: %llu MiB in %llu files of %u RAM file systems zeroed, %u "
@@ -68,7 +60,7 @@ unsigned lethe_summary_left(const struct lethe_end *end, const struct lethe_prog
 
 bool lethe_summary_is_clean(const struct lethe_end *end, const struct lethe_progress *p)
 {
-    return is_cleared(end, p) && !p->n_stuck && !p->not_erased && !p->kept;
+    return !lethe_left_report_stuck(p) && is_cleared(end, p) && !p->not_erased && !p->kept;
 }
 
 void lethe_summary_keep(const struct lethe_progress *progress)
@@ -84,6 +76,6 @@ void lethe_summary_keep(const struct lethe_progress *progress)
                   "NOT all is gone: %u things left, %u failures, %u not erased, %u buffers kept, "
                   "memory %s, stuck:%s",
                   progress->left, progress->failed, progress->not_erased, progress->kept,
-                  progress->clears || progress->filled ? "cleared" : "not cleared",
+                  lethe_fill_is_clean(&progress->fill) ? "cleared" : "not cleared",
                   stuck[0] ? stuck : " nothing");
 }

@@ -5,7 +5,7 @@
 
 #include "end.h"
 
-/* True when nothing is known to be left of what `progress` has counted. */
+/* True when nothing is known to be left of what `progress` has counted; else it is logged what. */
 bool lethe_summary_is_clean(const struct lethe_end *end, const struct lethe_progress *progress);
 
 /* What is left, in bits of page.h; 0 where the verdict is `clean`. */

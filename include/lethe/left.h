@@ -22,4 +22,8 @@ unsigned lethe_left_report_shmem(const struct lethe_policy *policy,
 /* Logs System V objects and huge pages that are there; how many kinds of them are. */
 unsigned lethe_left_report_objects(void);
 
+/* Logs what tasks that were not done in time have left, where nobody can look; how many
+ * those are. Other looks judge the rest: a task that came to its end late has left nothing. */
+unsigned lethe_left_report_stuck(const struct lethe_progress *progress);
+
 #endif

@@ -14,7 +14,7 @@ struct lethe_policy {
     int64_t write_ms;    /* what writes data back, as long as it makes no headway */
     int64_t answer_ms;   /* what writes to a server back, likewise */
     int64_t erase_ms;    /* zeroing one file system */
-    int64_t fill_ms;     /* overwriting freed objects and filling free memory once */
+    int64_t memory_ms;   /* overwriting freed objects, filling free memory and reading it back */
     int64_t total_ms;    /* all of it */
     int64_t power_ms;    /* reboot(2), before other ways are tried */
     int64_t show_ms;     /* what is left is shown for so long to whoever sits there */
@@ -34,5 +34,12 @@ extern const struct lethe_policy lethe_policy_emergency;
 /* The time for writing data back. Where something has hung already, nothing more is waited for at
  * length. */
 int64_t lethe_policy_write_ms(const struct lethe_policy *policy, unsigned n_stuck);
+
+/* How long free memory may be overwritten and read back: the longer the more memory there is, or as
+ * long as is asked (0: nothing is), but of what is left until a deadman ends the machine
+ * (INT64_MAX: there is none) so much is kept that it can be said what is left and the machine be
+ * switched off. */
+int64_t lethe_policy_memory_ms(const struct lethe_policy *policy, int64_t asked_ms, int64_t left_ms,
+                               uint64_t memory_kib);
 
 #endif

@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "lethe/fill.h"
 #include "lethe/task.h"
 
 enum { LETHE_STUCK_MAX = 64 };
@@ -39,10 +40,9 @@ struct lethe_progress {
     int64_t erased_ms;   /* when the last of them was zeroed, by lethe_now_ms(); 0: none was */
     int64_t keys_ms;     /* the same for the last key that was wiped */
     unsigned keys;       /* how many were, before all else */
-    bool clears, filled; /* free memory: the kernel zeroes it, or a filler did … */
     bool refilled;       /* the free slots of slabs were used again */
-    uint64_t filled_kib, not_filled_kib; /* … so much of it, but for so much */
-    uint64_t finished[LETHE_STUCK_MAX];  /* tasks that need no second try */
+    struct lethe_fill fill;             /* free memory */
+    uint64_t finished[LETHE_STUCK_MAX]; /* tasks that need no second try */
     unsigned n_finished;
 };
 

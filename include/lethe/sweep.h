@@ -23,14 +23,16 @@ uint64_t lethe_sweep_sync_task(void); /* the id of that task */
 /* Drops the page cache and the slabs that can be dropped. */
 void lethe_sweep_caches(const struct lethe_policy *policy, struct lethe_progress *progress);
 
-/* Clears screens, network buffers and huge pages, then free memory and freed kernel objects as far
- * as the kernel does not and the command line wants it. */
+/* Clears screens, network buffers and huge pages, then freed kernel objects as far as the kernel
+ * does not and the command line wants it. Until end_ms (lethe_now_ms()) all of this and the next is
+ * to be done. */
 void lethe_sweep_memory(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
-                        struct lethe_progress *progress);
+                        int64_t end_ms, struct lethe_progress *progress);
 
-/* A second round over free memory: the pressure of the first one frees more objects. The firmware
- * is then asked to clear RAM at the next start. */
+/* Freed kernel objects once more, for the first time frees some, and then free memory. The firmware
+ * is asked to clear RAM at the next start. */
 void lethe_sweep_memory_again(const struct lethe_policy *policy,
-                              const struct lethe_cmdline *cmdline, struct lethe_progress *progress);
+                              const struct lethe_cmdline *cmdline, int64_t end_ms,
+                              struct lethe_progress *progress);
 
 #endif

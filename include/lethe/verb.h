@@ -33,14 +33,24 @@ enum lethe_scrub {
     LETHE_SCRUB_OFF,
 };
 
+/* Whether free memory is read back after that. */
+enum lethe_verify {
+    LETHE_VERIFY_AUTO, /* some of it where the kernel has zeroed it, else all that is left to read
+                        */
+    LETHE_VERIFY_ON,
+    LETHE_VERIFY_OFF,
+};
+
 /* The kernel arguments that concern Lethe. */
 struct lethe_cmdline {
-    bool verbose;           /* lethe.verbose */
-    unsigned pause_seconds; /* lethe.pause=SECONDS, 0 to 3600 */
-    int show_seconds;       /* lethe.show=SECONDS, 0 to 3600; -1: the policy's */
-    enum lethe_scrub scrub; /* lethe.scrub=auto|on|off|SECONDS */
-    unsigned scrub_seconds; /* its limit, 0: the policy's */
-    char bad[64];           /* the first lethe.* argument that could not be used, else "" */
+    bool verbose;             /* lethe.verbose */
+    unsigned pause_seconds;   /* lethe.pause=SECONDS, 0 to 3600 */
+    int show_seconds;         /* lethe.show=SECONDS, 0 to 3600; -1: the policy's */
+    enum lethe_scrub scrub;   /* lethe.scrub=auto|on|off|SECONDS */
+    unsigned scrub_seconds;   /* its limit, 0: the policy's */
+    enum lethe_verify verify; /* lethe.verify=auto|on|off|SECONDS */
+    unsigned verify_seconds;  /* the limit of reading and filling again, 0: none of its own */
+    char bad[64];             /* the first lethe.* argument that could not be used, else "" */
 };
 
 /* From the text of /proc/cmdline. What stands behind " -- " is init's, not ours. */

@@ -24,12 +24,22 @@ static int wipe_keys(struct lethe_progress *progress, void *unused)
     return 0;
 }
 
-static int tell(struct lethe_progress *progress, void *unused)
+/* What was under way is in the memory that those at work share with their deadman. */
+static int tell(struct lethe_progress *progress, void *context)
 {
+    const struct lethe_progress *work = context;
+    char memory[160];
     (void)progress;
-    (void)unused;
     lethe_log_to_kernel();
     lethe_log(LETHE_LOG_ERROR, "the work has not ended in time: the deadman ends the machine");
+    if (!work)
+        return 0;
+    lethe_fill_print(memory, sizeof memory, &work->fill);
+    lethe_log(LETHE_LOG_ERROR,
+              "not done: %.*s, and all that comes after it; %llu MiB in %llu files of %u RAM file "
+              "systems zeroed, %s, NOT all is gone",
+              (int)sizeof work->what, work->what, (unsigned long long)(work->erased_bytes >> 20),
+              (unsigned long long)work->erased_files, work->erased_file_systems, memory);
     return 0;
 }
 
@@ -40,7 +50,7 @@ static void sleep_until(int64_t ms)
         ;
 }
 
-pid_t lethe_deadman_start(int64_t dead_ms, enum lethe_verb verb)
+pid_t lethe_deadman_start(int64_t dead_ms, enum lethe_verb verb, struct lethe_progress *work)
 {
     struct lethe_progress *progress = lethe_progress_new();
     pid_t deadman = fork();
@@ -52,7 +62,7 @@ pid_t lethe_deadman_start(int64_t dead_ms, enum lethe_verb verb)
     lethe_process_hurry(0, true);
     if (progress) {
         lethe_supervise(progress, wipe_keys, NULL, &(struct lethe_supervisor){.total_ms = KEYS_MS});
-        lethe_supervise(progress, tell, NULL, &(struct lethe_supervisor){.total_ms = TELL_MS});
+        lethe_supervise(progress, tell, work, &(struct lethe_supervisor){.total_ms = TELL_MS});
     }
     lethe_power_end(verb, NULL, POWER_MS);
     _exit(1);

@@ -63,6 +63,7 @@ void lethe_kcore_close(struct lethe_kcore *kcore)
         lethe_sys->close(kcore->fd);
     if (kcore->pagemap >= 0)
         lethe_sys->close(kcore->pagemap);
+    kcore->fd = kcore->pagemap = -1;
     kcore->n = 0;
 }
 

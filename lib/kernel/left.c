@@ -118,3 +118,49 @@ unsigned lethe_left_report_objects(void)
            tell(count_lines("/proc/sysvipc/msg"), "queues of messages") +
            tell(read_meminfo("Hugetlb"), "KiB of huge pages in their pool");
 }
+
+/* What a last look at the system, at objects or at free memory judges, or no secret depends on. */
+static bool is_judged_elsewhere(enum lethe_task task)
+{
+    switch (task) {
+    case LETHE_TASK_LOOK_AT_SYSTEM:
+    case LETHE_TASK_LOOK_AT_PROC:
+    case LETHE_TASK_LOOK_FOR_SERVERS:
+    case LETHE_TASK_LOOK_AT_INIT:
+    case LETHE_TASK_LOOK_AT_CLEARING:
+    case LETHE_TASK_DETACH_OLD_ROOT:
+    case LETHE_TASK_WRITE_BACK_REMOTE:
+    case LETHE_TASK_CUT_OFF_REMOTE:
+    case LETHE_TASK_CUT_OFF_NBD:
+    case LETHE_TASK_SYNC:
+    case LETHE_TASK_WIPE_KEY:
+    case LETHE_TASK_UNMOUNT:
+    case LETHE_TASK_UNMOUNT_TOGETHER:
+    case LETHE_TASK_DETACH:
+    case LETHE_TASK_SWAPOFF:
+    case LETHE_TASK_STOP_DEVICE:
+    case LETHE_TASK_DROP_PAGE_CACHE:
+    case LETHE_TASK_ERASE_IPC:
+    case LETHE_TASK_FREE_HUGE_PAGES:
+    case LETHE_TASK_REFILL_SLABS:
+    case LETHE_TASK_FILL_MEMORY:
+    case LETHE_TASK_FILL_REST:
+    case LETHE_TASK_READ_BACK:
+    case LETHE_TASK_ASK_FIRMWARE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+unsigned lethe_left_report_stuck(const struct lethe_progress *progress)
+{
+    unsigned left = 0;
+    for (unsigned i = 0; i < progress->n_stuck; i++)
+        if (!is_judged_elsewhere((enum lethe_task)(progress->stuck[i] >> 56))) {
+            lethe_log(LETHE_LOG_ERROR, "left: what %s was to clear",
+                      lethe_task_word(progress->stuck[i]));
+            left++;
+        }
+    return left;
+}

@@ -194,6 +194,8 @@ static void set_up(int fd, const char *interface, bool up)
  */
 static void receive_everywhere(void)
 {
+    cpu_set_t ours;
+    bool known = !sched_getaffinity(0, sizeof ours, &ours);
     const struct sockaddr_in here = {.sin_family = AF_INET,
                                      .sin_port = htons(9), /* discard */
                                      .sin_addr = {htonl(INADDR_LOOPBACK)}};
@@ -205,6 +207,8 @@ static void receive_everywhere(void)
         if (!sched_setaffinity(0, sizeof one, &one))
             sendto(fd, "", 1, MSG_DONTWAIT, (const void *)&here, sizeof here);
     }
+    if (known)
+        sched_setaffinity(0, sizeof ours, &ours);
     if (fd >= 0)
         close(fd);
 }

@@ -8,7 +8,7 @@ const struct lethe_policy lethe_policy_clean = {
     .write_ms = 40000, /* a stick that is reset takes 30 s (the SCSI command timeout) */
     .answer_ms = 10000,
     .erase_ms = 60000,
-    .fill_ms = 60000,
+    .memory_ms = 60000,
     .total_ms = 180000,
     .power_ms = 30000,
     .show_ms = 15000,
@@ -24,11 +24,25 @@ const struct lethe_policy lethe_policy_emergency = {
     .step_ms = 2000,
     .write_ms = 2000,
     .erase_ms = 20000,
-    .fill_ms = 60000,
+    .memory_ms = 60000,
     .total_ms = 180000, /* the deadman's time is shorter */
     .power_ms = 8000,
     .tells_times = true,
 };
+
+/* Slow memory takes two seconds for each GiB (seen in QEMU without KVM, on a loaded host). */
+int64_t lethe_policy_memory_ms(const struct lethe_policy *policy, int64_t asked_ms, int64_t left_ms,
+                               uint64_t memory_kib)
+{
+    enum { MS_PER_GIB = 2000, LAST_MS = 3000 };
+    int64_t ms = policy->memory_ms + (int64_t)(memory_kib >> 20) * MS_PER_GIB;
+    int64_t last_ms = left_ms / 8 > LAST_MS ? left_ms / 8 : LAST_MS;
+    if (asked_ms)
+        ms = asked_ms;
+    if (ms > left_ms - last_ms)
+        ms = left_ms - last_ms;
+    return ms > 0 ? ms : 0;
+}
 
 int64_t lethe_policy_write_ms(const struct lethe_policy *policy, unsigned n_stuck)
 {

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "lethe/bounce.h"
+#include "lethe/cgroup.h"
 #include "lethe/efi.h"
-#include "lethe/free_ram.h"
 #include "lethe/huge_pages.h"
 #include "lethe/ipc.h"
 #include "lethe/left.h"
@@ -16,7 +16,7 @@
 #include "lethe/page_cache.h"
 #include "lethe/pools.h"
 #include "lethe/screen.h"
-#include "lethe/slab.h"
+#include "lethe/scrub.h"
 #include "lethe/sys.h"
 
 void lethe_sweep_ipc(const struct lethe_policy *policy, struct lethe_progress *progress)
@@ -72,52 +72,6 @@ void lethe_sweep_caches(const struct lethe_policy *policy, struct lethe_progress
     lethe_task_done(progress);
 }
 
-static void refill_slabs(int64_t ms, const struct lethe_policy *policy, struct lethe_progress *p)
-{
-    struct lethe_refill refill;
-    if (!lethe_task_begin(p, lethe_task_id(LETHE_TASK_REFILL_SLABS, 0), ms + policy->step_ms,
-                          "overwrite freed kernel objects"))
-        return;
-    lethe_slab_settle();
-    int r = lethe_slab_refill(lethe_now_ms() + ms, &refill);
-    lethe_slab_settle();
-    lethe_task_done(p);
-    p->refilled = !r && !refill.left;
-    if (r)
-        lethe_log(LETHE_LOG_ERROR, "freed kernel objects are not overwritten: %s", strerror(-r));
-    else if (refill.left)
-        lethe_log(LETHE_LOG_ERROR, "freed kernel objects: %llu are not overwritten (%s), %llu are",
-                  (unsigned long long)refill.left, refill.cache,
-                  (unsigned long long)refill.objects);
-}
-
-static void fill_free_memory(int64_t ms, const struct lethe_policy *policy,
-                             struct lethe_progress *p)
-{
-    struct lethe_fill fill;
-    if (!lethe_task_begin(p, lethe_task_id(LETHE_TASK_FILL_MEMORY, 0), ms + policy->step_ms,
-                          "fill free memory"))
-        return;
-    int r = lethe_free_ram_fill(ms, &fill);
-    lethe_task_done(p);
-    p->filled = !r;
-    p->filled_kib = fill.filled_kib;
-    p->not_filled_kib = fill.left_kib;
-    if (r)
-        lethe_log(LETHE_LOG_ERROR, "free memory: %llu KiB of it could not be filled: %s",
-                  (unsigned long long)fill.left_kib, strerror(-r));
-}
-
-static bool sees_clearing(const struct lethe_policy *policy, struct lethe_progress *p)
-{
-    if (!lethe_task_begin(p, lethe_task_id(LETHE_TASK_LOOK_AT_CLEARING, 0), policy->step_ms,
-                          "look whether the kernel zeroes what is freed"))
-        return false;
-    enum lethe_clearing clearing = lethe_free_ram_clearing();
-    lethe_task_done(p);
-    return clearing == LETHE_CLEARING_ZERO;
-}
-
 static void take_step(struct lethe_progress *p, const struct lethe_policy *policy,
                       enum lethe_task task, const char *what, void (*act)(void))
 {
@@ -142,18 +96,6 @@ static void ask_firmware(const struct lethe_policy *policy, struct lethe_progres
         lethe_log(LETHE_LOG_VERBOSE, "the firmware was not asked to clear RAM: %s", strerror(-r));
 }
 
-static void scrub(const struct lethe_policy *policy, const struct lethe_cmdline *asked,
-                  struct lethe_progress *p)
-{
-    enum { ROUNDS = 2 };
-    int64_t ms =
-        asked->scrub_seconds ? 1000 * (int64_t)asked->scrub_seconds / ROUNDS : policy->fill_ms;
-    if (asked->scrub == LETHE_SCRUB_OFF || (asked->scrub == LETHE_SCRUB_AUTO && p->clears))
-        return;
-    refill_slabs(ms / 4, policy, p);
-    fill_free_memory(ms / 4 * 3, policy, p);
-}
-
 /* Another way than that by which they were erased. */
 static void look_at_objects(const struct lethe_policy *policy, struct lethe_progress *p)
 {
@@ -166,8 +108,9 @@ static void look_at_objects(const struct lethe_policy *policy, struct lethe_prog
 }
 
 void lethe_sweep_memory(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
-                        struct lethe_progress *progress)
+                        int64_t end_ms, struct lethe_progress *progress)
 {
+    lethe_cgroup_leave();
     lethe_pools_clear(policy, progress);
     take_step(progress, policy, LETHE_TASK_CLEAR_SCREENS, "clear the screens", lethe_screen_clear);
     take_step(progress, policy, LETHE_TASK_NETWORK_DOWN, "take the network down",
@@ -175,14 +118,17 @@ void lethe_sweep_memory(const struct lethe_policy *policy, const struct lethe_cm
     take_step(progress, policy, LETHE_TASK_FREE_HUGE_PAGES, "free huge pages",
               lethe_huge_pages_free);
     lethe_sweep_caches(policy, progress);
-    progress->clears = sees_clearing(policy, progress);
-    scrub(policy, cmdline, progress);
+    lethe_scrub_look(policy, progress);
+    lethe_scrub_objects(policy, cmdline, (end_ms - lethe_now_ms()) / 8, progress);
 }
 
 void lethe_sweep_memory_again(const struct lethe_policy *policy,
-                              const struct lethe_cmdline *cmdline, struct lethe_progress *progress)
+                              const struct lethe_cmdline *cmdline, int64_t end_ms,
+                              struct lethe_progress *progress)
 {
-    scrub(policy, cmdline, progress);
+    lethe_cgroup_leave();
+    lethe_scrub_objects(policy, cmdline, (end_ms - lethe_now_ms()) / 8, progress);
+    lethe_scrub_memory(policy, cmdline, end_ms, progress);
     look_at_objects(policy, progress);
     lethe_bounce_overwrite(policy, progress);
     ask_firmware(policy, progress);

@@ -56,6 +56,8 @@ static const char *const words[] = {
     [LETHE_TASK_LOOK_AT_CLEARING] = "look-at-clearing",
     [LETHE_TASK_REFILL_SLABS] = "refill-slabs",
     [LETHE_TASK_FILL_MEMORY] = "fill-memory",
+    [LETHE_TASK_FILL_REST] = "fill-rest",
+    [LETHE_TASK_READ_BACK] = "read-back",
     [LETHE_TASK_ASK_FIRMWARE] = "ask-firmware",
 };
 enum { N_WORDS = sizeof words / sizeof *words };

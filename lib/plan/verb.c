@@ -48,18 +48,38 @@ bool lethe_cmdline_find(struct lethe_span text, const char *wanted, struct lethe
     return found;
 }
 
+/* "auto", "on", "off", or a number of seconds, which is "on": 0, 1, 2; false for anything else. */
+static bool parse_switch(struct lethe_span value, unsigned *which, unsigned *seconds)
+{
+    static const char *const words[] = {"auto", "on", "off"};
+    uint64_t number = 0;
+    for (*which = 0; *which < 3; ++*which)
+        if (lethe_span_is(value, words[*which]))
+            break;
+    bool good = *which < 3 || (!lethe_number(value, 3600, &number) && number);
+    if (*which == 3)
+        *which = 1;
+    *seconds = (unsigned)number;
+    return good;
+}
+
 static bool parse_scrub(struct lethe_cmdline *cmdline, struct lethe_span value)
 {
-    uint64_t seconds = 0;
-    if (lethe_span_is(value, "auto"))
-        cmdline->scrub = LETHE_SCRUB_AUTO;
-    else if (lethe_span_is(value, "off"))
-        cmdline->scrub = LETHE_SCRUB_OFF;
-    else if (lethe_span_is(value, "on") || (!lethe_number(value, 3600, &seconds) && seconds))
-        cmdline->scrub = LETHE_SCRUB_ON;
-    else
+    unsigned which, seconds;
+    if (!parse_switch(value, &which, &seconds))
         return false;
-    cmdline->scrub_seconds = (unsigned)seconds;
+    cmdline->scrub = (enum lethe_scrub)which;
+    cmdline->scrub_seconds = seconds;
+    return true;
+}
+
+static bool parse_verify(struct lethe_cmdline *cmdline, struct lethe_span value)
+{
+    unsigned which, seconds;
+    if (!parse_switch(value, &which, &seconds))
+        return false;
+    cmdline->verify = (enum lethe_verify)which;
+    cmdline->verify_seconds = seconds;
     return true;
 }
 
@@ -77,7 +97,8 @@ void lethe_cmdline_parse(struct lethe_cmdline *cmdline, struct lethe_span text)
             cmdline->pause_seconds = (unsigned)seconds;
         } else if (lethe_span_is(name, "lethe.show") && !lethe_number(value, 3600, &seconds)) {
             cmdline->show_seconds = (int)seconds;
-        } else if (lethe_span_is(name, "lethe.scrub") && parse_scrub(cmdline, value)) {
+        } else if ((lethe_span_is(name, "lethe.scrub") && parse_scrub(cmdline, value)) ||
+                   (lethe_span_is(name, "lethe.verify") && parse_verify(cmdline, value))) {
             continue;
         } else if (!cmdline->bad[0]) {
             size_t n = value.at ? name.n + 1 + value.n : name.n;

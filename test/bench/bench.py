@@ -8,7 +8,7 @@
             empties the emulator's store of translated code. Else most of each end would be writes to pages that were
             executed once, which TCG makes very slow when they are freed and no hardware does.
     erase   zeroing of a RAM file system beside the plainest loop of writes to a file of the same size in the same guest, and the
-            filling of free memory beside a program there that maps as much and writes to it once; guests of --sizes GiB with
+            filling of free memory and its reading back beside a program there that maps as much and writes to it once; guests of --sizes GiB with
             one processor and with two, on a kernel that clears nothing
     plan    what processor time it takes to plan the end of a system with 10,000 mounts, and with 100,000, on this machine
     umount  what it takes Lethe to take 10,000 mounts down, beside a bare loop of umount2(2) in the same guest
@@ -33,7 +33,7 @@ import peers
 import small
 
 PLANTS = ["rw", "shm", "run", "heap", "cache", "names", "pipe"]
-GOALS = {"time": 0.5, "held": 1024, "zeroing": 1.1, "filling": 1.3, "plan": 0.1, "growth": 12, "umount": 1.2}
+GOALS = {"time": 0.5, "held": 1024, "zeroing": 1.1, "filling": 1.3, "reading": 0.5, "plan": 0.1, "growth": 12, "umount": 1.2}
 
 
 def table(head, rows):
@@ -149,7 +149,7 @@ def step_seconds(console, begins):
 
 
 def one_erasure(lethe, gib, cpus):
-    """Seconds of Lethe's zeroing and of a plain loop's, of its filling (both rounds) and of a plain pass, and MiB filled."""
+    """Seconds of Lethe's zeroing and of a plain loop's, of its filling, its reading back and a plain pass, and MiB filled."""
     mib = gib * 256
     with small.booted(lethe, "lethe.verbose loglevel=8", memory="", ram=f"{gib}G", cpus=cpus) as guest:
         guest.arm()
@@ -160,25 +160,25 @@ def one_erasure(lethe, gib, cpus):
         guest.hand_over("poweroff")
         if guest.wait_end(400) != "poweroff":
             raise lab.Failure(guest.console[-3000:])
-        filled = int(re.search(r"(\d+) MiB of free memory zeroed", guest.console)[1])
-        return (step_seconds(guest.console, r"erase \S*/shm "), plain, step_seconds(guest.console, "fill free memory"), memory * filled,
-                filled)
+        held, filling, looking = re.search(r"free memory: (\d+) KiB held.* filled in (\d+) ms, read back in (\d+) ms", guest.console).groups()
+        filled = int(held) // 1024
+        return (step_seconds(guest.console, r"erase \S*/shm "), plain, int(filling) / 1000, int(looking) / 1000, memory * filled, filled)
 
 
 def bench_erase(options):
-    lethe, rows, worst = (Path(options.build) / "init/lethe").resolve(), [], {"zeroing": 0, "filling": 0}
+    lethe, rows, worst = (Path(options.build) / "init/lethe").resolve(), [], {"zeroing": 0, "filling": 0, "reading": 0}
     for gib in options.sizes:
         for cpus in 1, 2:
-            zeroing, plain, filling, memory, filled = one_erasure(lethe, gib, cpus)
-            ratios = {"zeroing": zeroing / plain, "filling": filling / memory}
+            zeroing, plain, filling, looking, memory, filled = one_erasure(lethe, gib, cpus)
+            ratios = {"zeroing": zeroing / plain, "filling": filling / memory, "reading": looking / memory}
             worst = {name: max(worst[name], ratios[name]) for name in worst}
             rows.append([f"{gib} GiB, {cpus} CPU", gib * 256, f"{zeroing:.2f}", f"{ratios['zeroing']:.2f}", filled, f"{filling:.2f}",
-                         f"{filling / filled * 1024:.2f}", f"{ratios['filling']:.2f}"])
+                         f"{filling / filled * 1024:.2f}", f"{ratios['filling']:.2f}", f"{looking:.2f}", f"{ratios['reading']:.2f}"])
             print(*rows[-1], flush=True)
-    print("\nZeroing in place ÷ a plain loop of writes; filling, both rounds of it, ÷ one pass of a program over as much memory")
-    table(["guest", "MiB", "zeroed in s", "÷ plain", "MiB", "filled in s", "s/GiB", "÷ plain"], rows)
+    print("\nZeroing in place ÷ a plain loop of writes; filling, and reading back what it missed, ÷ one pass of a program over as much memory")
+    table(["guest", "MiB", "zeroed in s", "÷ plain", "MiB", "filled in s", "s/GiB", "÷ plain", "read in s", "÷ plain"], rows)
     met = [goal(f"{name}: at most {worst[name]:.2f} of the plain way, goal {GOALS[name]}", worst[name] <= GOALS[name])
-           for name in ("zeroing", "filling")]
+           for name in worst]
     return all(met)
 
 

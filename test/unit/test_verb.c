@@ -58,6 +58,28 @@ static void reads_its_arguments(void **unused)
     assert_string_equal(c.bad, "");
 }
 
+static void switches_are_words_or_seconds(void **unused)
+{
+    (void)unused;
+    struct lethe_cmdline c = parse("lethe.verify=off lethe.scrub=90");
+    assert_int_equal(c.verify, LETHE_VERIFY_OFF);
+    assert_int_equal(c.verify_seconds, 0);
+    assert_int_equal(c.scrub, LETHE_SCRUB_ON);
+    assert_int_equal(c.scrub_seconds, 90);
+    c = parse("lethe.verify=7 lethe.scrub=auto");
+    assert_int_equal(c.verify, LETHE_VERIFY_ON);
+    assert_int_equal(c.verify_seconds, 7);
+    assert_int_equal(c.scrub, LETHE_SCRUB_AUTO);
+    assert_int_equal(parse("lethe.verify=7 lethe.verify=auto").verify_seconds, 0);
+    for (const char *const *bad = (const char *const[]){"lethe.verify=0", "lethe.verify=3601",
+                                                        "lethe.verify", "lethe.verify=yes", NULL};
+         *bad; bad++) {
+        c = parse(*bad);
+        assert_string_equal(c.bad, *bad);
+        assert_int_equal(c.verify, LETHE_VERIFY_AUTO);
+    }
+}
+
 static void tells_the_first_that_it_cannot_use(void **unused)
 {
     (void)unused;
@@ -116,6 +138,7 @@ int main(void)
         cmocka_unit_test(each_verb_has_its_name),
         cmocka_unit_test(other_words_are_no_verbs),
         cmocka_unit_test(reads_its_arguments),
+        cmocka_unit_test(switches_are_words_or_seconds),
         cmocka_unit_test(tells_the_first_that_it_cannot_use),
         cmocka_unit_test(a_long_bad_argument_is_cut),
         cmocka_unit_test(what_is_inits_is_not_ours),

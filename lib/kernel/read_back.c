@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/read_back.h"
+
+#include <fcntl.h>
+#include <linux/kernel-page-flags.h>
+#include <stdbool.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lethe/filler.h"
+#include "lethe/kcore.h"
+#include "lethe/sys.h"
+#include "lethe/zoneinfo.h"
+
+enum {
+    BLOCK = 8192,
+    BLOCK_OF_SAMPLE = 512,
+    RUN = 16,
+    ZONEINFO_MAX = 256 << 10,
+    KIB = LETHE_PAGE / 1024
+};
+
+static struct {
+    struct lethe_kcore kcore;
+    int error;   /* why nothing can be seen, or 0 */
+    bool missed; /* not all that was to be read could be */
+    int page_flags, zoneinfo;
+    uint64_t flags[BLOCK];
+    uint64_t content[RUN][LETHE_PAGE / sizeof(uint64_t)];
+    char text[ZONEINFO_MAX];
+} reader;
+
+/* A file that stays open keeps its buffer: then no memory is taken for it while there is none. */
+static uint64_t read_kept(void)
+{
+    size_t used = 0;
+    for (ssize_t n = 1; reader.zoneinfo >= 0 && n > 0 && used < sizeof reader.text; used += n) {
+        n = pread(reader.zoneinfo, reader.text + used, sizeof reader.text - used, (off_t)used);
+        if (n < 0)
+            break;
+    }
+    return lethe_zoneinfo_kept((struct lethe_span){reader.text, used});
+}
+
+int lethe_read_back_open(void)
+{
+    reader.zoneinfo = lethe_sys->open("/proc/zoneinfo", O_RDONLY);
+    read_kept();
+    reader.error = lethe_kcore_open(&reader.kcore);
+    reader.page_flags = lethe_sys->open("/proc/kpageflags", O_RDONLY);
+    if (!reader.error && reader.page_flags < 0)
+        reader.error = reader.page_flags;
+    memset(reader.content, 0, sizeof reader.content);
+    memset(reader.flags, 0, sizeof reader.flags);
+    return reader.error;
+}
+
+void lethe_read_back_close(void)
+{
+    memset(reader.content, 0, sizeof reader.content);
+    lethe_kcore_close(&reader.kcore);
+    if (reader.page_flags >= 0)
+        lethe_sys->close(reader.page_flags);
+    if (reader.zoneinfo >= 0)
+        lethe_sys->close(reader.zoneinfo);
+}
+
+/* How many of n pages from `page` on have their flags read. */
+static size_t read_flags(uint64_t page, size_t n, uint64_t *flags)
+{
+    ssize_t r = pread(reader.page_flags, flags, n * sizeof *flags, (off_t)(page * sizeof *flags));
+    return r > 0 ? (size_t)r / sizeof *flags : 0;
+}
+
+static bool is_free(uint64_t flags)
+{
+    return flags >> KPF_BUDDY & 1;
+}
+
+static bool is_zero(const uint64_t *content)
+{
+    uint64_t any = 0;
+    for (size_t i = 0; i < LETHE_PAGE / sizeof *content; i++)
+        any |= content[i];
+    return !any;
+}
+
+/* A page that has been taken since it was seen to be free holds what it should. */
+static bool is_left(uint64_t page)
+{
+    uint64_t flags;
+    return lethe_kcore_read(&reader.kcore, page, reader.content[0], LETHE_PAGE) &&
+           !is_zero(reader.content[0]) && read_flags(page, 1, &flags) && is_free(flags);
+}
+
+static void look_at_run(uint64_t page, size_t n, struct lethe_fill *fill)
+{
+    if (!lethe_kcore_read(&reader.kcore, page, reader.content, n * LETHE_PAGE)) {
+        reader.missed = true;
+        return;
+    }
+    bool zero[RUN];
+    for (size_t i = 0; i < n; i++)
+        zero[i] = is_zero(reader.content[i]);
+    for (size_t i = 0; i < n; i++)
+        fill->not_zero += !zero[i] && is_left(page + i);
+    fill->read_kib += n * KIB;
+}
+
+static void look_at_block(uint64_t page, size_t n, struct lethe_fill *fill)
+{
+    for (size_t i = 0; i < n;) {
+        size_t run = 0;
+        while (i + run < n && run < RUN && is_free(reader.flags[i + run]))
+            run++;
+        if (run)
+            look_at_run(page + i, run, fill);
+        i += run ? run : 1;
+    }
+}
+
+/* Of `stride` blocks one is looked at. */
+static void look_everywhere(uint64_t stride, int64_t end_ms, struct lethe_fill *fill)
+{
+    uint64_t after = 0;
+    for (uint64_t page = 0;; page++) {
+        page = lethe_kcore_next(&reader.kcore, page, &after);
+        if (page == UINT64_MAX)
+            return;
+        if (lethe_now_ms() > end_ms) {
+            reader.missed = true;
+            return;
+        }
+        const size_t size = stride > 1 ? BLOCK_OF_SAMPLE : BLOCK;
+        size_t n = after - page < size ? (size_t)(after - page) : size;
+        n = read_flags(page, n, reader.flags);
+        look_at_block(page, n, fill);
+        page = n ? page + n * stride - 1 : after - 1;
+    }
+}
+
+void lethe_read_back(uint64_t pages_max, int64_t end_ms, struct lethe_fill *fill)
+{
+    uint64_t free_pages = lethe_filler_free_kib() / KIB;
+    uint64_t stride = pages_max && pages_max < free_pages ? free_pages / pages_max : 1;
+    fill->look = LETHE_LOOK_NONE;
+    fill->read_kib = fill->not_zero = 0;
+    reader.missed = false;
+    if (!reader.error)
+        look_everywhere(stride, end_ms, fill);
+    fill->kept_kib = read_kept() * KIB;
+    fill->look = reader.error    ? LETHE_LOOK_REFUSED
+                 : reader.missed ? LETHE_LOOK_PART
+                                 : LETHE_LOOK_WHOLE;
+}

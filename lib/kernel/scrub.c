@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/scrub.h"
+
+#include <string.h>
+
+#include "lethe/clearing.h"
+#include "lethe/filler.h"
+#include "lethe/log.h"
+#include "lethe/read_back.h"
+#include "lethe/slab.h"
+#include "lethe/sys.h"
+
+void lethe_scrub_look(const struct lethe_policy *policy, struct lethe_progress *progress)
+{
+    if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOOK_AT_CLEARING, 0), policy->step_ms,
+                          "look whether the kernel zeroes what is freed"))
+        return;
+    progress->fill.clears = lethe_clearing_look() == LETHE_CLEARING_ZERO;
+    lethe_task_done(progress);
+}
+
+static bool is_wanted(const struct lethe_cmdline *cmdline, const struct lethe_progress *progress)
+{
+    return cmdline->scrub == LETHE_SCRUB_ON ||
+           (cmdline->scrub == LETHE_SCRUB_AUTO && !progress->fill.clears);
+}
+
+void lethe_scrub_objects(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
+                         int64_t ms, struct lethe_progress *progress)
+{
+    struct lethe_refill refill;
+    if (!is_wanted(cmdline, progress) ||
+        !lethe_task_begin(progress, lethe_task_id(LETHE_TASK_REFILL_SLABS, 0), ms + policy->step_ms,
+                          "overwrite freed kernel objects"))
+        return;
+    lethe_slab_settle();
+    int r = lethe_slab_refill(lethe_now_ms() + ms, &refill);
+    lethe_slab_settle();
+    lethe_task_done(progress);
+    progress->refilled = !r && !refill.left;
+    if (r)
+        lethe_log(LETHE_LOG_ERROR, "freed kernel objects are not overwritten: %s", strerror(-r));
+    else if (refill.left)
+        lethe_log(LETHE_LOG_ERROR, "freed kernel objects: %llu are not overwritten (%s), %llu are",
+                  (unsigned long long)refill.left, refill.cache,
+                  (unsigned long long)refill.objects);
+}
+
+/* What the log is told of it at the end, in milliseconds and rounds. */
+struct account {
+    int64_t filling, looking;
+    int rounds;
+};
+
+static void tell(const struct lethe_fill *fill, const struct account *account)
+{
+    lethe_log(
+        LETHE_LOG_VERBOSE,
+        "free memory: %llu KiB held, %llu free, %llu kept by processors, %llu read back, %llu "
+        "pages not zero; filled in %lld ms, read back in %lld ms, %d rounds",
+        (unsigned long long)fill->held_kib, (unsigned long long)fill->free_kib,
+        (unsigned long long)fill->kept_kib, (unsigned long long)fill->read_kib,
+        (unsigned long long)fill->not_zero, (long long)account->filling,
+        (long long)account->looking, account->rounds);
+}
+
+/* One of the two ways to fill; what nobody has filled or may look at counts as well as what is
+ * seen. */
+static void fill(enum lethe_task task, const char *what, void (*take)(int64_t end_ms),
+                 int64_t end_ms, int64_t hangs_ms, struct lethe_progress *p)
+{
+    if (!lethe_task_begin(p, lethe_task_id(task, 0), hangs_ms, what))
+        return;
+    take(end_ms);
+    lethe_task_done(p);
+    p->fill.held_kib = lethe_filler_held_kib();
+    p->fill.free_kib = lethe_filler_free_kib();
+    p->fill.filled = true;
+}
+
+static void look(uint64_t pages_max, int64_t end_ms, int64_t hangs_ms, struct lethe_progress *p)
+{
+    if (!lethe_task_begin(p, lethe_task_id(LETHE_TASK_READ_BACK, 0), hangs_ms,
+                          "read free memory back"))
+        return;
+    lethe_read_back(pages_max, end_ms, &p->fill);
+    lethe_task_done(p);
+}
+
+/* Pages that the kernel takes and gives back while this goes on may never be zero: after some
+ * rounds what is left is told. */
+static void fill_and_look(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
+                          int64_t end_ms, struct lethe_progress *p, struct account *account)
+{
+    enum { ROUNDS_MAX = 8 };
+    int64_t at = lethe_now_ms(), hangs_ms = (end_ms > at ? end_ms - at : 0) + policy->step_ms;
+    fill(LETHE_TASK_FILL_MEMORY, "fill free memory", lethe_filler_take, end_ms, hangs_ms, p);
+    if (cmdline->verify_seconds &&
+        lethe_now_ms() + 1000 * (int64_t)cmdline->verify_seconds < end_ms)
+        end_ms = lethe_now_ms() + 1000 * (int64_t)cmdline->verify_seconds;
+    do {
+        fill(LETHE_TASK_FILL_REST, "fill the rest of free memory", lethe_filler_take_rest, end_ms,
+             hangs_ms, p);
+        account->filling += lethe_now_ms() - at;
+        at = lethe_now_ms();
+        if (cmdline->verify != LETHE_VERIFY_OFF)
+            look(0, end_ms, hangs_ms, p);
+        account->looking += lethe_now_ms() - at;
+        at = lethe_now_ms();
+    } while (++account->rounds < ROUNDS_MAX && p->fill.not_zero && at < end_ms);
+}
+
+/* 256 MiB of what the kernel has cleared are read in well under a second. */
+static void look_at_some(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
+                         int64_t end_ms, struct lethe_progress *p)
+{
+    enum { PAGES_MAX = 65536 };
+    if (!p->fill.clears || cmdline->verify == LETHE_VERIFY_OFF)
+        return;
+    lethe_read_back_open();
+    look(cmdline->verify == LETHE_VERIFY_ON ? 0 : PAGES_MAX, end_ms, policy->memory_ms, p);
+    lethe_read_back_close();
+}
+
+void lethe_scrub_memory(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
+                        int64_t end_ms, struct lethe_progress *progress)
+{
+    struct account account = {0};
+    if (!is_wanted(cmdline, progress)) {
+        look_at_some(policy, cmdline, end_ms, progress);
+        return;
+    }
+    lethe_read_back_open();
+    int r = lethe_filler_open();
+    if (r)
+        lethe_log(LETHE_LOG_ERROR, "free memory could not be filled: %s", strerror(-r));
+    else
+        fill_and_look(policy, cmdline, end_ms, progress, &account);
+    lethe_filler_close();
+    lethe_read_back_close();
+    tell(&progress->fill, &account);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/zoneinfo.h"
+
+#include "lethe/mountinfo.h"
+
+static struct lethe_span trimmed(struct lethe_span line)
+{
+    while (line.n && *line.at == ' ') {
+        line.at++;
+        line.n--;
+    }
+    return line;
+}
+
+uint64_t lethe_zoneinfo_kept(struct lethe_span text)
+{
+    struct lethe_span line;
+    uint64_t sum = 0, n;
+    while (lethe_next_line(&text, &line)) {
+        line = trimmed(line);
+        if (lethe_span_is(lethe_cut(&line, ':'), "count") &&
+            !lethe_number(trimmed(line), UINT32_MAX, &n))
+            sum += n;
+    }
+    return sum;
+}
