@@ -18,7 +18,7 @@ void lethe_watchdog_open(void);
  * `end_ms` (lethe_now_ms()) without another word, as far as it can count. */
 void lethe_watchdog_arm(int64_t end_ms);
 
-/* Tells all that we are alive, and once a second looks for those that could not be opened before.
+/* Tells all that we are alive, and twice a second looks for those that could not be opened before.
  * The argument is not used. */
 void lethe_watchdog_ping(void *unused);
 

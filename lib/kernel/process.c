@@ -26,6 +26,7 @@
 #include "lethe/log.h"
 #include "lethe/sys.h"
 #include "lethe/text.h"
+#include "lethe/watchdog.h"
 
 #ifndef MCL_ONFAULT
 #define MCL_ONFAULT 4 /* linux/mman.h */
@@ -133,6 +134,7 @@ unsigned lethe_process_stop_all(int64_t ms)
     int64_t end = lethe_now_ms() + ms, limit = end + (LONGEST - 1) * ms;
     do {
         lethe_sys->kill(-1, SIGKILL);
+        lethe_watchdog_ping(NULL); /* whoever served it is dead */
         left = reap_and_count(&reaped);
         if (left && left < before && end < limit)
             end = lethe_now_ms() + ms;
@@ -158,6 +160,7 @@ unsigned lethe_process_wait_for_reaper(int64_t ms)
          before = now) {
         if (now < before)
             end = lethe_now_ms() + ms;
+        lethe_watchdog_ping(NULL);
         nanosleep(&pause, NULL);
     }
     return now;

@@ -15,7 +15,7 @@
 
 #include "lethe/sys.h"
 
-enum { DOGS_MAX = 16, LOOK_MS = 1000 };
+enum { DOGS_MAX = 16, LOOK_MS = 500 };
 
 static struct dog {
     char path[64];

@@ -823,9 +823,9 @@ def watchdog_second(boot):
     """the first watchdog is idle; the second one, which a daemon served until it was killed, is served through a pause, in either way"""
     options = {"kernel": small.KERNEL_13, "load": ["softdog", "i6300esb"], "args": ["-device", "i6300esb"]}
     for end in (lambda guest: guest.hand_over("poweroff"), lambda guest: guest.send("lethe now --deadline=1000 &")):
-        with boot("lethe.pause=10", **options) as guest:
+        with boot("lethe.pause=15", **options) as guest:
             guest.arm()
-            guest.run("busybox watchdog -T 4 -t 1 -F /dev/watchdog1 >/dev/null 2>&1 &")
+            guest.run("busybox watchdog -T 10 -t 1 -F /dev/watchdog1 >/dev/null 2>&1 &")
             guest.run("until grep -q '^active' /sys/class/watchdog/watchdog1/state; do usleep 20000; done")
             want(guest.run("cat /sys/class/watchdog/watchdog0/state") == "inactive", "the first is not idle")
             end(guest)
