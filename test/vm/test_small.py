@@ -1132,9 +1132,9 @@ def now_confined(boot):
             pid = guest.run("/run/initramfs/lethe watch </dev/null >/run/said 2>&1 & echo $!").split()[-1]
             guest.run(f"until [ -p /run/initramfs/fire ] && grep -q 'VmLck:.* [1-9]' /proc/{pid}/status; do usleep 50000; done", timeout=60)
             want(guest.run(f"unshare -pf confine {how} lethe now; echo $?")[-1] != "0", "a pid namespace of its own ends the machine", guest)
-            plant(guest, "shm:4M", "heap:4M")
+            plant(guest, "shm:4M")
             guest.send(f"confine {how} lethe now >/dev/null 2>&1 &")
-            want_emergency(guest, 0, "shm", "heap")
+            want_emergency(guest, 0, "shm")
             want(any("kill switch: asked for" in line for line in guest.said), f"it said: {guest.said}", guest)
 
 
