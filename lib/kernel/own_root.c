@@ -42,7 +42,7 @@ static bool kernel_is_at_least(unsigned major, unsigned minor)
 
 int lethe_own_tmpfs(const char *path)
 {
-    const char *options = kernel_is_at_least(6, 4) ? "size=2m,mode=700,noswap" : "size=2m,mode=700";
+    const char *options = kernel_is_at_least(6, 4) ? "size=4m,mode=700,noswap" : "size=4m,mode=700";
     return lethe_sys->mount("lethe", path, "tmpfs", MS_NOSUID | MS_NODEV, options);
 }
 
