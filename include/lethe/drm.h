@@ -8,8 +8,9 @@
  *
  * The ids of frame buffers, all of which drm-kms(7)'s DRM_IOCTL_MODE_GETFB2 shows to root (Linux
  * 5.7), are small numbers, so that each is asked for. Whether the pages behind one are tmpfs' own
- * is seen in /proc/self/pagemap and /proc/kpageflags (Documentation/admin-guide/mm/pagemap.rst);
- * where they can't be read none are.
+ * is seen by a mark: pages that /proc/kpageflags calls tmpfs' are looked for it through
+ * /proc/kcore, since /proc/self/pagemap shows nothing of such a mapping. Where they can't be read
+ * none are.
  */
 #ifndef LETHE_DRM_H
 #define LETHE_DRM_H

@@ -8,8 +8,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
+#include "lethe/kcore.h"
 #include "lethe/sys.h"
 
 /* drm/drm_mode.h, which comes with no kernel headers of Debian's: struct drm_mode_fb_cmd2 and
@@ -28,64 +30,36 @@ struct mapping {
 #define GET_FRAME_BUFFER _IOWR('d', 0xCE, struct frame_buffer)
 #define MAP_BUFFER _IOWR('d', 0xB3, struct mapping)
 
-enum { CARDS_MAX = 16, IDS_MAX = 1024, BUFFERS_MAX = 64 };
+enum { CARDS_MAX = 16, IDS_MAX = 1024, BUFFERS_MAX = 64, PAGE = LETHE_PAGE };
+enum { KPF_ANON = 12, KPF_SWAPBACKED = 14 }; /* bits, linux/kernel-page-flags.h */
 
-struct look {
-    int pagemap, flags;
-    uint64_t first_pages[BUFFERS_MAX]; /* of the buffers seen: two ids may show one */
+struct buffers {
+    char mark[32]; /* at the beginning of each page of them, until all are zeroed */
+    struct {
+        char *at;
+        size_t size;
+    } maps[BUFFERS_MAX];
     size_t n;
-    uint64_t pages;
 };
 
-static uint64_t number_at(int fd, uint64_t index)
-{
-    uint64_t value = 0;
-    return pread(fd, &value, sizeof value, (off_t)(index * sizeof value)) == sizeof value ? value
-                                                                                          : 0;
-}
-
-static uint64_t page_frame(const struct look *look, const char *at)
-{
-    const uint64_t entry = number_at(look->pagemap, (uintptr_t)at / 4096);
-    return entry >> 63 ? entry & ((UINT64_C(1) << 55) - 1) : 0;
-}
-
-/* KPF_SWAPBACKED, and not KPF_ANON (linux/kernel-page-flags.h). */
-static bool is_shmem(const struct look *look, uint64_t frame)
-{
-    const uint64_t flags = frame ? number_at(look->flags, frame) : 0;
-    return flags >> 14 & 1 && !(flags >> 12 & 1);
-}
-
-static void count(struct look *look, const char *at, size_t size)
-{
-    const uint64_t first = page_frame(look, at);
-    for (size_t i = 0; i < look->n; i++)
-        if (look->first_pages[i] == first)
-            return;
-    if (!first || look->n == BUFFERS_MAX)
-        return;
-    look->first_pages[look->n++] = first;
-    for (size_t n = 0; n < size; n += 4096)
-        look->pages += is_shmem(look, page_frame(look, at + n));
-}
-
-static void clear(struct look *look, int card, const struct frame_buffer *buffer)
+static void map_buffer(struct buffers *buffers, int card, const struct frame_buffer *buffer)
 {
     struct mapping mapping = {.handle = buffer->handles[0]};
     const size_t bytes = buffer->offsets[0] + (size_t)buffer->pitches[0] * buffer->height,
-                 size = (bytes + 4095) / 4096 * 4096;
-    if (!mapping.handle || ioctl(card, (int)MAP_BUFFER, &mapping))
+                 size = (bytes + PAGE - 1) / PAGE * PAGE;
+    if (buffers->n == BUFFERS_MAX || !mapping.handle || ioctl(card, (int)MAP_BUFFER, &mapping))
         return;
     char *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, card, (off_t)mapping.offset);
     if (at == MAP_FAILED)
         return;
-    memset(at, 0, size);
-    count(look, at, size);
-    munmap(at, size);
+    for (size_t i = 0; i < size; i += PAGE)
+        memcpy(at + i, buffers->mark, sizeof buffers->mark);
+    buffers->maps[buffers->n].at = at;
+    buffers->maps[buffers->n++].size = size;
 }
 
-static void clear_card(struct look *look, int number)
+/* A mapping keeps its card open. */
+static void map_card(struct buffers *buffers, int number)
 {
     char path[32];
     snprintf(path, sizeof path, "/dev/dri/card%d", number);
@@ -93,21 +67,57 @@ static void clear_card(struct look *look, int number)
     for (uint32_t id = 1; card >= 0 && id <= IDS_MAX; id++) {
         struct frame_buffer buffer = {.id = id};
         if (!ioctl(card, (int)GET_FRAME_BUFFER, &buffer))
-            clear(look, card, &buffer);
+            map_buffer(buffers, card, &buffer);
     }
     if (card >= 0)
         lethe_sys->close(card);
 }
 
+static bool is_marked(const struct lethe_kcore *kcore, const char *mark, uint64_t page,
+                      uint64_t flags)
+{
+    static char text[PAGE];
+    return flags >> KPF_SWAPBACKED & 1 && !(flags >> KPF_ANON & 1) &&
+           lethe_kcore_read(kcore, page, text, PAGE) && !memcmp(text, mark, 32);
+}
+
+/* How many of tmpfs' pages are those of the buffers. */
+static uint64_t count_marked(const struct lethe_kcore *kcore, const char *mark)
+{
+    static uint64_t flags[4096];
+    uint64_t found = 0, end;
+    int fd = lethe_sys->open("/proc/kpageflags", O_RDONLY);
+    for (uint64_t page = 0;
+         fd >= 0 && (page = lethe_kcore_next(kcore, page, &end)) != UINT64_MAX;) {
+        size_t n = end - page < 4096 ? end - page : 4096;
+        if (pread(fd, flags, n * sizeof *flags, (off_t)(page * sizeof *flags)) <= 0)
+            break;
+        for (size_t i = 0; i < n; i++)
+            found += is_marked(kcore, mark, page + i, flags[i]);
+        page += n;
+    }
+    if (fd >= 0)
+        lethe_sys->close(fd);
+    return found;
+}
+
 uint64_t lethe_drm_clear(void)
 {
-    struct look look = {.pagemap = lethe_sys->open("/proc/self/pagemap", O_RDONLY),
-                        .flags = lethe_sys->open("/proc/kpageflags", O_RDONLY)};
+    static struct buffers buffers;
+    struct lethe_kcore kcore;
+    uint64_t pages = 0;
+    buffers.n = 0;
+    if (getrandom(buffers.mark, sizeof buffers.mark, GRND_NONBLOCK) != sizeof buffers.mark)
+        return 0;
     for (int i = 0; i < CARDS_MAX; i++)
-        clear_card(&look, i);
-    if (look.pagemap >= 0)
-        lethe_sys->close(look.pagemap);
-    if (look.flags >= 0)
-        lethe_sys->close(look.flags);
-    return look.pages * 4;
+        map_card(&buffers, i);
+    if (buffers.n && !lethe_kcore_open(&kcore)) {
+        pages = count_marked(&kcore, buffers.mark);
+        lethe_kcore_close(&kcore);
+    }
+    for (size_t i = 0; i < buffers.n; i++) {
+        memset(buffers.maps[i].at, 0, buffers.maps[i].size);
+        munmap(buffers.maps[i].at, buffers.maps[i].size);
+    }
+    return pages * (PAGE / 1024);
 }
