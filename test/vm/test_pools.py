@@ -64,7 +64,7 @@ ip link set $1 up; }
 wg_up wg0 wg 51820
 mkdir -p /run/netns; ip netns add other; wg_up wg1 wg2 51821; ip link set wg1 netns other
 ip xfrm state add src 10.1.0.1 dst 10.1.0.2 proto esp spi 1 mode tunnel enc 'cbc(aes)' $(cat $own.ipsec/raw) auth 'hmac(sha256)' 0x00112233
-ip link add dummy0 type dummy; ip link add link dummy0 macsec0 type macsec
+[ -e /sys/class/net/dummy0 ] || ip link add dummy0 type dummy; ip link add link dummy0 macsec0 type macsec
 ip macsec add macsec0 tx sa 0 pn 1 on key 00 $(cat $own.macsec/raw)""", timeout=60)
             guest.arm()
             found = guest.scan([], key=folder / "key")["key"]
