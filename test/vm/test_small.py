@@ -759,17 +759,17 @@ def left_without(tasks, plants, memory, prepare=lambda guest: None, **options):
 def switched_off(boot):
     """each way of erasing, left out of a build for this test, is missed: the other cases can fail"""
     for what, tasks, plants, memory, options in [
-            ("zeroing of RAM file systems", "erase,refill-slabs,fill-memory", ["rw:4M", "shm:4M", "run:1M"], "", {}),
-            ("erasing of IPC objects", "erase-ipc,refill-slabs,fill-memory", ["sysv"], "", {}),
-            ("filling of free memory", "fill-memory,refill-slabs", ["heap:8M", "stack", "pipe"], "", {}),
+            ("zeroing of RAM file systems", "erase,refill-slabs,fill-memory,fill-rest", ["rw:4M", "shm:4M", "run:1M"], "", {}),
+            ("erasing of IPC objects", "erase-ipc,refill-slabs,fill-memory,fill-rest", ["sysv"], "", {}),
+            ("filling of free memory", "fill-memory,fill-rest,refill-slabs", ["heap:8M", "stack", "pipe"], "", {}),
             ("overwriting of freed kernel objects", "refill-slabs", ["names", "links:500", "xattrs:500"], "", {}),
-            ("emptying of pools of huge pages", "free-huge-pages,fill-memory", ["huge"], "init_on_free=1", {}),
+            ("emptying of pools of huge pages", "free-huge-pages,fill-memory,fill-rest", ["huge"], "init_on_free=1", {}),
             ("closing of dm-crypt", "stop-device,wipe-key", ["cache:1M:/mnt"], "init_on_free=1", {"disk": True, "prepare": open_disk}),
             ("unmounting, with a kernel that clears", "unmount,detach,erase", ["rw:4M"], "init_on_free=1", {})]:
         left = left_without(tasks, plants, memory, **options)
         want(any(left.values()), f"without the {what} nothing is left either: {left}")
         print(f"     without the {what}: {left}", flush=True) if verbose else None
-    left = left_without("refill-slabs,fill-memory", ["rw:4M", "shm:4M", "run:1M", "sysv"], "")
+    left = left_without("refill-slabs,fill-memory,fill-rest", ["rw:4M", "shm:4M", "run:1M", "sysv"], "")
     want(not any(left.values()), f"zeroing in place alone leaves {left}")
 
 
@@ -941,7 +941,7 @@ def face(boot):
 def face_left(boot):
     """something is left: what, what it means and what to do, in the language of the system, with the technical line, for as long as asked"""
     german = (lab.HERE.parent.parent / "init/words/de").read_text()
-    with small.booted(skipping, f"{FACE} lethe.skip=fill-memory lethe.show=5", memory="", args=["-device", "VGA"]) as guest:
+    with small.booted(skipping, f"{FACE} lethe.skip=fill-memory,fill-rest lethe.show=5", memory="", args=["-device", "VGA"]) as guest:
         follow = watch_screen(guest, 9)
         guest.run(f"mkdir -p /etc/lethe; cat >/etc/lethe/words <<'END'\n{german}left-files=\nEND")
         said = guest.run("lethe arm")
