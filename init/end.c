@@ -16,6 +16,7 @@
 #include "lethe/deadman.h"
 #include "lethe/execute.h"
 #include "lethe/face.h"
+#include "lethe/kexec.h"
 #include "lethe/keyboard.h"
 #include "lethe/keys.h"
 #include "lethe/left.h"
@@ -210,7 +211,8 @@ static unsigned report(struct lethe_end *end, struct lethe_progress *progress)
 {
     struct lethe_snapshot snapshot;
     struct lethe_plan plan;
-    unsigned left = lethe_process_report() + lethe_left_report_shmem(end->policy, progress);
+    unsigned left = lethe_process_report() + lethe_left_report_shmem(end->policy, progress) +
+                    lethe_kexec_unload(end->verb == LETHE_VERB_KEXEC);
     if (end->unreaped)
         lethe_log(LETHE_LOG_ERROR,
                   "left: the last registers of %lld dead processes, which nobody reaps",

@@ -424,6 +424,8 @@ int lethe_watch_main(int argc, char **argv)
     lethe_process_close_all();
     if (chdir("/"))
         return lethe_command_refuse("watch", "the root directory can't be reached");
+    if (lethe_watched_open())
+        return lethe_command_refuse("watch", "sysfs is not mounted at /sys");
     int r = open_sources(&watch);
     if (r) {
         fprintf(stderr, "lethe watch: the kernel's uevents: %s\n", strerror(-r));

@@ -116,6 +116,9 @@ bool lethe_mount_is_stored(const struct lethe_mount *mount);
 /* True when the file system, not only this mount of it, may be written to. */
 bool lethe_mount_is_writable(const struct lethe_mount *mount);
 
+/* True for FUSE, on a block device (fuseblk) too. */
+bool lethe_mount_is_fuse(const struct lethe_mount *mount);
+
 /* True for a file system whose files are answered for by another machine or a process. */
 bool lethe_mount_is_remote(const struct lethe_mount *mount);
 

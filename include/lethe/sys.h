@@ -37,6 +37,7 @@ struct lethe_sys {
     size_t (*page_size)(void);
     int (*mincore)(void *at, size_t size, unsigned char *pages); /* mincore(2): a byte a page */
     int (*reboot)(int command, const char *argument);
+    int (*kexec_unload)(bool crash); /* kexec.h */
 };
 
 extern const struct lethe_sys *lethe_sys;

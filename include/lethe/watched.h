@@ -30,6 +30,10 @@ struct lethe_watched {
     char identity[256];
 };
 
+/* Comes first: takes hold of sysfs, as it is mounted at /sys now. 0, or -errno: -ENODEV when that
+ * is something else. */
+int lethe_watched_open(void);
+
 /* A whole disk by its name below /sys/class/block. 0, or -errno. */
 int lethe_watched_disk(struct lethe_watched *watched, const char *name);
 

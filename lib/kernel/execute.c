@@ -82,13 +82,6 @@ static int detach_held(const struct lethe_mount *m)
     return fd < 0 ? fd : lethe_sys->umount(m->path, MNT_DETACH);
 }
 
-/* Its daemon has been killed: where it could not die, MNT_FORCE aborts the connection, as does
- * /sys/fs/fuse/connections/N/abort, so that nothing waits for an answer. */
-static bool is_fuse(const struct lethe_mount *m)
-{
-    return !strcmp(m->fstype, "fuse") || !strncmp(m->fstype, "fuse.", 5);
-}
-
 /* NFS 4 takes its leave of the server at the end, and waits for the answer until it is killed; by
  * then all its pages are gone. */
 static int unmount_silent(const struct lethe_mount *m, int flags)
@@ -109,7 +102,9 @@ static int unmount_silent(const struct lethe_mount *m, int flags)
  * last user. */
 static int unmount_now(const struct pass *p, const struct lethe_mount *m, bool lazy)
 {
-    const int flags = UMOUNT_NOFOLLOW | (is_fuse(m) ? MNT_FORCE : 0);
+    /* Its daemon has been killed: where it could not die, this aborts the connection, as does
+     * /sys/fs/fuse/connections/N/abort, so that nothing waits for an answer. */
+    const int flags = UMOUNT_NOFOLLOW | (lethe_mount_is_fuse(m) ? MNT_FORCE : 0);
     bool stored = lethe_mount_is_stored(m);
     int r = -EBUSY;
     if (!lazy)

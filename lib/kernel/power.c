@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/kexec.h>
 #include <linux/reboot.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lethe/kexec.h"
 #include "lethe/log.h"
 #include "lethe/sys.h"
 #include "lethe/watchdog.h"
@@ -40,7 +40,7 @@ void lethe_power_prepare(void)
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         lethe_sys->write_file(settings[i][0], settings[i][1]);
     /* A panic would start the kernel for a crash dump (kdump), with RAM as it is, not end here. */
-    syscall(SYS_kexec_load, 0, 0, NULL, KEXEC_ON_CRASH);
+    lethe_kexec_unload_crash();
 }
 
 /* A dump begins where the log was last cleared (kmsg_dump_rewind(), kernel/printk/printk.c). */
@@ -52,20 +52,13 @@ void lethe_power_keep_log(void)
     lethe_sys->write_file("/sys/module/printk/parameters/always_kmsg_dump", "Y");
 }
 
-static bool kexec_is_loaded(void)
-{
-    char loaded[8];
-    return lethe_read_line(AT_FDCWD, "/sys/kernel/kexec_loaded", loaded, sizeof loaded) &&
-           !strcmp(loaded, "1");
-}
-
 int lethe_power_call(enum lethe_verb verb, const char *argument)
 {
     switch (verb) {
     case LETHE_VERB_HALT:
         return lethe_sys->reboot(LINUX_REBOOT_CMD_HALT, NULL);
     case LETHE_VERB_KEXEC:
-        if (kexec_is_loaded())
+        if (lethe_kexec_is_loaded())
             return lethe_sys->reboot((int)LINUX_REBOOT_CMD_KEXEC, NULL);
         lethe_log(LETHE_LOG_ERROR, "kexec: no kernel is loaded, rebooting");
         return lethe_sys->reboot(LINUX_REBOOT_CMD_RESTART, NULL);

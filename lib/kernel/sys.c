@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/kexec.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <signal.h>
@@ -149,6 +150,16 @@ static int sys_reboot(int command, const char *argument)
     return result(syscall(SYS_reboot, 0xfee1dead, 0x28121969, command, argument));
 }
 
+static int sys_kexec_unload(bool crash)
+{
+    int r = -ENOSYS;
+#ifdef SYS_kexec_file_load
+    r = result(syscall(SYS_kexec_file_load, -1, -1, 0, NULL,
+                       KEXEC_FILE_UNLOAD | (crash ? KEXEC_FILE_ON_CRASH : 0)));
+#endif
+    return r ? result(syscall(SYS_kexec_load, 0, 0, NULL, crash ? KEXEC_ON_CRASH : 0)) : 0;
+}
+
 static bool sys_is_device(int fd, mode_t kind, uint64_t number)
 {
     struct stat st;
@@ -178,6 +189,7 @@ static const struct lethe_sys real = {
     .kill = sys_kill,
     .end_connections = lethe_connections_end,
     .reboot = sys_reboot,
+    .kexec_unload = sys_kexec_unload,
     .is_device = sys_is_device,
     .page_size = sys_page_size,
     .mincore = sys_mincore,

@@ -6,23 +6,59 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/cdrom.h>
+#include <linux/magic.h>
+#include <linux/mount.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lethe/process.h"
 #include "lethe/sys.h"
 #include "lethe/uevent.h"
 
+/* The root of a mount of sysfs of our own, a clone of what is at /sys: whoever mounts something
+ * over that, or unmounts it, has removed no device. */
+static int sysfs = -1;
+
+int lethe_watched_open(void)
+{
+    struct statfs fs;
+    if (sysfs >= 0)
+        return 0;
+    int fd = (int)syscall(SYS_open_tree, AT_FDCWD, "/sys", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (fd < 0)
+        fd = lethe_sys->open("/sys", O_PATH | O_DIRECTORY);
+    if (fd < 0)
+        return fd;
+    if (fstatfs(fd, &fs) || fs.f_type != SYSFS_MAGIC) {
+        lethe_sys->close(fd);
+        return -ENODEV;
+    }
+    sysfs = fd;
+    return 0;
+}
+
+static DIR *open_folder(const char *path)
+{
+    int fd = lethe_open_below(sysfs, path, O_RDONLY | O_DIRECTORY);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (fd >= 0 && !dir)
+        close(fd);
+    return dir;
+}
+
 static bool read_text(const char *folder, const char *name, char *out, size_t size)
 {
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
         return false;
-    bool good = lethe_read_line(AT_FDCWD, path, out, size) && out[0];
+    bool good = lethe_read_line(sysfs, path, out, size) && out[0];
     if (!good)
         out[0] = '\0';
     return good;
@@ -52,15 +88,18 @@ static bool usb_identity(const char *folder, char *out, size_t size)
     return true;
 }
 
-/* Of the nearest device of the USB that the disk is part of. */
+/* Of the nearest device of the USB that the disk is part of: the folder may be a link, behind which
+ * ".." is what the device is part of. */
 static bool usb_identity_above(const char *folder, char *out, size_t size)
 {
+    enum { LEVELS_MAX = 32 };
     char path[PATH_MAX];
-    if (!realpath(folder, path))
-        return false;
-    for (char *slash; (slash = strrchr(path, '/')) && slash != path; *slash = '\0')
+    size_t n = (size_t)snprintf(path, sizeof path, "%s", folder);
+    for (int i = 0; i < LEVELS_MAX && n + 4 < sizeof path; i++, n += 3) {
         if (usb_identity(path, out, size))
             return true;
+        memcpy(path + n, "/..", 4);
+    }
     return false;
 }
 
@@ -85,7 +124,7 @@ int lethe_watched_disk(struct lethe_watched *watched, const char *name)
     enum { SCSI_CD = 5 }; /* TYPE_ROM, scsi/scsi_proto.h */
     char folder[320];
     *watched = (struct lethe_watched){.is_block = true, .is_there = true};
-    snprintf(folder, sizeof folder, "/sys/class/block/%.255s", name);
+    snprintf(folder, sizeof folder, "class/block/%.255s", name);
     if (!read_devno(folder, &watched->devno))
         return -ENODEV;
     snprintf(watched->name, sizeof watched->name, "%.63s", name);
@@ -108,11 +147,11 @@ static bool each_usb(bool (*use)(void *, const char *, const char *, const char 
 {
     char folder[320], identity[256];
     bool done = false;
-    DIR *devices = opendir("/sys/bus/usb/devices");
+    DIR *devices = open_folder("bus/usb/devices");
     if (!devices)
         return false;
     for (struct dirent *entry; !done && (entry = readdir(devices));) {
-        snprintf(folder, sizeof folder, "/sys/bus/usb/devices/%.255s", entry->d_name);
+        snprintf(folder, sizeof folder, "bus/usb/devices/%.255s", entry->d_name);
         if (entry->d_name[0] != '.' && usb_identity(folder, identity, sizeof identity))
             done = use(context, entry->d_name, folder, identity);
     }
@@ -181,14 +220,37 @@ static bool is_same_disk(struct lethe_watched *watched, const char *folder, bool
     return !ask_it || !watched->is_removable || has_medium(watched);
 }
 
+/* Where there was no clone to be had: links lead over the root, where another mount may be. */
+static bool is_uncovered(void)
+{
+    int fd = lethe_open_below(sysfs, "dev/../kernel", O_PATH);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+/* Only the kernel's word that there is no such device counts; no memory to ask it is none. */
+static bool is_gone(const char *folder)
+{
+    enum { TRIES = 50 };
+    const struct timespec pause = {0, 20 * 1000 * 1000};
+    char path[80], text[32];
+    snprintf(path, sizeof path, "%.63s/dev", folder);
+    for (int i = 0; i < TRIES; i++, nanosleep(&pause, NULL)) {
+        ssize_t n = lethe_read_file(sysfs, path, text, sizeof text);
+        if (n >= 0 || n == -ENOENT || n == -ENODEV)
+            return n < 0 && is_uncovered();
+    }
+    return false;
+}
+
 bool lethe_watched_look(struct lethe_watched *watched, bool ask_it)
 {
     char folder[64];
-    struct lethe_devno devno;
-    snprintf(folder, sizeof folder, "/sys/dev/%s/%u:%u", watched->is_block ? "block" : "char",
+    snprintf(folder, sizeof folder, "dev/%s/%u:%u", watched->is_block ? "block" : "char",
              watched->devno.major, watched->devno.minor);
     watched->is_there =
-        read_devno(folder, &devno) && (!watched->is_block || is_same_disk(watched, folder, ask_it));
+        !is_gone(folder) && (!watched->is_block || is_same_disk(watched, folder, ask_it));
     return watched->is_there;
 }
 
@@ -203,7 +265,7 @@ static bool find_disk(struct lethe_watched *watched)
 {
     struct lethe_watched found;
     bool there = false;
-    DIR *disks = opendir("/sys/block");
+    DIR *disks = open_folder("block");
     if (!disks)
         return false;
     for (struct dirent *entry; !there && (entry = readdir(disks));)

@@ -31,11 +31,18 @@ bool lethe_mount_is_writable(const struct lethe_mount *mount)
     return !strncmp(options, "rw", 2) && (options[2] == ',' || !options[2]);
 }
 
+bool lethe_mount_is_fuse(const struct lethe_mount *mount)
+{
+    static const char *const types[] = {"fuse", "fuseblk", NULL};
+    return is_one_of(mount->fstype, types) || !strncmp(mount->fstype, "fuse.", 5) ||
+           !strncmp(mount->fstype, "fuseblk.", 8);
+}
+
 bool lethe_mount_is_remote(const struct lethe_mount *mount)
 {
-    static const char *const types[] = {"nfs", "nfs4", "cifs",     "smb3",   "ceph", "9p",
-                                        "afs", "fuse", "virtiofs", "vboxsf", NULL};
-    return is_one_of(mount->fstype, types) || !strncmp(mount->fstype, "fuse.", 5);
+    static const char *const types[] = {"nfs", "nfs4", "cifs",     "smb3",   "ceph",
+                                        "9p",  "afs",  "virtiofs", "vboxsf", NULL};
+    return is_one_of(mount->fstype, types) || lethe_mount_is_fuse(mount);
 }
 
 bool lethe_mount_is_pseudo(const struct lethe_mount *mount)

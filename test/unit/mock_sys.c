@@ -28,7 +28,7 @@ static const struct lethe_sys *real;
 
 static const char *const names[] = {"open",    "mount",           "umount", "strip",
                                     "swapoff", "ioctl",           "syncfs", "write_file",
-                                    "kill",    "end_connections", "reboot"};
+                                    "kill",    "end_connections", "reboot", "kexec_unload"};
 
 static void __attribute__((format(printf, 1, 2))) trouble(const char *format, ...)
 {
@@ -159,6 +159,11 @@ static int mock_reboot(int command, const char *argument)
     return answer(take(MOCK_REBOOT, NULL, argument, (unsigned)command));
 }
 
+static int mock_kexec_unload(bool crash)
+{
+    return answer(take(MOCK_KEXEC_UNLOAD, NULL, NULL, crash));
+}
+
 /* Where the script does not say otherwise a node is the one that is meant. */
 static bool mock_is_device(int fd, mode_t kind, uint64_t number)
 {
@@ -181,6 +186,7 @@ static struct lethe_sys mock = {
     .kill = mock_kill,
     .end_connections = mock_end_connections,
     .reboot = mock_reboot,
+    .kexec_unload = mock_kexec_unload,
     .is_device = mock_is_device,
 };
 

@@ -25,6 +25,7 @@ enum mock_kind {
     MOCK_KILL,
     MOCK_END_CONNECTIONS,
     MOCK_REBOOT,
+    MOCK_KEXEC_UNLOAD,
 };
 
 struct mock_call {

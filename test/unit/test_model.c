@@ -221,13 +221,14 @@ static void a_type_says_who_has_the_files(void **unused)
         const char *type;
         bool ram, remote, pseudo;
     } types[] = {
-        {"tmpfs", true, false, false},    {"ramfs", true, false, false},
-        {"nfs4", false, true, false},     {"virtiofs", false, true, false},
-        {"fuse", false, true, false},     {"fuse.sshfs", false, true, false},
-        {"fuseblk", false, false, false}, {"fusectl", false, false, true},
-        {"sysfs", false, false, true},    {"autofs", false, false, true},
-        {"overlay", false, false, false}, {"zfs", false, false, false},
-        {"nsfs", false, false, false},    {"ext4", false, false, false},
+        {"tmpfs", true, false, false},     {"ramfs", true, false, false},
+        {"nfs4", false, true, false},      {"virtiofs", false, true, false},
+        {"fuse", false, true, false},      {"fuse.sshfs", false, true, false},
+        {"fuseblk", false, true, false},   {"fusectl", false, false, true},
+        {"fuseblk.x", false, true, false}, {"fuser", false, false, false},
+        {"sysfs", false, false, true},     {"autofs", false, false, true},
+        {"overlay", false, false, false},  {"zfs", false, false, false},
+        {"nsfs", false, false, false},     {"ext4", false, false, false},
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         const struct lethe_mount m = {.fstype = types[i].type};
