@@ -20,6 +20,7 @@
 #include "lethe/roles.h"
 #include "lethe/sys.h"
 #include "lethe/takeover.h"
+#include "options.h"
 #include "place.h"
 
 static int failed(const char *what, int r)
@@ -102,16 +103,34 @@ static void keep_place_without_medium(const struct lethe_snapshot *snapshot)
     free(roles);
 }
 
+static bool take_flag(void *flag, const char *unused)
+{
+    (void)unused;
+    return *(bool *)flag = true;
+}
+
+static const struct lethe_option arm_options[] = {
+    {"--take-over", NULL, "even where another exitrd stands or a medium is mounted", take_flag,
+     false},
+};
+
+static const struct lethe_usage arm_usage = {
+    .command = "arm",
+    .summary = "Gets ready: stands where systemd-shutdown looks for the last program.",
+    .options = arm_options,
+    .n_options = sizeof arm_options / sizeof *arm_options,
+};
+
+static const struct lethe_usage disarm_usage = {.command = "disarm", .summary = "Undoes arm."};
+
 int lethe_arm_main(int argc, char **argv)
 {
     struct lethe_snapshot snapshot;
     struct lethe_arena arena;
     bool take_over = false;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--take-over"))
-            return lethe_command_bad_option("arm", argv[i]);
-        take_over = true;
-    }
+    int exit_status;
+    if (!lethe_options_read(&arm_usage, &take_over, argc, argv, &exit_status))
+        return exit_status;
     if (geteuid())
         return lethe_command_refuse("arm", "only root can do this");
     if (lethe_command_snapshot("arm", NULL, &snapshot, &arena))
@@ -138,8 +157,9 @@ int lethe_disarm_main(int argc, char **argv)
 {
     struct lethe_snapshot snapshot;
     struct lethe_arena arena;
-    if (argc > 1)
-        return lethe_command_bad_option("disarm", argv[1]);
+    int exit_status;
+    if (!lethe_options_read(&disarm_usage, NULL, argc, argv, &exit_status))
+        return exit_status;
     if (geteuid())
         return lethe_command_refuse("disarm", "only root can do this");
     if (lethe_command_snapshot("disarm", NULL, &snapshot, &arena))

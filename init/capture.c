@@ -2,6 +2,7 @@
 /* Writes what a plan is made from into a new directory, for bug reports and as test data. */
 #include "lethe/capture.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 
 #include "command.h"
 #include "lethe/init.h"
+#include "options.h"
 
 /* A directory that was not there before, so that nothing is overwritten and nothing of another
  * tree gets in. */
@@ -22,30 +24,83 @@ static int make_new(const char *path)
     return dir < 0 ? -errno : dir;
 }
 
+/* Half a tree would give another plan than its system. */
+static void remove_tree(int dir)
+{
+    int again = dup(dir);
+    DIR *list = again < 0 ? NULL : fdopendir(again);
+    for (struct dirent *entry; list && (entry = readdir(list));) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+            continue;
+        int below = openat(dir, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (below >= 0) {
+            remove_tree(below);
+            close(below);
+        }
+        unlinkat(dir, entry->d_name, below >= 0 ? AT_REMOVEDIR : 0);
+    }
+    if (list)
+        closedir(list);
+}
+
+struct request {
+    const char *path, *tree;
+    bool names;
+};
+
+static bool take_names(void *request, const char *unused)
+{
+    (void)unused;
+    return ((struct request *)request)->names = true;
+}
+
+static bool take_root(void *request, const char *value)
+{
+    ((struct request *)request)->tree = value;
+    return true;
+}
+
+static bool take_path(void *request, const char *value)
+{
+    ((struct request *)request)->path = value;
+    return true;
+}
+
+static const struct lethe_option options[] = {
+    {"--names", NULL, "keep all names as they are", take_names, false},
+    {"--root", "DIRECTORY", "capture this captured tree again", take_root, false},
+};
+
+static const struct lethe_usage usage = {
+    .command = "capture",
+    .summary = "Writes what a plan is made from into a new directory, for bug reports.",
+    .options = options,
+    .n_options = sizeof options / sizeof *options,
+    .operand = "NEW-DIRECTORY",
+    .take = take_path,
+};
+
 int lethe_capture_main(int argc, char **argv)
 {
     struct lethe_snapshot snapshot;
     struct lethe_arena arena;
-    const char *path = NULL, *tree = NULL;
-    bool names = false;
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--names"))
-            names = true;
-        else if (!strcmp(argv[i], "--root") && i + 1 < argc)
-            tree = argv[++i];
-        else if (argv[i][0] != '-' && !path)
-            path = argv[i];
-        else
-            return lethe_command_bad_option("capture", argv[i]);
-    }
-    if (!path)
+    struct request request = {0};
+    int r;
+    if (!lethe_options_read(&usage, &request, argc, argv, &r))
+        return r;
+    if (!request.path)
         return lethe_command_refuse("capture", "a directory to write to is missing");
-    if (lethe_command_whole_snapshot("capture", tree, &snapshot, &arena))
+    if (lethe_command_whole_snapshot("capture", request.tree, &snapshot, &arena))
         return 2;
-    int dir = make_new(path), r = dir < 0 ? dir : lethe_capture(dir, &snapshot, names, &arena);
+    int dir = make_new(request.path);
+    r = dir < 0 ? dir : lethe_capture(dir, &snapshot, request.names, &arena);
+    if (dir >= 0 && r) {
+        remove_tree(dir);
+        rmdir(request.path);
+    }
     if (dir >= 0)
         close(dir);
     if (r)
-        fprintf(stderr, "lethe capture: %s: %s\n", path, strerror(-r));
+        fprintf(stderr, "lethe capture: %s: %s\n", request.path, strerror(-r));
     return !r ? 0 : dir < 0 ? 2 : 1;
 }

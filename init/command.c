@@ -7,15 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lethe/ask.h"
 #include "lethe/init.h"
 #include "lethe/snapshot.h"
-
-int lethe_command_bad_option(const char *command, const char *option)
-{
-    fprintf(stderr, "lethe %s: unknown argument '%s'; nothing was done. See lethe --help\n",
-            command, option);
-    return 2;
-}
 
 int lethe_command_refuse(const char *command, const char *why)
 {
@@ -23,15 +17,63 @@ int lethe_command_refuse(const char *command, const char *why)
     return 2;
 }
 
+/* Taken by a child, into memory that both see: a system that hangs may not answer what a live
+ * snapshot asks it. Then /proc and /sys have to do. */
+struct taking {
+    struct lethe_snapshot *snapshot; /* all of these in shared memory */
+    struct lethe_arena arena;
+    int root, r;
+    bool live, namespaces;
+};
+
+static void take_snapshot(void *context, size_t unused)
+{
+    struct taking *t = context;
+    (void)unused;
+    t->r = lethe_snapshot_take(t->snapshot, t->root, t->live, &t->arena, &lethe_complain_to_log);
+    if (!t->r && t->namespaces)
+        t->r = lethe_snapshot_add_namespaces(t->snapshot, t->root, t->live, &t->arena);
+}
+
+static struct lethe_arena shared_arena(void)
+{
+    for (size_t size = (size_t)1 << 30; size >= (size_t)1 << 20; size /= 4) {
+        void *base = lethe_ask_memory(size);
+        if (base)
+            return (struct lethe_arena){base, size, 0};
+    }
+    return (struct lethe_arena){0};
+}
+
+static int take_live(struct taking *t)
+{
+    enum { ANSWER_MS = 10000 };
+    const size_t begin = t->arena.used;
+    if (!lethe_ask(take_snapshot, t, 1, ANSWER_MS, 1))
+        return t->r;
+    t->arena.used = begin;
+    t->live = false;
+    take_snapshot(t, 0);
+    t->snapshot->unseen |= LETHE_UNSEEN_ANSWERS;
+    return t->r;
+}
+
 static int take(const char *command, const char *tree, bool namespaces,
                 struct lethe_snapshot *snapshot, struct lethe_arena *arena)
 {
-    *arena = lethe_arena_map();
+    *arena = shared_arena();
+    struct taking *t = lethe_arena_alloc(arena, 1, sizeof *t);
+    struct lethe_snapshot *taken = lethe_arena_alloc(arena, 1, sizeof *taken);
     int root = open(tree ? tree : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int r = root < 0 ? -errno
-                     : lethe_snapshot_take(snapshot, root, !tree, arena, &lethe_complain_to_log);
-    if (!r && namespaces)
-        r = lethe_snapshot_add_namespaces(snapshot, root, !tree, arena);
+    int r = root < 0 ? -errno : t && taken ? 0 : -ENOMEM;
+    if (!r) {
+        *t = (struct taking){taken, *arena, root, 0, !tree, namespaces};
+        if (tree)
+            take_snapshot(t, 0);
+        r = tree ? t->r : take_live(t);
+        *arena = t->arena;
+        *snapshot = *taken;
+    }
     if (root >= 0)
         close(root);
     if (r)
@@ -62,15 +104,15 @@ size_t lethe_command_armed_mount(const struct lethe_snapshot *snapshot)
     return LETHE_NONE;
 }
 
-bool lethe_command_take_seconds(const char *argument, const char *option, unsigned *seconds)
+int lethe_command_flush(const char *command)
 {
-    enum { DAY = 86400 };
-    uint64_t n;
-    size_t length = strlen(option);
-    if (strncmp(argument, option, length) || lethe_number(lethe_span(argument + length), DAY, &n))
-        return false;
-    *seconds = (unsigned)n;
-    return true;
+    errno = 0;
+    if (!fflush(stdout) && !ferror(stdout))
+        return 0;
+    const int r = errno ? -errno : -EIO;
+    fprintf(stderr, "lethe %s: what was to be said could not be written: %s\n", command,
+            strerror(-r));
+    return r;
 }
 
 void lethe_command_print_json(const char *text)

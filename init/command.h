@@ -5,9 +5,6 @@
 
 #include "lethe/model.h"
 
-/* Complains that `option` is not one of the command's and returns the exit status for wrong use. */
-int lethe_command_bad_option(const char *command, const char *option);
-
 /* Says why the command can't begin; returns the exit status 2. */
 int lethe_command_refuse(const char *command, const char *why);
 
@@ -24,9 +21,8 @@ int lethe_command_whole_snapshot(const char *command, const char *tree,
  */
 size_t lethe_command_armed_mount(const struct lethe_snapshot *snapshot);
 
-/* Takes the value of an option such as "--sync=", whole seconds of a day at most. False for any
- * other argument. */
-bool lethe_command_take_seconds(const char *argument, const char *option, unsigned *seconds);
+/* Writes out what was printed; -errno, told, when that failed. */
+int lethe_command_flush(const char *command);
 
 /* Chooses the sentences that the screen at the end will have, and puts them where they are found
  * then (face.h). What can't be used of a file is told. 0 or -errno. */

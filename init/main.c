@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "end.h"
 #include "lethe/identity.h"
 #include "lethe/init.h"
@@ -31,7 +32,7 @@ static void usage(FILE *out)
           out);
     for (size_t i = 0; i < N_PROGRAMS; i++)
         fprintf(out, "  %-8s %s\n", programs[i].name, programs[i].summary);
-    fputs("\n  --help, --version\n\n"
+    fputs("\n  --help, --version; COMMAND --help for its options\n\n"
           "As PID 1 it is the end itself: systemd-shutdown starts it as\n"
           "/shutdown poweroff|reboot|halt|kexec|exit.\n",
           out);
@@ -45,11 +46,11 @@ int main(int argc, char **argv)
     const char *word = argc > 1 ? argv[1] : "";
     if (!strcmp(word, "--version")) {
         puts("lethe " LETHE_VERSION);
-        return 0;
+        return lethe_command_flush("version") ? 2 : 0;
     }
-    if (!strcmp(word, "--help")) {
+    if (!strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help")) {
         usage(stdout);
-        return 0;
+        return lethe_command_flush("help") ? 2 : 0;
     }
     for (size_t i = 0; i < N_PROGRAMS; i++)
         if (!strcmp(word, programs[i].name))

@@ -33,6 +33,7 @@
 #include "lethe/sys.h"
 #include "lethe/takeover.h"
 #include "lethe/watchdog.h"
+#include "options.h"
 
 enum { DEADLINE_SECONDS = 45, TAKEOVER_MS = 3000, KEYS_MS = 4000, LOAD_MS = 1500 };
 
@@ -268,21 +269,63 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
     go_without_init(&e, progress);
 }
 
-static bool take_verb(const char *argument, enum lethe_verb *verb)
+bool lethe_kill_take_verb(struct lethe_kill *kill, const char *value)
 {
-    enum lethe_verb asked = lethe_verb_parse(argument);
+    enum lethe_verb asked = lethe_verb_parse(value);
     if (asked != LETHE_VERB_POWEROFF && asked != LETHE_VERB_REBOOT && asked != LETHE_VERB_HALT)
         return false;
-    *verb = asked;
+    kill->verb = asked;
     return true;
 }
 
-bool lethe_kill_take_option(struct lethe_kill *kill, const char *argument)
+bool lethe_kill_take_sync(struct lethe_kill *kill, const char *value)
 {
-    return (!strncmp(argument, "--verb=", 7) && take_verb(argument + 7, &kill->verb)) ||
-           lethe_command_take_seconds(argument, "--sync=", &kill->sync_seconds) ||
-           lethe_command_take_seconds(argument, "--deadline=", &kill->deadline_seconds);
+    return lethe_options_seconds(value, &kill->sync_seconds);
 }
+
+bool lethe_kill_take_deadline(struct lethe_kill *kill, const char *value)
+{
+    return lethe_options_seconds(value, &kill->deadline_seconds) && kill->deadline_seconds;
+}
+
+bool lethe_kill_take_option(struct lethe_kill *kill, const char *word)
+{
+    const char *value = strchr(word, '=');
+    if (!value++)
+        return false;
+    return (!strncmp(word, "--verb=", 7) && lethe_kill_take_verb(kill, value)) ||
+           (!strncmp(word, "--sync=", 7) && lethe_kill_take_sync(kill, value)) ||
+           (!strncmp(word, "--deadline=", 11) && lethe_kill_take_deadline(kill, value));
+}
+
+static bool take_verb(void *kill, const char *value)
+{
+    return lethe_kill_take_verb(kill, value);
+}
+
+static bool take_sync(void *kill, const char *value)
+{
+    return lethe_kill_take_sync(kill, value);
+}
+
+static bool take_deadline(void *kill, const char *value)
+{
+    return lethe_kill_take_deadline(kill, value);
+}
+
+static const struct lethe_option options[] = {
+    {"--sync", "SECONDS", "let what is still there be written back for so long", take_sync, false},
+    {"--deadline", "SECONDS", "when the machine is switched off in any case", take_deadline, false},
+};
+
+static const struct lethe_usage usage = {
+    .command = "now",
+    .summary = "Ends the machine at once: keys first, then everything in RAM. Asks nothing.",
+    .options = options,
+    .n_options = sizeof options / sizeof *options,
+    .operand = "poweroff|reboot|halt",
+    .take = take_verb,
+};
 
 /* The armed copy lies in RAM, wherever this one lies. Where there is none, this one's file may go
  * with its medium. */
@@ -301,9 +344,9 @@ static void become_armed_copy(char **argv)
 int lethe_now_main(int argc, char **argv)
 {
     struct lethe_kill kill = {.verb = LETHE_VERB_POWEROFF, .triggered_ms = lethe_now_ms()};
-    for (int i = 1; i < argc; i++)
-        if (!take_verb(argv[i], &kill.verb) && !lethe_kill_take_option(&kill, argv[i]))
-            return lethe_command_bad_option("now", argv[i]);
+    int status;
+    if (!lethe_options_read(&usage, &kill, argc, argv, &status))
+        return status;
     if (geteuid())
         return lethe_command_refuse("now", "only root can do this");
     kill.is_confined = lethe_confined();

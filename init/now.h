@@ -18,7 +18,12 @@ struct lethe_kill {
  * the first pid namespace; it does not return. */
 _Noreturn void lethe_kill_now(const struct lethe_kill *kill);
 
-/* Takes --verb=, --sync= or --deadline=. False for any other argument. */
-bool lethe_kill_take_option(struct lethe_kill *kill, const char *argument);
+/* For options: poweroff, reboot or halt; seconds. */
+bool lethe_kill_take_verb(struct lethe_kill *kill, const char *value);
+bool lethe_kill_take_sync(struct lethe_kill *kill, const char *value);
+bool lethe_kill_take_deadline(struct lethe_kill *kill, const char *value);
+
+/* One of --verb=, --sync= and --deadline= with its value. False for any other word. */
+bool lethe_kill_take_option(struct lethe_kill *kill, const char *word);
 
 #endif

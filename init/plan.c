@@ -3,104 +3,90 @@
 #include "lethe/plan.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "command.h"
 #include "lethe/init.h"
+#include "options.h"
 #include "plan_graph.h"
+#include "plan_text.h"
 
-enum form { FORM_PEOPLE, FORM_JSON, FORM_DOT };
+enum form { FORM_PEOPLE, FORM_JSON, FORM_DOT, FORM_EXPLANATION };
 
 struct request {
-    const char *tree;
+    const char *tree, *about;
     enum form form;
     struct lethe_plan_options options;
 };
 
-/* What one thing that is left is called. */
-static const char *print_left(char *out, size_t size, const struct lethe_snapshot *s,
-                              const struct lethe_stays *l)
+static bool take_form(struct request *request, enum form form)
 {
-    static const enum lethe_node_kind kinds[] = {[LETHE_STAYS_MOUNT] = LETHE_NODE_MOUNT,
-                                                 [LETHE_STAYS_DEVICE] = LETHE_NODE_DEVICE,
-                                                 [LETHE_STAYS_SWAP] = LETHE_NODE_SWAP};
-    if (l->kind != LETHE_STAYS_BRANCH)
-        return lethe_node_print(out, size, (struct lethe_node){kinds[l->kind], l->index}, s);
-    const struct lethe_union *u = &s->unions[l->index];
-    lethe_printable(out, size / 2, u->branches[l->branch].path);
-    size_t n = strlen(out);
-    n += (size_t)snprintf(out + n, size - n, ", a writable branch of ");
-    lethe_node_print(out + n, size - n, (struct lethe_node){LETHE_NODE_MOUNT, u->mount}, s);
-    return out;
+    const bool first = request->form == FORM_PEOPLE;
+    request->form = form;
+    return first;
 }
 
-/* The others that stand in a circle with a step, if it is the next that has one.
- * Returns those that are left for later steps. */
-static const struct lethe_cycle *print_cycle(const struct lethe_snapshot *s,
-                                             const struct lethe_cycle *cycle, size_t step)
+static bool take_json(void *request, const char *unused)
 {
-    char text[300];
-    const bool has = cycle && cycle->step == step;
-    for (size_t i = 0; has && i < cycle->n; i++)
-        printf("%s%s", i ? ", " : " (in a circle with ",
-               lethe_node_print(text, sizeof text, lethe_plan_node(s, cycle->nodes[i]), s));
-    fputs(has ? ")\n" : "\n", stdout);
-    return has ? cycle->next : cycle;
+    (void)unused;
+    return take_form(request, FORM_JSON);
 }
 
-static void print_for_people(const struct lethe_plan *plan, const struct lethe_snapshot *s,
-                             const struct lethe_stays_list *left)
+static bool take_dot(void *request, const char *unused)
 {
-    char text[8 * 4096 + 100];
-    const struct lethe_cycle *cycle = plan->cycles;
-    for (size_t i = 0; i < s->n_namespaces; i++)
-        printf(
-            "end %s: a mount namespace goes with its processes, all of which are ended first\n",
-            lethe_node_print(text, sizeof text, (struct lethe_node){LETHE_NODE_NAMESPACE, i}, s));
-    for (size_t i = 0; i < plan->n_steps; i++) {
-        printf("%s: %s", lethe_step_print(text, sizeof text, &plan->steps[i], s),
-               plan->steps[i].reason);
-        cycle = print_cycle(s, cycle, i);
-    }
-    for (size_t i = 0; i < left->n; i++)
-        printf("left: %s: %s\n", print_left(text, sizeof text, s, &left->list[i]),
-               left->list[i].reason);
-    if (lethe_origin_text(left->origin))
-        printf("not seen: %s\n", lethe_origin_text(left->origin));
+    (void)unused;
+    return take_form(request, FORM_DOT);
 }
+
+static bool take_about(void *context, const char *value)
+{
+    struct request *request = context;
+    request->about = value;
+    return take_form(request, FORM_EXPLANATION);
+}
+
+static bool take_root(void *request, const char *value)
+{
+    ((struct request *)request)->tree = value;
+    return true;
+}
+
+static bool take_own_root(void *request, const char *unused)
+{
+    (void)unused;
+    return ((struct request *)request)->options.own_root = true;
+}
+
+static const struct lethe_option options[] = {
+    {"--json", NULL, "for programs, with the whole graph", take_json, false},
+    {"--dot", NULL, "a picture, for dot(1)", take_dot, false},
+    {"--explain", "PATH|DEVICE", "what happens to this, and what waits for what", take_about,
+     false},
+    {"--root", "DIRECTORY", "plan from a captured tree", take_root, false},
+    {"--own-root", NULL, "its root is Lethe's own, as after the hand-over", take_own_root, false},
+};
+
+static const struct lethe_usage usage = {
+    .command = "plan",
+    .summary = "Shows the steps in which the system would be taken apart. Changes nothing.",
+    .options = options,
+    .n_options = sizeof options / sizeof *options,
+};
 
 static int print(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
-                 const struct lethe_stays_list *left, const struct request *request)
+                 const struct lethe_stays_list *stays, const struct request *request)
 {
     switch (request->form) {
     case FORM_JSON:
-        return lethe_plan_print_json(plan, snapshot, left, request->options.own_root);
+        return lethe_plan_print_json(plan, snapshot, stays, request->options.own_root);
     case FORM_DOT:
         return lethe_plan_print_dot(plan, snapshot);
+    case FORM_EXPLANATION:
+        return lethe_plan_explain(plan, snapshot, stays, request->about);
     case FORM_PEOPLE:
         break;
     }
-    print_for_people(plan, snapshot, left);
-    return 0;
-}
-
-/* The index of the argument that can't be used, or 0. */
-static int read_request(struct request *request, int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--root") && i + 1 < argc)
-            request->tree = argv[++i];
-        else if (!strcmp(argv[i], "--own-root"))
-            request->options.own_root = true;
-        else if (!strcmp(argv[i], "--json") && request->form == FORM_PEOPLE)
-            request->form = FORM_JSON;
-        else if (!strcmp(argv[i], "--dot") && request->form == FORM_PEOPLE)
-            request->form = FORM_DOT;
-        else
-            return i;
-    }
-    return 0;
+    return lethe_plan_print_text(plan, snapshot, stays);
 }
 
 int lethe_plan_main(int argc, char **argv)
@@ -108,19 +94,21 @@ int lethe_plan_main(int argc, char **argv)
     struct lethe_snapshot snapshot;
     struct lethe_arena arena;
     struct lethe_plan plan;
-    struct lethe_stays_list left;
+    struct lethe_stays_list stays;
     struct request request = {0};
-    int bad = read_request(&request, argc, argv);
-    if (bad)
-        return lethe_command_bad_option("plan", argv[bad]);
+    int r;
+    if (!lethe_options_read(&usage, &request, argc, argv, &r))
+        return r;
     if (lethe_command_whole_snapshot("plan", request.tree, &snapshot, &arena))
         return 2;
-    int r = lethe_plan_make(&plan, &snapshot, &request.options, &arena);
+    r = lethe_plan_make(&plan, &snapshot, &request.options, &arena);
     if (!r)
-        r = lethe_stays_find(&left, &snapshot, request.options.own_root, &arena);
+        r = lethe_stays_find(&stays, &snapshot, request.options.own_root, &arena);
     if (!r)
-        r = print(&plan, &snapshot, &left, &request);
-    if (!r && (fflush(stdout) || ferror(stdout)))
-        r = errno ? -errno : -EIO;
-    return r ? lethe_command_refuse("plan", strerror(-r)) : 0;
+        r = print(&plan, &snapshot, &stays, &request);
+    if (r == -ENODEV)
+        return 1;
+    if (r)
+        return lethe_command_refuse("plan", strerror(-r));
+    return lethe_command_flush("plan") ? 2 : 0;
 }

@@ -20,7 +20,7 @@ struct index {
 static int index_nodes(struct index *index, const struct lethe_plan *plan,
                        const struct lethe_snapshot *s)
 {
-    index->n = LETHE_SEEN_KINDS + 5 * s->n_mounts + s->n_swaps + s->n_blocks + s->n_namespaces;
+    index->n = lethe_plan_count_nodes(s);
     index->step = calloc(index->n, sizeof *index->step);
     index->shown = calloc(index->n, sizeof *index->shown);
     if (!index->step || !index->shown)
@@ -173,6 +173,17 @@ static void print_graph(const struct lethe_plan *plan, const struct lethe_snapsh
     }
 }
 
+static void print_unseen(const struct lethe_snapshot *s)
+{
+    bool any = false;
+    for (unsigned bit = 1; bit <= LETHE_UNSEEN_ALL; bit <<= 1)
+        if (s->unseen & bit) {
+            fputs(any ? ", " : "", stdout);
+            lethe_command_print_json(lethe_unseen_text((enum lethe_unseen)bit));
+            any = true;
+        }
+}
+
 int lethe_plan_print_json(const struct lethe_plan *plan, const struct lethe_snapshot *s,
                           const struct lethe_stays_list *left, bool own_root)
 {
@@ -186,6 +197,8 @@ int lethe_plan_print_json(const struct lethe_plan *plan, const struct lethe_snap
         print_graph(plan, s, &index);
         fputs("],\n  \"left\": [", stdout);
         print_left(s, left);
+        fputs("],\n  \"unseen\": [", stdout);
+        print_unseen(s);
         puts("]\n}");
     }
     free_index(&index);
@@ -220,18 +233,46 @@ static void print_dot_node(const struct lethe_plan *plan, const struct lethe_sna
     puts("\", shape=plaintext, fontcolor=gray40];");
 }
 
+/* A device that is no step and that something may hold, unseen, is in nobody's way: an unused loop,
+ * of which there are many. */
+static void hide_unused(struct index *index, const struct lethe_plan *plan,
+                        const struct lethe_snapshot *s)
+{
+    for (size_t i = 0; i < index->n; i++)
+        if (lethe_plan_node(s, i).kind == LETHE_NODE_DEVICE && !index->step[i])
+            index->shown[i] = false;
+    for (size_t i = 0; i < plan->n_edges; i++)
+        if (plan->edges[i].why != LETHE_WHY_MAY_HOLD)
+            index->shown[plan->edges[i].before] = index->shown[plan->edges[i].after] = true;
+}
+
+static void print_legend(void)
+{
+    puts("    subgraph cluster_legend {\n        label=\"what is above goes first\";\n"
+         "        legend1 [label=\"3. a step, with its number\"];\n"
+         "        legend2 [label=\"a step that breaks a cycle\", color=red];\n"
+         "        legend3 [label=\"no step: a moment, or a disk\", shape=plaintext, "
+         "fontcolor=gray40];\n"
+         "        legend1 -> legend2 [label=\"why the upper goes first\"];\n"
+         "        legend2 -> legend3 [style=invis];\n    }");
+}
+
 int lethe_plan_print_dot(const struct lethe_plan *plan, const struct lethe_snapshot *s)
 {
     struct index index = {0};
     int r = index_nodes(&index, plan, s);
-    if (!r)
+    if (!r) {
+        hide_unused(&index, plan, s);
         puts("digraph lethe {\n    node [shape=box];");
+        print_legend();
+    }
     for (size_t i = 0; !r && i < index.n; i++)
         if (index.shown[i])
             print_dot_node(plan, s, i, index.step[i]);
     for (size_t i = 0; !r && i < plan->n_edges; i++)
-        printf("    n%zu -> n%zu [label=\"%s\"];\n", plan->edges[i].before, plan->edges[i].after,
-               lethe_why_text(plan->edges[i].why));
+        if (index.shown[plan->edges[i].before] && index.shown[plan->edges[i].after])
+            printf("    n%zu -> n%zu [label=\"%s\"];\n", plan->edges[i].before,
+                   plan->edges[i].after, lethe_why_text(plan->edges[i].why));
     if (!r)
         puts("}");
     free_index(&index);

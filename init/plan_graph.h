@@ -3,8 +3,8 @@
 #ifndef LETHE_PLAN_GRAPH_H
 #define LETHE_PLAN_GRAPH_H
 
-#include "lethe/stays.h"
 #include "lethe/plan.h"
+#include "lethe/stays.h"
 
 /* One JSON object, as lethe-plan(5) explains it, to stdout. 0, or -ENOMEM. */
 int lethe_plan_print_json(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,

@@ -32,6 +32,7 @@
 #include "lethe/uevent.h"
 #include "lethe/watched.h"
 #include "now.h"
+#include "options.h"
 
 enum {
     WATCHED_MAX = 16,
@@ -332,21 +333,57 @@ static _Noreturn void watch_for_ever(struct watch *watch)
 
 /* -- the beginning ----------------------------------------------------------------------------- */
 
-static bool take_cord(struct watch *watch, const char *argument)
+static bool take_cord(void *context, const char *value)
 {
-    if (strncmp(argument, "--cord=", 7) != 0 || watch->n_cords == CORDS_MAX)
+    struct watch *watch = context;
+    if (watch->n_cords == CORDS_MAX)
         return false;
-    watch->cords[watch->n_cords++] = argument + 7;
+    watch->cords[watch->n_cords++] = value;
     return true;
 }
 
-static bool take_option(struct watch *watch, const char *argument)
+static bool take_grace(void *context, const char *value)
 {
-    if (!strcmp(argument, "--list"))
-        return watch->list = true;
-    return take_cord(watch, argument) || lethe_kill_take_option(&watch->kill, argument) ||
-           lethe_command_take_seconds(argument, "--grace=", &watch->grace_seconds);
+    return lethe_options_seconds(value, &((struct watch *)context)->grace_seconds);
 }
+
+static bool take_list(void *context, const char *unused)
+{
+    (void)unused;
+    return ((struct watch *)context)->list = true;
+}
+
+static bool take_verb(void *context, const char *value)
+{
+    return lethe_kill_take_verb(&((struct watch *)context)->kill, value);
+}
+
+static bool take_sync(void *context, const char *value)
+{
+    return lethe_kill_take_sync(&((struct watch *)context)->kill, value);
+}
+
+static bool take_deadline(void *context, const char *value)
+{
+    return lethe_kill_take_deadline(&((struct watch *)context)->kill, value);
+}
+
+static const struct lethe_option options[] = {
+    {"--list", NULL, "tell what would be watched and what can be a cord, and end", take_list,
+     false},
+    {"--cord", "usb:VVVV:PPPP[:SERIAL]", "fire when this is pulled out, too", take_cord, true},
+    {"--grace", "SECONDS", "wait so long for what is gone to come back", take_grace, false},
+    {"--verb", "poweroff|reboot|halt", "how the machine is to end", take_verb, false},
+    {"--sync", "SECONDS", "let what is still there be written back for so long", take_sync, false},
+    {"--deadline", "SECONDS", "when the machine is switched off in any case", take_deadline, false},
+};
+
+static const struct lethe_usage usage = {
+    .command = "watch",
+    .summary = "Stays in memory and fires the kill switch when the boot medium is pulled out.",
+    .options = options,
+    .n_options = sizeof options / sizeof *options,
+};
 
 /* Serial numbers are what a device says of itself. */
 static void print_usb(const char *name, const char *identity)
@@ -360,10 +397,12 @@ static int list(const struct watch *watch)
     char shown[512];
     for (size_t i = 0; i < watch->n; i++) {
         const struct lethe_watched *d = &watch->watched[i].device;
+        if (strcmp(watch->watched[i].role, "medium") != 0)
+            continue;
         printf("medium: %s %s\n", d->name, lethe_printable(shown, sizeof shown, d->identity));
     }
     lethe_watched_list_usb(print_usb);
-    return 0;
+    return lethe_command_flush("watch") ? 2 : 0;
 }
 
 static void tell_what_is_watched(const struct watch *watch)
@@ -412,9 +451,9 @@ static void settle_down(struct watch *watch)
 int lethe_watch_main(int argc, char **argv)
 {
     static struct watch watch = {.kill = {.verb = LETHE_VERB_POWEROFF}};
-    for (int i = 1; i < argc; i++)
-        if (!take_option(&watch, argv[i]))
-            return lethe_command_bad_option("watch", argv[i]);
+    int status;
+    if (!lethe_options_read(&usage, &watch, argc, argv, &status))
+        return status;
     if (geteuid())
         return lethe_command_refuse("watch", "only root can do this");
     if (!lethe_identity_is_machine())
@@ -433,11 +472,11 @@ int lethe_watch_main(int argc, char **argv)
     }
     if (find_medium(&watch))
         return 2;
-    if (watch.list)
-        return list(&watch);
     if (add_cords(&watch))
         return lethe_command_refuse(
             "watch", "a cord is named usb:VVVV:PPPP[:SERIAL], see lethe watch --list");
+    if (watch.list)
+        return list(&watch);
     if (watch.is_late)
         fire(&watch, "the medium is gone, since before it was watched", lethe_now_ms());
     watch.requests = lethe_helper_listen();

@@ -88,6 +88,16 @@ struct lethe_namespace {
     uint64_t pid; /* the least of its processes */
 };
 
+/* What could not be read. */
+enum lethe_unseen {
+    LETHE_UNSEEN_DEVICES = 1, /* /sys/class/block */
+    LETHE_UNSEEN_SWAPS = 2,   /* /proc/swaps */
+    LETHE_UNSEEN_RIGHTS = 4,  /* what only root may ask: other processes, devices themselves */
+    LETHE_UNSEEN_ANSWERS =
+        8, /* what only a file system or a device could say that did not answer */
+    LETHE_UNSEEN_ALL = 15,
+};
+
 struct lethe_tree;
 
 struct lethe_snapshot {
@@ -101,7 +111,8 @@ struct lethe_snapshot {
     size_t n_unions;
     struct lethe_namespace *namespaces; /* by their ids; see lethe_snapshot_add_namespaces() */
     size_t n_namespaces;
-    bool has_pool; /* a pool of ZFS is imported: nothing says which devices it holds */
+    unsigned unseen; /* enum lethe_unseen, or'ed */
+    bool has_pool;   /* a pool of ZFS is imported: nothing says which devices it holds */
     const struct lethe_tree *tree; /* over the mounts, or NULL: not built yet */
 };
 

@@ -32,7 +32,11 @@ const char *lethe_names_source(struct lethe_names *names, const struct lethe_mou
  * from, so that nothing secret is among them. */
 const char *lethe_names_options(struct lethe_names *names, const struct lethe_mount *mount);
 
-/* device-mapper's uuid cut to what says the kind of a device: "CRYPT-LUKS2-". */
+/* A mount's type: of FUSE's the end is replaced where no well-known program calls itself so. */
+const char *lethe_names_type(struct lethe_names *names, const char *type);
+
+/* device-mapper's uuid cut to what says the kind of a device: "CRYPT-LUKS2-"; "" where no known
+ * maker begins it. */
 const char *lethe_names_dm_uuid(struct lethe_names *names, const char *uuid);
 
 #endif

@@ -118,6 +118,9 @@ struct lethe_plan_options {
 int lethe_plan_make(struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
                     const struct lethe_plan_options *options, struct lethe_arena *arena);
 
+/* How many nodes there are, used or not. */
+size_t lethe_plan_count_nodes(const struct lethe_snapshot *snapshot);
+
 /* A node of the graph by its number, and the number of a step's node. */
 size_t lethe_plan_step_node(const struct lethe_snapshot *snapshot, const struct lethe_step *step);
 struct lethe_node lethe_plan_node(const struct lethe_snapshot *snapshot, size_t node);

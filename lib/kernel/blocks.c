@@ -97,8 +97,10 @@ static int compare_blocks(const void *left, const void *right)
 static int read_blocks(struct lethe_source *s)
 {
     DIR *dir = lethe_source_open_dir(s, "sys/class/block");
-    if (!dir)
+    if (!dir) {
+        s->snapshot->unseen |= LETHE_UNSEEN_DEVICES;
         return 0;
+    }
     size_t room = lethe_source_count(dir);
     struct lethe_snapshot *snapshot = s->snapshot;
     snapshot->blocks = lethe_arena_alloc(s->arena, room, sizeof *snapshot->blocks);

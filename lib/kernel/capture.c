@@ -162,9 +162,10 @@ static void write_mount(struct capture *c, FILE *out, const struct lethe_mount *
     bool is_path = m->root[0] == '/'; /* nsfs: what it is */
     const char *root = is_path ? lethe_names_path(&c->names, m->root) : m->root,
                *path = lethe_names_path(&c->names, m->path),
+               *type = lethe_names_type(&c->names, m->fstype),
                *source = lethe_names_source(&c->names, m),
                *options = lethe_names_options(&c->names, m);
-    if (!root || !path || !source || !options)
+    if (!root || !path || !type || !source || !options)
         fail(c, -ENOMEM);
     fprintf(out, "%u %u %u:%u ", m->id, m->parent, m->devno.major, m->devno.minor);
     put_escaped(out, root);
@@ -173,7 +174,7 @@ static void write_mount(struct capture *c, FILE *out, const struct lethe_mount *
     fputc(' ', out);
     put_escaped(out, m->options);
     fputs(" - ", out);
-    put_escaped(out, m->fstype);
+    put_escaped(out, type);
     fputc(' ', out);
     put_escaped(out, source);
     fprintf(out, " %s", options ? options : "");

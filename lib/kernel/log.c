@@ -77,6 +77,15 @@ static void put(int fd, const char *text, size_t n)
     (void)written;
 }
 
+/* A name in it, such as a mount's path, is its owner's choice: what a terminal would obey, or take
+ * for another line, becomes a question mark. Whoever can escapes it before: lethe_printable(). */
+static void tame(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || (unsigned char)*text >= 0177)
+            *text = '?';
+}
+
 void lethe_log(enum lethe_log_level level, const char *format, ...)
 {
     char line[512];
@@ -89,6 +98,7 @@ void lethe_log(enum lethe_log_level level, const char *format, ...)
     va_end(list);
     if (n < 0)
         return;
+    tame(line);
     bool shown = show && level != LETHE_LOG_KEPT && show(line + head);
     size_t length = strlen(line);
     line[length++] = '\n';

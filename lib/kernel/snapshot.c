@@ -183,10 +183,13 @@ int lethe_snapshot_take(struct lethe_snapshot *snapshot, int root, bool live,
         r = lethe_mountinfo_parse(snapshot, text, arena, complaint);
     if (!r && !lethe_source_read(&s, "proc/swaps", &text))
         r = lethe_swaps_parse(snapshot, text, arena, complaint);
+    else
+        snapshot->unseen |= LETHE_UNSEEN_SWAPS;
     if (!r)
         r = lethe_blocks_read(&s);
     if (r)
         return r;
+    snapshot->unseen |= live && geteuid() ? LETHE_UNSEEN_RIGHTS : 0;
     snapshot->has_pool = has_pool(&s);
     r = lethe_devices_tie(snapshot, lethe_blocks_resolve, &s, arena);
     r = r ? r : lethe_blocks_read_beside(&s);

@@ -161,7 +161,7 @@ const char *lethe_names_path(struct lethe_names *names, const char *path)
 const char *lethe_names_source(struct lethe_names *names, const struct lethe_mount *mount)
 {
     if (!strcmp(mount->source, mount->fstype))
-        return mount->source;
+        return lethe_names_type(names, mount->source);
     return lethe_names_path(names, mount->source);
 }
 
@@ -251,16 +251,44 @@ const char *lethe_names_options(struct lethe_names *names, const struct lethe_mo
     return line.text;
 }
 
+/* The type of a FUSE mount ends in what its program calls itself. */
+const char *lethe_names_type(struct lethe_names *names, const char *type)
+{
+    static const char *const known[] = {"fuse-overlayfs", "unionfs", "unionfs-fuse", "mergerfs",
+                                        "sshfs",          "portal",  "gvfsd-fuse",   "veracrypt",
+                                        "squashfuse",     "lxcfs",   "s3fs",         "rclone"};
+    struct line line = new_line(names->arena);
+    if (names->keep || strncmp(type, "fuse.", 5) != 0)
+        return type;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(type + 5, known[i]))
+            return type;
+    put(&line, "fuse.", 5);
+    put_name(&line, names, lethe_span(type + 5));
+    return line.text;
+}
+
+/* The words that begin a uuid which its maker, and not the user, chose. */
+static size_t known_word(const char *uuid, const char *const *words)
+{
+    for (; *words; words++)
+        if (!strncmp(uuid, *words, strlen(*words)) && uuid[strlen(*words)] == '-')
+            return strlen(*words) + 1;
+    return 0;
+}
+
 const char *lethe_names_dm_uuid(struct lethe_names *names, const char *uuid)
 {
-    size_t n = strcspn(uuid, "-");
+    static const char *const makers[] = {"CRYPT", "LVM",    "mpath",  "DMRAID", "stratis",
+                                         "VDO",   "livecd", "BCACHE", "part1",  "part2",
+                                         "part3", "part4",  "SUBDEV", NULL},
+                             *const kinds[] = {"PLAIN",   "LUKS1",  "LUKS2",   "TCRYPT",
+                                               "VERITY",  "BITLK",  "FVAULT2", "INTEGRITY",
+                                               "LOOPAES", "SUBDEV", NULL};
     if (names->keep)
         return uuid;
-    if (uuid[n])
-        n++;
-    if (!strncmp(uuid, "CRYPT-", 6)) {
-        n += strcspn(uuid + n, "-");
-        n += uuid[n] != '\0';
-    }
+    size_t n = known_word(uuid, makers);
+    if (n && !strncmp(uuid, "CRYPT-", 6))
+        n += known_word(uuid + n, kinds);
     return lethe_arena_text(names->arena, uuid, n);
 }

@@ -79,7 +79,8 @@ static void number_mounts(struct lethe_graph *g)
 }
 
 /* The mount to erase from, of n that show the same part: one in the open, the newest of equals. A
- * look-up is dear: the first that serves ends it. LETHE_NONE when none of them is RAM. */
+ * look-up is dear, and more so the deeper: the last that is left needs none. LETHE_NONE when none
+ * of them is RAM. */
 static size_t best_reach(const struct lethe_graph *g, const struct key *mounts, size_t n)
 {
     size_t best = LETHE_NONE;
@@ -87,7 +88,8 @@ static size_t best_reach(const struct lethe_graph *g, const struct key *mounts, 
         size_t m = mounts[n].mount;
         if (!lethe_mount_is_ram(&g->snapshot->mounts[m]))
             continue;
-        if (lethe_tree_lookup(g->tree, g->snapshot->mounts[m].path) == m)
+        if ((!n && best == LETHE_NONE) ||
+            lethe_tree_lookup(g->tree, g->snapshot->mounts[m].path) == m)
             return m;
         best = best == LETHE_NONE ? m : best;
     }

@@ -8,6 +8,14 @@
 #include "lethe/nodes.h"
 #include "lethe/order.h"
 
+size_t lethe_plan_count_nodes(const struct lethe_snapshot *s)
+{
+    size_t n = 0;
+    for (enum lethe_node_kind kind = 0; kind <= LETHE_NODE_NAMESPACE; kind++)
+        n += lethe_graph_count(s, kind);
+    return n;
+}
+
 struct lethe_node lethe_plan_node(const struct lethe_snapshot *s, size_t node)
 {
     enum lethe_node_kind kind = LETHE_NODE_MOUNT;

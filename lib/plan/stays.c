@@ -23,6 +23,24 @@ const char *lethe_origin_text(enum lethe_origin origin)
     return NULL;
 }
 
+const char *lethe_unseen_text(enum lethe_unseen unseen)
+{
+    switch (unseen) {
+    case LETHE_UNSEEN_DEVICES:
+        return "devices, since there is no /sys/class/block";
+    case LETHE_UNSEEN_SWAPS:
+        return "swap, since there is no /proc/swaps";
+    case LETHE_UNSEEN_RIGHTS:
+        return "what only root may look at: mount namespaces of others' processes, and where "
+               "loops' "
+               "files lie";
+    case LETHE_UNSEEN_ANSWERS:
+    case LETHE_UNSEEN_ALL:
+        break;
+    }
+    return "what a file system or a device would have to say that did not answer";
+}
+
 /* Without an end in a forged tree: a partition's disk is no partition. */
 static bool is_disk(const struct lethe_snapshot *s, size_t device)
 {
@@ -76,7 +94,7 @@ static void add_branches(struct lethe_stays_list *left, const struct lethe_union
 }
 
 int lethe_stays_find(struct lethe_stays_list *left, const struct lethe_snapshot *s, bool own_root,
-                    struct lethe_arena *arena)
+                     struct lethe_arena *arena)
 {
     size_t room = s->n_mounts + s->n_blocks + s->n_swaps;
     for (size_t i = 0; i < s->n_unions; i++)

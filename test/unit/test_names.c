@@ -82,8 +82,18 @@ static void a_uuid_is_cut_to_its_kind(void **unused)
     assert_string_equal(lethe_names_dm_uuid(&names, "CRYPT-LUKS2-12ab-home"), "CRYPT-LUKS2-");
     assert_string_equal(lethe_names_dm_uuid(&names, "CRYPT-PLAIN-swap"), "CRYPT-PLAIN-");
     assert_string_equal(lethe_names_dm_uuid(&names, "LVM-AbCd"), "LVM-");
-    assert_string_equal(lethe_names_dm_uuid(&names, "word"), "word");
+    assert_string_equal(lethe_names_dm_uuid(&names, "CRYPT-mine-home"), "CRYPT-");
+    assert_string_equal(lethe_names_dm_uuid(&names, "diary-of-anna"), "");
+    assert_string_equal(lethe_names_dm_uuid(&names, "word"), "");
     assert_string_equal(lethe_names_dm_uuid(&names, ""), "");
+}
+
+static void a_fuse_program_is_not_named(void **unused)
+{
+    (void)unused;
+    assert_string_equal(lethe_names_type(&names, "ext4"), "ext4");
+    assert_string_equal(lethe_names_type(&names, "fuse.sshfs"), "fuse.sshfs");
+    assert_string_equal(lethe_names_type(&names, "fuse.annas-vault"), "fuse.name1");
 }
 
 static const char *options(const char *type, const char *text)
@@ -133,6 +143,7 @@ int main(void)
         TEST(a_file_that_is_gone_is_said_to_be),
         TEST(kept_names_are_kept),
         TEST(a_uuid_is_cut_to_its_kind),
+        TEST(a_fuse_program_is_not_named),
         TEST(options_hold_no_more_than_the_plan_needs),
         TEST(kept_options_are_escaped_again),
         TEST(a_full_arena_is_told),

@@ -161,7 +161,7 @@ def svg(panels, in_use):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default="build", help="Lethe's build folder (build)")
-    parser.add_argument("--picture", default="docs/ram.svg", help="the file to write the picture to (docs/ram.svg)")
+    parser.add_argument("--picture", metavar="FILE", help="write the picture to this file, such as docs/ram.svg")
     options = parser.parse_args()
     with step("the base system and its persistence (the first time: minutes)"):
         live.base(SUITE), live.persistence()
@@ -175,11 +175,12 @@ def main():
         n = sum(counts.values())
         return f"{n:,} secrets of 16 bytes" if n else "no secret left"
 
-    Path(options.picture).write_text(svg({
-        "In use": (sum_up(before), before_map),
-        "Switched off by systemd alone": (sum_up(alone), alone_map),
-        "Switched off through Lethe": (sum_up(after), after_map)}, before))
-    print(f"  The picture of RAM is in {options.picture}")
+    if options.picture:
+        Path(options.picture).write_text(svg({
+            "In use": (sum_up(before), before_map),
+            "Switched off by systemd alone": (sum_up(alone), alone_map),
+            "Switched off through Lethe": (sum_up(after), after_map)}, before))
+        print(f"  The picture of RAM is in {options.picture}")
     return 1 if any(after.values()) else 0
 
 

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "checks.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "lethe/ask.h"
+#include "lethe/sys.h"
+#include "lethe/text.h"
+#include "lethe/verb.h"
+
+/* The first line of a file, "" where there is none. */
+static const char *line_of(const char *path)
+{
+    static char line[1024];
+    lethe_read_line(AT_FDCWD, path, line, sizeof line);
+    return line;
+}
+
+static struct lethe_span kernel_arguments(void)
+{
+    static char text[8192];
+    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/cmdline", text, sizeof text);
+    return (struct lethe_span){text, n > 0 ? (size_t)n : 0};
+}
+
+/* As kstrtobool() in the kernel's lib/kstrtox.c reads it; -1 where it is not given or says nothing.
+ */
+static int argument_bool(const char *name)
+{
+    struct lethe_span value;
+    if (!lethe_cmdline_find(kernel_arguments(), name, &value) || !value.n)
+        return -1;
+    if (strchr("yYtT1", value.at[0]))
+        return 1;
+    if (strchr("nNfF0", value.at[0]))
+        return 0;
+    if ((value.at[0] == 'o' || value.at[0] == 'O') && value.n > 1)
+        return strchr("nN", value.at[1]) ? 1 : strchr("fF", value.at[1]) ? 0 : -1;
+    return -1;
+}
+
+/* -- the kernel's configuration, which may lie on the medium ----------------------------------- */
+
+struct question {
+    const char *option; /* with its value and a newline before and behind it */
+    int answer;
+};
+
+static void look_into_configuration(void *context, size_t unused)
+{
+    struct question *question = context;
+    struct utsname name;
+    char path[160], line[512];
+    (void)unused;
+    uname(&name);
+    snprintf(path, sizeof path, "/boot/config-%s", name.release);
+    FILE *file = fopen(path, "re");
+    question->answer = file ? 0 : -1;
+    while (file && !question->answer && fgets(line, sizeof line, file))
+        question->answer = !strcmp(line, question->option);
+    if (file)
+        fclose(file);
+}
+
+/* 1 or 0; -1 where nobody knows. */
+static int is_configured(const char *option)
+{
+    enum { ANSWER_MS = 2000 };
+    struct question *question = lethe_ask_memory(sizeof *question);
+    if (!question)
+        return -1;
+    *question = (struct question){option, -1};
+    return lethe_ask(look_into_configuration, question, 1, ANSWER_MS, 1) ? -1 : question->answer;
+}
+
+/* Poisoning takes the clearing's place (init_mem_debugging_and_hardening() in mm/), but
+ * slub's own poisoning covers the objects. */
+static bool is_poisoned_only(void)
+{
+    struct lethe_span value;
+    const struct lethe_span line = kernel_arguments();
+    const bool debug = lethe_cmdline_find(line, "slub_debug", &value) ||
+                       lethe_cmdline_find(line, "slab_debug", &value);
+    return argument_bool("page_poison") == 1 &&
+           !(debug && (!value.n || memchr(value.at, 'P', value.n)));
+}
+
+void lethe_check_clearing(struct lethe_findings *f)
+{
+    int clears = argument_bool("init_on_free");
+    if (clears < 0)
+        clears = is_configured("CONFIG_INIT_ON_FREE_DEFAULT_ON=y\n") == 1;
+    if (!clears)
+        lethe_find(f, LETHE_WEAKNESS, "init-on-free",
+                   "the kernel does not clear what is freed, so Lethe has to fill all free memory "
+                   "at the end: add init_on_free=1 to the kernel's arguments");
+    else if (!is_poisoned_only())
+        lethe_find(f, LETHE_STRENGTH, "init-on-free", "the kernel is set to clear what is freed");
+    if (is_poisoned_only())
+        lethe_find(f, LETHE_WEAKNESS, "page-poison",
+                   "page_poison=1 without slab_debug=P switches init_on_free off, and freed kernel "
+                   "objects are not cleared: take it off the kernel's arguments");
+}
+
+/* -- ways round the end ------------------------------------------------------------------------ */
+
+static void check_sysrq(struct lethe_findings *f)
+{
+    enum { ALL = 1, REBOOT = 128 };
+    const int bits = atoi(line_of("/proc/sys/kernel/sysrq"));
+    if (bits == ALL || bits & REBOOT)
+        lethe_find(f, LETHE_WEAKNESS, "sysrq",
+                   "the magic SysRq key may reboot or switch off at once, with nothing erased: set "
+                   "the sysctl kernel.sysrq to %d",
+                   bits == ALL ? 0 : bits & ~REBOOT);
+}
+
+void lethe_check_ways_round(struct lethe_findings *f)
+{
+    check_sysrq(f);
+    if (!strcmp(line_of("/proc/sys/kernel/ctrl-alt-del"), "1"))
+        lethe_find(f, LETHE_WEAKNESS, "ctrl-alt-del",
+                   "Ctrl-Alt-Delete reboots at once, with nothing erased: set the sysctl "
+                   "kernel.ctrl-alt-del to 0");
+    if (!strcmp(line_of("/sys/kernel/kexec_crash_loaded"), "1"))
+        lethe_find(f, LETHE_WEAKNESS, "kdump",
+                   "a kernel for crash dumps is loaded, and would write all of RAM to a disk when "
+                   "this one crashes: remove kdump-tools or crashkernel= from the kernel's "
+                   "arguments");
+    if (!strcmp(line_of("/sys/kernel/kexec_loaded"), "1"))
+        lethe_find(f, LETHE_WEAKNESS, "kexec",
+                   "a second system waits in kexec, and a reboot may begin it in place of the "
+                   "firmware, which clears RAM: unload it with kexec -u");
+    if (!access("/run/nextroot", F_OK))
+        lethe_find(f, LETHE_WEAKNESS, "nextroot",
+                   "/run/nextroot exists, so systemd makes of a reboot a soft-reboot, which passes "
+                   "Lethe by: remove it");
+}
+
+/* -- copies of memory -------------------------------------------------------------------------- */
+
+/* A device to resume from is set, or systemd's generator would set one. */
+static void check_hibernation(struct lethe_findings *f)
+{
+    struct lethe_span value;
+    const char *device = line_of("/sys/power/resume");
+    const bool set = device[0] && strcmp(device, "0:0");
+    if (strstr(line_of("/sys/power/state"), "disk") &&
+        (set || lethe_cmdline_find(kernel_arguments(), "resume", &value)))
+        lethe_find(f, LETHE_WEAKNESS, "hibernation",
+                   "the machine can hibernate, which writes all of RAM to a disk: take resume= off "
+                   "the kernel's arguments and add nohibernate");
+}
+
+static bool is_empty(const char *path)
+{
+    DIR *dir = opendir(path);
+    bool empty = dir;
+    for (struct dirent *entry; empty && (entry = readdir(dir));)
+        empty = entry->d_name[0] == '.';
+    if (dir)
+        closedir(dir);
+    return empty;
+}
+
+static bool has_own_memory(const char *card)
+{
+    static const char *const drivers[] = {"nouveau", "radeon", "nvidia", "amdgpu", "xe"};
+    char path[320], link[1024];
+    snprintf(path, sizeof path, "/sys/class/drm/%.255s/device/driver", card);
+    ssize_t n = readlink(path, link, sizeof link - 1);
+    link[n > 0 ? n : 0] = '\0';
+    const char *driver = strrchr(link, '/');
+    for (size_t i = 0; driver && i < sizeof drivers / sizeof *drivers; i++)
+        if (!strcmp(driver + 1, drivers[i]))
+            return true;
+    return false;
+}
+
+static void check_cards(struct lethe_findings *f)
+{
+    DIR *dir = opendir("/sys/class/drm");
+    bool found = false;
+    for (struct dirent *entry; dir && !found && (entry = readdir(dir));)
+        found = !strncmp(entry->d_name, "card", 4) && !strchr(entry->d_name, '-') &&
+                has_own_memory(entry->d_name);
+    if (dir)
+        closedir(dir);
+    if (found)
+        lethe_find(f, LETHE_WEAKNESS, "vram",
+                   "a graphics card has memory of its own, which Lethe can't reach: use the "
+                   "processor's graphics, or leave the machine without power for minutes");
+}
+
+void lethe_check_copies(struct lethe_findings *f)
+{
+    check_hibernation(f);
+    check_cards(f);
+    if (line_of("/sys/module/zswap/parameters/enabled")[0] == 'Y')
+        lethe_find(f, LETHE_WEAKNESS, "zswap",
+                   "zswap keeps compressed copies of pages, of which some are left in buffers: add "
+                   "zswap.enabled=0 to the kernel's arguments");
+    if (!strcmp(line_of("/sys/kernel/mm/ksm/run"), "1"))
+        lethe_find(f, LETHE_WEAKNESS, "ksm",
+                   "the kernel merges equal pages (KSM), which tells one program what another has: "
+                   "write 2 to /sys/kernel/mm/ksm/run");
+    if (is_empty("/sys/class/iommu"))
+        lethe_find(f, LETHE_WEAKNESS, "no-iommu",
+                   "no IOMMU is at work: a device can read all RAM, and what old ones read and "
+                   "write may be left in buffers (swiotlb): switch it on in the firmware's "
+                   "set-up");
+}
+
+/* -- hardware and firmware --------------------------------------------------------------------- */
+
+static void check_encryption(struct lethe_findings *f)
+{
+    struct lethe_span value;
+    char text[16384];
+    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/cpuinfo", text, sizeof text - 1);
+    text[n > 0 ? n : 0] = '\0';
+    if (strstr(text, " sme ") && lethe_cmdline_find(kernel_arguments(), "mem_encrypt", &value) &&
+        lethe_span_is(value, "on"))
+        lethe_find(f, LETHE_STRENGTH, "memory-encryption",
+                   "the processor encrypts RAM with a key that is lost with the power");
+}
+
+/* The lock's variable has the attributes before its value, which is 0 as long as the other one can
+ * be written (TCG, Secure MOR). */
+static void check_firmware(struct lethe_findings *f)
+{
+    static const char dir[] = "/sys/firmware/efi/efivars";
+    static const char mor[] = "MemoryOverwriteRequestControl-e20939be-32d4-41be-a150-897f85d49829",
+                      lock[] = "MemoryOverwriteRequestControlLock-bb983ccf-151d-40e1-a07b-"
+                               "4a17be168292";
+    char path[200], value[8];
+    snprintf(path, sizeof path, "%s/%s", dir, lock);
+    const bool locked = lethe_read_file(AT_FDCWD, path, value, sizeof value) == 5 && value[4];
+    snprintf(path, sizeof path, "%s/%s", dir, mor);
+    if (!access(path, F_OK) && locked)
+        lethe_find(f, LETHE_WEAKNESS, "firmware-locked",
+                   "the firmware's variable that asks it to clear RAM is locked: what is set there "
+                   "can't be changed until the next start");
+    else if (!access(path, F_OK))
+        lethe_find(f, LETHE_STRENGTH, "firmware-clears",
+                   "the firmware can be asked to clear RAM at the next start");
+    else if (is_empty(dir) || access(dir, F_OK))
+        lethe_find(f, LETHE_WEAKNESS, "firmware-unknown",
+                   "the firmware shows no variables, so it can't be asked to clear RAM after a "
+                   "reset: boot by UEFI where the machine has it");
+    else
+        lethe_find(f, LETHE_WEAKNESS, "firmware-does-not-clear",
+                   "the firmware can't be asked to clear RAM after a reset: look for \"memory "
+                   "overwrite request\" in its set-up");
+}
+
+/* systemd serves one; a second that somebody left running resets the machine amid its end. */
+static void check_watchdogs(struct lethe_findings *f)
+{
+    DIR *dir = opendir("/sys/class/watchdog");
+    char path[320];
+    unsigned active = 0;
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        snprintf(path, sizeof path, "/sys/class/watchdog/%.255s/state", entry->d_name);
+        active += !strcmp(line_of(path), "active");
+    }
+    if (dir)
+        closedir(dir);
+    if (active > 1)
+        lethe_find(
+            f, LETHE_WEAKNESS, "watchdogs",
+            "%u hardware watchdogs are running; one that nobody serves at the end resets the "
+            "machine: stop all but one",
+            active);
+}
+
+void lethe_check_hardware(struct lethe_findings *f)
+{
+    check_encryption(f);
+    check_firmware(f);
+    check_watchdogs(f);
+    if (strstr(line_of("/sys/kernel/security/lockdown"), "[confidentiality]"))
+        lethe_find(
+            f, LETHE_WEAKNESS, "lockdown",
+            "lockdown=confidentiality keeps Lethe from seeing that the kernel clears what is "
+            "freed, so that it fills all free memory: lockdown=integrity does not");
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "plan_text.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_SIZE = 4 * 4096 + 100 };
+
+struct path {
+    uint64_t hash;
+    size_t mount;
+};
+
+static int compare_paths(const void *left, const void *right)
+{
+    const struct path *a = left, *b = right;
+    return (a->hash > b->hash) - (a->hash < b->hash);
+}
+
+/* Which mounts share their paths with others. */
+static bool *find_stacked(const struct lethe_snapshot *s)
+{
+    bool *stacked = calloc(s->n_mounts + 1, sizeof *stacked);
+    struct path *paths = calloc(s->n_mounts + 1, sizeof *paths);
+    for (size_t i = 0; paths && i < s->n_mounts; i++) {
+        paths[i] = (struct path){14695981039346656037U, i}; /* FNV-1a */
+        for (const char *c = s->mounts[i].path; *c; c++)
+            paths[i].hash = (paths[i].hash ^ (unsigned char)*c) * 1099511628211U;
+    }
+    if (paths)
+        qsort(paths, s->n_mounts, sizeof *paths, compare_paths);
+    for (size_t i = 1; stacked && paths && i < s->n_mounts; i++)
+        if (paths[i].hash == paths[i - 1].hash)
+            stacked[paths[i].mount] = stacked[paths[i - 1].mount] = true;
+    free(paths);
+    return stacked;
+}
+
+/* A node's name; of several mounts at one path, with its id. */
+static void print_name(const struct lethe_snapshot *s, struct lethe_node node, const bool *stacked)
+{
+    char text[NAME_SIZE];
+    fputs(lethe_node_print(text, sizeof text, node, s), stdout);
+    if ((node.kind == LETHE_NODE_MOUNT || node.kind == LETHE_NODE_ERASURE) && stacked[node.index])
+        printf(" [mount %u]", s->mounts[node.index].id);
+}
+
+static void print_step(const struct lethe_plan *plan, const struct lethe_snapshot *s, size_t step,
+                       const bool *stacked)
+{
+    const struct lethe_step *the = &plan->steps[step];
+    printf("%zu. %s ", step + 1, lethe_step_verb(the));
+    print_name(s, lethe_plan_node(s, lethe_plan_step_node(s, the)), stacked);
+    printf(": %s", the->reason);
+}
+
+/* The others that stand in a circle with a step, if it is the next that has one. Returns those that
+ * are left for later steps. */
+static const struct lethe_cycle *print_cycle(const struct lethe_snapshot *s,
+                                             const struct lethe_cycle *cycle, size_t step,
+                                             const bool *stacked)
+{
+    const bool has = cycle && cycle->step == step;
+    for (size_t i = 0; has && i < cycle->n; i++) {
+        fputs(i ? ", " : " (in a circle with ", stdout);
+        print_name(s, lethe_plan_node(s, cycle->nodes[i]), stacked);
+    }
+    fputs(has ? ")\n" : "\n", stdout);
+    return has ? cycle->next : cycle;
+}
+
+static void print_stays(const struct lethe_snapshot *s, const struct lethe_stays *l,
+                        const bool *stacked)
+{
+    static const enum lethe_node_kind kinds[] = {[LETHE_STAYS_MOUNT] = LETHE_NODE_MOUNT,
+                                                 [LETHE_STAYS_DEVICE] = LETHE_NODE_DEVICE,
+                                                 [LETHE_STAYS_SWAP] = LETHE_NODE_SWAP};
+    char text[NAME_SIZE];
+    fputs("left: ", stdout);
+    if (l->kind != LETHE_STAYS_BRANCH) {
+        print_name(s, (struct lethe_node){kinds[l->kind], l->index}, stacked);
+    } else {
+        const struct lethe_union *u = &s->unions[l->index];
+        printf("%s, a writable branch of ",
+               lethe_printable(text, sizeof text, u->branches[l->branch].path));
+        print_name(s, (struct lethe_node){LETHE_NODE_MOUNT, u->mount}, stacked);
+    }
+    printf(": %s\n", l->reason);
+}
+
+int lethe_plan_print_text(const struct lethe_plan *plan, const struct lethe_snapshot *s,
+                          const struct lethe_stays_list *stays)
+{
+    const struct lethe_cycle *cycle = plan->cycles;
+    bool *stacked = find_stacked(s);
+    if (!stacked)
+        return -ENOMEM;
+    for (size_t i = 0; i < s->n_namespaces; i++) {
+        fputs("first: end ", stdout);
+        print_name(s, (struct lethe_node){LETHE_NODE_NAMESPACE, i}, stacked);
+        puts(": a mount namespace goes with its processes, all of which are ended first");
+    }
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        print_step(plan, s, i, stacked);
+        cycle = print_cycle(s, cycle, i, stacked);
+    }
+    for (size_t i = 0; i < stays->n; i++)
+        print_stays(s, &stays->list[i], stacked);
+    if (lethe_origin_text(stays->origin))
+        printf("not seen: %s\n", lethe_origin_text(stays->origin));
+    for (unsigned bit = 1; bit <= LETHE_UNSEEN_ALL; bit <<= 1)
+        if (s->unseen & bit)
+            printf("not seen: %s\n", lethe_unseen_text((enum lethe_unseen)bit));
+    free(stacked);
+    return 0;
+}
+
+/* -- what happens to one thing ----------------------------------------------------------------- */
+
+struct about {
+    const struct lethe_plan *plan;
+    const struct lethe_snapshot *s;
+    const struct lethe_stays_list *stays;
+    const char *name;
+    bool *stacked;
+    size_t *steps; /* of each node, from 1 */
+};
+
+static bool has_name(const struct about *a, struct lethe_node node)
+{
+    const char *name = a->name, *device = strncmp(name, "/dev/", 5) ? name : name + 5;
+    device = strncmp(device, "mapper/", 7) ? device : device + 7;
+    switch (node.kind) {
+    case LETHE_NODE_MOUNT:
+    case LETHE_NODE_ERASURE:
+        return !strcmp(name, a->s->mounts[node.index].path);
+    case LETHE_NODE_SWAP:
+        return !strcmp(name, a->s->swaps[node.index].path);
+    case LETHE_NODE_DEVICE:
+        return !strcmp(device, a->s->blocks[node.index].name) ||
+               (a->s->blocks[node.index].dm_name[0] &&
+                !strcmp(device, a->s->blocks[node.index].dm_name));
+    default:
+        return false;
+    }
+}
+
+/* A moment by what it is of. */
+static void print_node(const struct about *a, size_t number)
+{
+    static const char *const moments[] = {[LETHE_NODE_WAY] = "that the way is free to ",
+                                          [LETHE_NODE_UNUSED] = "that no file is in use of ",
+                                          [LETHE_NODE_ERASED] = "that all is zeroed of ",
+                                          [LETHE_NODE_SEEN] = "what may hold unseen ",
+                                          [LETHE_NODE_NAMESPACE] = "the end of "};
+    const struct lethe_node node = lethe_plan_node(a->s, number);
+    if (a->steps[number])
+        printf("step %zu, %s ", a->steps[number],
+               lethe_step_verb(&a->plan->steps[a->steps[number] - 1]));
+    else if (node.kind >= LETHE_NODE_WAY)
+        fputs(moments[node.kind], stdout);
+    print_name(a->s, node, a->stacked);
+}
+
+static void explain_node(const struct about *a, size_t number)
+{
+    const struct lethe_cycle *cycle = a->plan->cycles;
+    const size_t step = a->steps[number];
+    while (cycle && step && cycle->step < step - 1)
+        cycle = cycle->next;
+    if (step) {
+        print_step(a->plan, a->s, step - 1, a->stacked);
+        print_cycle(a->s, cycle, step - 1, a->stacked);
+    } else {
+        print_name(a->s, lethe_plan_node(a->s, number), a->stacked);
+        puts(": not taken apart");
+    }
+    for (size_t i = 0; i < a->plan->n_edges; i++) {
+        const struct lethe_edge *e = &a->plan->edges[i];
+        const bool waits = e->after == number;
+        if (!waits && e->before != number)
+            continue;
+        fputs(waits ? "   waits for " : "   before ", stdout);
+        print_node(a, waits ? e->before : e->after);
+        printf(waits ? ", which %s it\n" : ", which it %s\n", lethe_why_text(e->why));
+    }
+}
+
+static bool explain_stays(const struct about *a)
+{
+    bool any = false;
+    for (size_t i = 0; i < a->stays->n; i++) {
+        const struct lethe_stays *l = &a->stays->list[i];
+        const struct lethe_node node = {l->kind == LETHE_STAYS_DEVICE ? LETHE_NODE_DEVICE
+                                        : l->kind == LETHE_STAYS_SWAP ? LETHE_NODE_SWAP
+                                                                      : LETHE_NODE_MOUNT,
+                                        l->kind == LETHE_STAYS_BRANCH ? a->s->unions[l->index].mount
+                                                                      : l->index};
+        if (has_name(a, node)) {
+            print_stays(a->s, l, a->stacked);
+            any = true;
+        }
+    }
+    return any;
+}
+
+static bool explain(const struct about *a, size_t n_nodes)
+{
+    bool any = false;
+    bool *tied = calloc(n_nodes + 1, sizeof *tied);
+    for (size_t i = 0; tied && i < a->plan->n_edges; i++)
+        tied[a->plan->edges[i].before] = tied[a->plan->edges[i].after] = true;
+    for (size_t number = 0; tied && number < n_nodes; number++)
+        if ((a->steps[number] || tied[number]) && has_name(a, lethe_plan_node(a->s, number))) {
+            explain_node(a, number);
+            any = true;
+        }
+    free(tied);
+    return explain_stays(a) || any;
+}
+
+int lethe_plan_explain(const struct lethe_plan *plan, const struct lethe_snapshot *s,
+                       const struct lethe_stays_list *stays, const char *name)
+{
+    const size_t n = lethe_plan_count_nodes(s);
+    char shown[300];
+    struct about a = {.plan = plan,
+                      .s = s,
+                      .stays = stays,
+                      .name = name,
+                      .stacked = find_stacked(s),
+                      .steps = calloc(n + 1, sizeof *a.steps)};
+    int r = a.stacked && a.steps ? 0 : -ENOMEM;
+    for (size_t i = 0; !r && i < plan->n_steps; i++)
+        a.steps[lethe_plan_step_node(s, &plan->steps[i])] = i + 1;
+    if (!r && !explain(&a, n)) {
+        fprintf(stderr,
+                "lethe plan: nothing is mounted at %s, and no device or swap has this name\n",
+                lethe_printable(shown, sizeof shown, name));
+        r = -ENODEV;
+    }
+    free(a.stacked);
+    free(a.steps);
+    return r;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* plan_text: a plan for people. */
+#ifndef LETHE_PLAN_TEXT_H
+#define LETHE_PLAN_TEXT_H
+
+#include "lethe/plan.h"
+#include "lethe/stays.h"
+
+/* The steps with their numbers and reasons, what is left, and what could not be seen. 0, or
+ * -ENOMEM. */
+int lethe_plan_print_text(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
+                          const struct lethe_stays_list *stays);
+
+/* All of that of what is mounted at a path, or of a device or swap by one of its names, with what
+ * comes before and after it. 0, -ENOMEM, or -ENODEV, told, when nothing has that name. */
+int lethe_plan_explain(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
+                       const struct lethe_stays_list *stays, const char *about);
+
+#endif

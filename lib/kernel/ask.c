@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/ask.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lethe/sys.h"
+
+void *lethe_ask_memory(size_t size)
+{
+    void *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static pid_t begin(void (*ask)(void *context, size_t i), void *context, atomic_size_t *at, size_t n)
+{
+    pid_t child = fork();
+    if (child)
+        return child;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (size_t i; (i = atomic_load(at)) < n; atomic_store(at, i + 1))
+        ask(context, i);
+    _exit(0);
+}
+
+/* Until the child has ended, or has been at the same question for `ms`. True when it has ended. */
+static bool await(pid_t child, const atomic_size_t *at, int64_t ms)
+{
+    const struct timespec pause = {0, 1000 * 1000};
+    size_t last = atomic_load(at);
+    for (int64_t due = lethe_now_ms() + ms; lethe_now_ms() < due; nanosleep(&pause, NULL)) {
+        if (waitpid(child, NULL, WNOHANG) == child)
+            return true;
+        if (atomic_load(at) != last) {
+            last = atomic_load(at);
+            due = lethe_now_ms() + ms;
+        }
+    }
+    kill(child, SIGKILL); /* it ends when it is answered after all */
+    return false;
+}
+
+size_t lethe_ask(void (*ask)(void *context, size_t i), void *context, size_t n, int64_t ms,
+                 unsigned hangs)
+{
+    atomic_size_t *at = n ? lethe_ask_memory(sizeof *at) : NULL;
+    size_t missed = 0;
+    if (!at)
+        return n;
+    while (atomic_load(at) < n) {
+        pid_t child = missed < hangs ? begin(ask, context, at, n) : -1;
+        const size_t from = atomic_load(at);
+        if (child < 0)
+            return missed + n - from;
+        if (!await(child, at, ms) || atomic_load(at) < n) { /* it hangs, or has crashed */
+            atomic_fetch_add(at, 1);
+            missed++;
+        }
+    }
+    munmap(at, sizeof *at);
+    return missed;
+}

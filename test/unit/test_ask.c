@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "lethe/ask.h"
+
+enum { N = 6, HANGS = 2, CRASHES = 4 };
+
+static void ask(void *context, size_t i)
+{
+    int *answers = context;
+    while (i == HANGS)
+        pause();
+    if (i == CRASHES)
+        abort();
+    answers[i] = (int)i + 1;
+}
+
+/* One hangs and one crashes: the others are answered. */
+static void what_is_not_answered_is_passed_over(void **unused)
+{
+    (void)unused;
+    int *answers = lethe_ask_memory(N * sizeof *answers);
+    assert_non_null(answers);
+    assert_int_equal(lethe_ask(ask, answers, N, 300, 3), 2);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(answers[i], i == HANGS || i == CRASHES ? 0 : i + 1);
+}
+
+static void after_so_many_hangs_nothing_more_is_asked(void **unused)
+{
+    (void)unused;
+    int *answers = lethe_ask_memory(N * sizeof *answers);
+    assert_non_null(answers);
+    assert_int_equal(lethe_ask(ask, answers, N, 300, 1), N - HANGS);
+    assert_int_equal(answers[HANGS - 1], HANGS);
+    assert_int_equal(answers[HANGS + 1], 0);
+}
+
+static void nothing_to_ask_is_answered(void **unused)
+{
+    (void)unused;
+    assert_int_equal(lethe_ask(ask, NULL, 0, 300, 1), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_not_answered_is_passed_over),
+        cmocka_unit_test(after_so_many_hangs_nothing_more_is_asked),
+        cmocka_unit_test(nothing_to_ask_is_answered),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
