@@ -12,21 +12,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "apart.h"
 #include "handover.h"
 #include "lethe/deadman.h"
-#include "lethe/execute.h"
 #include "lethe/face.h"
-#include "lethe/kexec.h"
 #include "lethe/keyboard.h"
-#include "lethe/keys.h"
-#include "lethe/left.h"
 #include "lethe/log.h"
 #include "lethe/network.h"
 #include "lethe/offline.h"
 #include "lethe/own_root.h"
-#include "lethe/plan.h"
 #include "lethe/power.h"
 #include "lethe/process.h"
+#include "lethe/release.h"
 #include "lethe/snapshot.h"
 #include "lethe/sweep.h"
 #include "lethe/sys.h"
@@ -35,7 +32,7 @@
 
 #define SECOND_STAGE "lethe-end"
 
-enum { PASSES_MAX = 12, CMDLINE_MAX = 8192 };
+enum { CMDLINE_MAX = 8192 };
 
 static void read_cmdline(struct lethe_end *end)
 {
@@ -98,7 +95,7 @@ static void supervise_early(struct lethe_end *end, struct lethe_progress *progre
     lethe_supervise(progress, work, end, &supervisor);
 }
 
-pid_t lethe_end_settle_network(const struct lethe_end *end, struct lethe_progress *progress)
+static pid_t settle(const struct lethe_end *end, struct lethe_progress *progress, bool thaws)
 {
     struct lethe_arena arena = lethe_arena_map();
     struct lethe_snapshot snapshot;
@@ -109,28 +106,38 @@ pid_t lethe_end_settle_network(const struct lethe_end *end, struct lethe_progres
     lethe_task_done(progress);
     if (r)
         return -1;
+    if (thaws)
+        lethe_release_frozen(&snapshot, end->policy, progress);
     lethe_network_settle(&snapshot, end->policy, progress);
     return lethe_network_keep_failing(&snapshot, end->policy, progress);
 }
 
+pid_t lethe_end_settle_network(const struct lethe_end *end, struct lethe_progress *progress)
+{
+    return settle(end, progress, false);
+}
+
+/* What waits for a frozen file system can't be killed; by now all keys have been seen to. */
 static int settle_network(struct lethe_progress *progress, void *context)
 {
     const struct timespec while_it_fails = {0, 300 * 1000 * 1000};
     lethe_offline_stop_queueing(false);
-    pid_t failing = lethe_end_settle_network(context, progress);
+    pid_t failing = settle(context, progress, true);
     if (failing > 0)
         nanosleep(&while_it_fails, NULL);
     lethe_network_stop_failing(failing);
     return 0;
 }
 
-/* Some of the processes that systemd spares are file systems' daemons: what is dirty goes through
- * them before they end. */
-static int sync_early(struct lethe_progress *progress, void *context)
+/* Once a server was given up, what waits for it is failed as long as the others write. */
+static int write_early(struct lethe_progress *progress, void *context)
 {
     const struct lethe_end *end = context;
     pid_t failing = progress->cut_off ? lethe_end_settle_network(end, progress) : -1;
-    lethe_sweep_sync(end->policy, progress);
+    if (progress->cut_off)
+        lethe_sweep_sync(end->policy, progress);
+    else
+        lethe_sweep_start_writing(end->policy, progress);
     lethe_network_stop_failing(failing);
     return 0;
 }
@@ -143,12 +150,12 @@ static void stop_processes(struct lethe_end *end, struct lethe_progress *progres
     const struct lethe_policy *policy = end->policy;
     unsigned left = 1;
     for (int i = 0; progress->cut_off && left && i < ROUNDS; i++) {
-        left = lethe_process_stop_all(ROUND_MS);
+        left = lethe_process_stop_others(progress->daemons, progress->n_daemons, ROUND_MS);
         if (left)
             supervise_early(end, progress, settle_network);
     }
     if (left)
-        lethe_process_stop_all(policy->stop_ms);
+        lethe_process_stop_others(progress->daemons, progress->n_daemons, policy->stop_ms);
 }
 
 void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *progress)
@@ -158,8 +165,9 @@ void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *prog
     lethe_network_close_at_once();
     supervise_early(end, progress, settle_network);
     if (policy->writes_back)
-        supervise_early(end, progress, sync_early);
+        supervise_early(end, progress, write_early);
     end->sync_hung |= lethe_task_is_stuck(progress, lethe_sweep_sync_task());
+    lethe_apart_find_daemons(end, progress);
     lethe_process_hurry(0, true);
     stop_processes(end, progress);
     end->cut_off = progress->cut_off;
@@ -175,94 +183,6 @@ void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *prog
                        : r   ? r
                              : errno));
     end->own_root = false;
-}
-
-static int take_and_plan(struct lethe_end *end, struct lethe_progress *progress,
-                         struct lethe_snapshot *snapshot, struct lethe_plan *plan)
-{
-    const struct lethe_plan_options options = {.own_root = true};
-    lethe_arena_reset(&end->arena);
-    /* A dead device may not answer what a live snapshot asks it: then /proc and /sys have to do. */
-    bool live = lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOOK_AT_SYSTEM, 0),
-                                 end->policy->step_ms, "look at the system");
-    if (!live && !lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOOK_AT_PROC, 0),
-                                   end->policy->step_ms, "look at /proc and /sys"))
-        return -ETIMEDOUT;
-    int r = lethe_snapshot_take(snapshot, AT_FDCWD, live, &end->arena, &lethe_complain_to_log);
-    if (!r)
-        r = lethe_plan_make(plan, snapshot, &options, &end->arena);
-    lethe_task_done(progress);
-    return r;
-}
-
-/* Without a plan there is still one thing to do that takes all mounts away at once. */
-static void detach_everything(const struct lethe_end *end, struct lethe_progress *progress, int why)
-{
-    lethe_log(LETHE_LOG_ERROR, "no plan could be made: %s; detaching everything", strerror(-why));
-    if (end->own_root && lethe_task_begin(progress, lethe_task_id(LETHE_TASK_DETACH_OLD_ROOT, 0),
-                                          end->policy->step_ms, "detach /oldroot")) {
-        lethe_sys->umount("/oldroot", MNT_DETACH);
-        lethe_task_done(progress);
-    }
-}
-
-/* Says what is left, by a last look; how many things that is. */
-static unsigned report(struct lethe_end *end, struct lethe_progress *progress)
-{
-    struct lethe_snapshot snapshot;
-    struct lethe_plan plan;
-    unsigned left = lethe_process_report() + lethe_left_report_shmem(end->policy, progress) +
-                    lethe_kexec_unload(end->verb == LETHE_VERB_KEXEC);
-    if (end->unreaped)
-        lethe_log(LETHE_LOG_ERROR,
-                  "left: the last registers of %lld dead processes, which nobody reaps",
-                  (long long)end->unreaped);
-    if (take_and_plan(end, progress, &snapshot, &plan))
-        return left + 1;
-    left += (end->unreaped != 0) + lethe_left_report(&plan, &snapshot, end->init_stays);
-    lethe_execute_wipe_keys(&snapshot, end->policy, progress);
-    return left;
-}
-
-/* What must not be missed when time was too short for the rest. */
-static int report_only(struct lethe_progress *progress, void *context)
-{
-    progress->left = report(context, progress);
-    return progress->left != 0;
-}
-
-/* The worker of the second stage. What an earlier worker got stuck on is known to `progress`. */
-static int take_apart(struct lethe_progress *progress, void *context)
-{
-    struct lethe_end *end = context;
-    const struct lethe_policy *policy = end->policy;
-    struct lethe_snapshot snapshot;
-    struct lethe_plan plan;
-    unsigned changed = 1;
-    int r = 0;
-
-    lethe_process_harden();
-    progress->cut_off = end->cut_off;
-    if (end->keys_left)
-        lethe_keys_wipe(LETHE_KEYS_IDLE, policy, progress);
-    lethe_offline_stop_queueing(!policy->writes_back); /* again after each step that hung */
-    lethe_sweep_page_cache(policy, progress);
-    lethe_sweep_ipc(policy, progress);
-    for (int pass = 0;
-         changed && pass < PASSES_MAX && !(r = take_and_plan(end, progress, &snapshot, &plan));
-         pass++) {
-        pid_t failing =
-            progress->cut_off
-                ? lethe_network_keep_failing(&snapshot, &lethe_policy_emergency, progress)
-                : -1;
-        changed = lethe_execute(&plan, &snapshot, policy, progress, false);
-        lethe_network_stop_failing(failing);
-    }
-    if (r)
-        detach_everything(end, progress, r);
-    lethe_sweep_sync(policy, progress);
-    progress->left = report(end, progress);
-    return progress->left || r;
 }
 
 /* A worker of its own: the memory of those that took the system apart, with paths and names in it,
@@ -335,11 +255,7 @@ static bool work(struct lethe_end *end, struct lethe_progress *progress)
                                                 .writes = end->policy->counts_writing};
     if (end->sync_hung)
         lethe_task_set_stuck(progress, lethe_sweep_sync_task());
-    int r = lethe_supervise(progress, take_apart, end, &supervisor);
-    if (r < 0) {
-        lethe_log(LETHE_LOG_ERROR, "the work ended early: %s", strerror(-r));
-        lethe_supervise(progress, report_only, end, &supervisor);
-    }
+    int r = lethe_apart(end, progress, &supervisor);
     sweep_all_memory(end, progress);
     bool clean = !r && lethe_summary_is_clean(end, progress);
     if (end->cmdline.bad[0])

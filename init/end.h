@@ -33,6 +33,7 @@ struct lethe_end {
     bool keys_left;              /* not all keys could be wiped at first */
     bool cut_off;                /* a server that does not answer was given up */
     int64_t memory_end_ms;       /* when free memory has to be done with */
+    bool served;                 /* daemons serve what is mounted */
     bool own_root;
     bool init_stays; /* the second stage runs beside PID 1 */
     struct lethe_cmdline cmdline;

@@ -37,6 +37,8 @@ void lethe_handover_take(struct lethe_end *end, const char *argument)
         end->keys_left = true;
     if (!strcmp(argument, "cut-off"))
         end->cut_off = true;
+    if (!strcmp(argument, "served"))
+        end->served = true;
     if (!strcmp(argument, "emergency"))
         end->policy = &lethe_policy_emergency;
     if (!value)
@@ -75,6 +77,8 @@ void lethe_handover_print(const struct lethe_end *end, char *out, size_t size)
         out = put_argument(out, limit, "keys-left", "");
     if (end->cut_off)
         out = put_argument(out, limit, "cut-off", "");
+    if (end->served)
+        out = put_argument(out, limit, "served", "");
     out = put_argument(out, limit, "argument=", end->argument);
     *out = '\0';
 }

@@ -14,6 +14,16 @@
 unsigned lethe_left_report(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
                            bool init_stays);
 
+/* Notes the devices that carry file systems which may be written to, for the look below. */
+void lethe_left_note_stores(const struct lethe_snapshot *snapshot, struct lethe_progress *progress);
+
+/* Logs which devices still carry a file system, or are held by anybody, though the snapshot shows
+ * no user of theirs; how many. No device is opened where the policy does not wait for any. Where
+ * PID 1 stays, only those that were noted: it holds the medium. Runs inside a worker. */
+unsigned lethe_left_report_claimed(const struct lethe_snapshot *snapshot, bool init_stays,
+                                   const struct lethe_policy *policy,
+                                   struct lethe_progress *progress);
+
 /* Logs tmpfs pages beyond Lethe's own root and the frame buffers of graphics cards, which are
  * cleared (drm.h): somebody must be holding them; 1 if there are any. Runs inside a worker. */
 unsigned lethe_left_report_shmem(const struct lethe_policy *policy,

@@ -15,6 +15,11 @@
  * looks into /proc. */
 unsigned lethe_process_stop_all(int64_t ms);
 
+/* The same for all but `spared`, which are stopped meanwhile, for a moment each time: only what is
+ * stopped can be ended one by one without a fork under way. It lasts `ms` at most.
+ */
+unsigned lethe_process_stop_others(const pid_t *spared, unsigned n, int64_t ms);
+
 /* Reaps the caller's dead and waits until PID 1 has reaped its own, for `ms` at most in which it
  * reaps none: until then the kernel keeps their registers. How many nobody has reaped. */
 unsigned lethe_process_wait_for_reaper(int64_t ms);

@@ -21,6 +21,13 @@
  * for, a second at most. */
 int lethe_stop_device(const struct lethe_block *block);
 
+/* Opens the device's node in /dev for reading, with O_NONBLOCK and `flags`. A descriptor, or
+ * -errno. */
+int lethe_stop_open(const struct lethe_block *block, int flags);
+
+/* Resumes a suspended device-mapper device. 0, or -errno: one whose key was wiped can't be. */
+int lethe_stop_resume(const struct lethe_block *block);
+
 /* True for a dm-crypt device. Not all have a uuid that says so (VeraCrypt's have none): of those
  * without one the kernel is asked what they are, which no device has to answer. */
 bool lethe_stop_holds_key(const struct lethe_block *block);

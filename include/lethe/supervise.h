@@ -19,7 +19,14 @@
 #include "lethe/fill.h"
 #include "lethe/task.h"
 
-enum { LETHE_STUCK_MAX = 64 };
+enum { LETHE_STUCK_MAX = 64, LETHE_ASIDE_MAX = 32, LETHE_DAEMONS_MAX = 64 };
+
+/* An unmount that goes on in a child of a worker's, and the device that it writes to. */
+struct lethe_aside {
+    pid_t child;
+    struct lethe_devno devno;
+    char name[64];
+};
 
 /* Shared by the supervisor and its workers; what outlives a worker is here. */
 struct lethe_progress {
@@ -37,13 +44,20 @@ struct lethe_progress {
     unsigned left;       /* things that a last look has shown */
     unsigned kept;       /* objects and buffers of the kernel's that a look has shown to be left */
     bool zswap_overwritten;
-    int64_t erased_ms;   /* when the last of them was zeroed, by lethe_now_ms(); 0: none was */
-    int64_t keys_ms;     /* the same for the last key that was wiped */
-    unsigned keys;       /* how many were, before all else */
-    bool refilled;       /* the free slots of slabs were used again */
-    struct lethe_fill fill;             /* free memory */
+    int64_t erased_ms;      /* when the last of them was zeroed, by lethe_now_ms(); 0: none was */
+    int64_t keys_ms;        /* the same for the last key that was wiped */
+    unsigned keys;          /* how many were, before all else */
+    bool refilled;          /* the free slots of slabs were used again */
+    struct lethe_fill fill; /* free memory */
+    unsigned unclean; /* file systems that were not closed clean, each told when it was seen */
     uint64_t finished[LETHE_STUCK_MAX]; /* tasks that need no second try */
     unsigned n_finished;
+    uint64_t stores[LETHE_STUCK_MAX]; /* devices that were mounted for writing, by their numbers */
+    unsigned n_stores;
+    struct lethe_aside aside[LETHE_ASIDE_MAX]; /* see unmount.h */
+    unsigned n_aside;
+    pid_t daemons[LETHE_DAEMONS_MAX]; /* see daemons.h: those that still serve */
+    unsigned n_daemons;
 };
 
 /* A progress in memory that children share, locked; NULL when there is none. Never freed. */
@@ -57,6 +71,10 @@ void lethe_task_done(struct lethe_progress *progress);
 bool lethe_task_is_stuck(const struct lethe_progress *progress, uint64_t task);
 void lethe_task_set_stuck(struct lethe_progress *progress, uint64_t task);
 
+/* A device that carries a file system which may be written to: it is asked about at the end. */
+void lethe_progress_add_store(struct lethe_progress *progress, uint64_t device);
+bool lethe_progress_has_store(const struct lethe_progress *progress, uint64_t device);
+
 /* For what is done once and for all. */
 void lethe_task_set_finished(struct lethe_progress *progress, uint64_t task);
 bool lethe_task_is_finished(const struct lethe_progress *progress, uint64_t task);
@@ -65,8 +83,8 @@ struct lethe_supervisor {
     int64_t total_ms;     /* all workers together */
     void (*tick)(void *); /* called at least each 200 ms, for the watchdog */
     void *tick_context;
-    bool writes; /* data that are being written count as headway: not where nothing waits for a
-                    disk, for a slow one would have all the time there is */
+    bool writes; /* data that are being written count as headway, and their time not as part of the
+                    total: not where nothing waits for a disk */
 };
 
 /* Runs work(progress, context) in workers until one returns. What it returned (0 to 127),

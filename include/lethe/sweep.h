@@ -16,6 +16,10 @@ void lethe_sweep_ipc(const struct lethe_policy *policy, struct lethe_progress *p
 /* Gives back what is clean of the page cache, once, so that the unmounts have less to free. */
 void lethe_sweep_page_cache(const struct lethe_policy *policy, struct lethe_progress *progress);
 
+/* Has the kernel begin to write all that there is to write, where the policy has data written back,
+ * and gives it a moment. */
+void lethe_sweep_start_writing(const struct lethe_policy *policy, struct lethe_progress *progress);
+
 /* Writes back what there is to write, where the policy has data written back. */
 void lethe_sweep_sync(const struct lethe_policy *policy, struct lethe_progress *progress);
 uint64_t lethe_sweep_sync_task(void); /* the id of that task */

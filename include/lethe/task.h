@@ -25,7 +25,14 @@ enum lethe_task {
     LETHE_TASK_WRITE_BACK_REMOTE,
     LETHE_TASK_CUT_OFF_REMOTE,
     LETHE_TASK_CUT_OFF_NBD,
+    LETHE_TASK_START_WRITING,
     LETHE_TASK_SYNC,
+    LETHE_TASK_RESUME,
+    LETHE_TASK_THAW,
+    LETHE_TASK_REMOVE_PROBES,
+    LETHE_TASK_LOOK_AT_STORE,
+    LETHE_TASK_AWAIT_UNMOUNT,
+    LETHE_TASK_FIND_DAEMONS,
     LETHE_TASK_WIPE_KEY,
     LETHE_TASK_ERASE,
     LETHE_TASK_ERASE_DEVICE,
@@ -60,7 +67,6 @@ uint64_t lethe_task_id_of_device(enum lethe_task task, struct lethe_devno devno)
 
 /* The word for its kind; "?" for none. */
 const char *lethe_task_word(uint64_t id);
-
 /* True when lethe.skip= of a test's program names the task: words with commas between them, as
  * task.c lists them. False in any other program. */
 bool lethe_task_is_skipped(uint64_t id);

@@ -2,20 +2,15 @@
 #include "lethe/execute.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/sysmacros.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "lethe/log.h"
-#include "lethe/process.h"
 #include "lethe/ram_device.h"
 #include "lethe/ram_fs.h"
 #include "lethe/stop.h"
 #include "lethe/sys.h"
+#include "lethe/unmount.h"
 
 struct pass {
     const struct lethe_snapshot *snapshot;
@@ -71,72 +66,12 @@ static bool erase(const struct pass *p, const struct lethe_mount *m, const char 
     return !r;
 }
 
-/* A held descriptor keeps the detached file system from being shut down, which would wait for a
- * dead device. */
-static int detach_held(const struct lethe_mount *m)
+static bool unmount(const struct pass *p, const struct lethe_step *step, const char *text)
 {
-    if (lethe_mount_is_remote(
-            m)) /* a look-up may ask the server, and it aborts what waits for it */
-        return lethe_sys->umount(m->path, UMOUNT_NOFOLLOW | MNT_FORCE | MNT_DETACH);
-    int fd = lethe_sys->open(m->path, O_PATH);
-    return fd < 0 ? fd : lethe_sys->umount(m->path, MNT_DETACH);
-}
-
-/* NFS 4 takes its leave of the server at the end, and waits for the answer until it is killed; by
- * then all its pages are gone. */
-static int unmount_silent(const struct lethe_mount *m, int flags)
-{
-    enum { LEAVE_MS = 500 };
-    int status = 0;
-    pid_t child = fork();
-    if (child < 0)
-        return lethe_sys->umount(m->path, flags);
-    if (!child)
-        _exit(-lethe_sys->umount(m->path, flags) & 127);
-    if (!lethe_process_await(child, LEAVE_MS, &status))
-        waitpid(child, &status, 0);
-    return WIFEXITED(status) ? -WEXITSTATUS(status) : 0;
-}
-
-/* What is still in use goes lazily; its data are written back first, since nobody waits for its
- * last user. */
-static int unmount_now(const struct pass *p, const struct lethe_mount *m, bool lazy)
-{
-    /* Its daemon has been killed: where it could not die, this aborts the connection, as does
-     * /sys/fs/fuse/connections/N/abort, so that nothing waits for an answer. */
-    const int flags = UMOUNT_NOFOLLOW | (lethe_mount_is_fuse(m) ? MNT_FORCE : 0);
-    bool stored = lethe_mount_is_stored(m);
-    int r = -EBUSY;
-    if (!lazy)
-        r = p->progress->cut_off && lethe_mount_is_remote(m) ? unmount_silent(m, flags)
-                                                             : lethe_sys->umount(m->path, flags);
-    if (r != -EBUSY)
-        return r;
-    int fd =
-        stored && p->policy->writes_back ? lethe_sys->open(m->path, O_RDONLY | O_DIRECTORY) : -1;
-    if (fd >= 0) {
-        lethe_sys->syncfs(fd);
-        lethe_sys->close(fd);
-    }
-    return lethe_sys->umount(m->path, UMOUNT_NOFOLLOW | MNT_DETACH);
-}
-
-static bool unmount(const struct pass *p, const struct lethe_mount *m,
-                    const struct lethe_step *step, const char *text)
-{
-    uint64_t task = lethe_task_id(LETHE_TASK_UNMOUNT, m->id),
-             held = lethe_task_id(LETHE_TASK_DETACH, m->id);
-    bool stored = lethe_mount_is_stored(m);
-    int r;
-    int64_t ms =
-        stored ? lethe_policy_write_ms(p->policy, p->progress->n_stuck) : p->policy->step_ms;
-    if (lethe_task_begin(p->progress, task, ms, text))
-        r = unmount_now(p, m, step->lazy);
-    else if (lethe_task_beginf(p->progress, held, p->policy->step_ms, "%s, detached", text))
-        r = detach_held(m);
-    else
+    int r = lethe_unmount(p->snapshot, &p->snapshot->mounts[step->index], step->lazy, text,
+                          p->policy, p->progress);
+    if (r == -EALREADY)
         return false;
-    lethe_task_done(p->progress);
     if (r)
         tell_failure(p, text, r);
     else
@@ -243,7 +178,7 @@ unsigned lethe_execute(const struct lethe_plan *plan, const struct lethe_snapsho
             changed += erase(&p, &snapshot->mounts[step->index], text);
             break;
         case LETHE_STEP_UNMOUNT:
-            changed += unmount(&p, &snapshot->mounts[step->index], step, text);
+            changed += unmount(&p, step, text);
             break;
         case LETHE_STEP_SWAPOFF:
             changed += swap_off(&p, &snapshot->swaps[step->index], text);

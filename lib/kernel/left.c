@@ -3,10 +3,14 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/major.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/types.h>
 
+#include "lethe/claimed.h"
 #include "lethe/drm.h"
 #include "lethe/log.h"
 #include "lethe/meminfo.h"
@@ -25,6 +29,11 @@ static void add_holders(char *text, size_t size, const struct lethe_block *block
             snprintf(text + n, size - n, ", held by %.32s", entry->d_name);
         }
     closedir(dir);
+}
+
+static uint64_t number_of(const struct lethe_block *block)
+{
+    return makedev(block->devno.major, block->devno.minor);
 }
 
 /* A loop that can't be written to is a part of the medium: what it shows is nobody's secret. */
@@ -57,6 +66,73 @@ unsigned lethe_left_report(const struct lethe_plan *plan, const struct lethe_sna
     }
     if (left > LINES_MAX)
         lethe_log(LETHE_LOG_ERROR, "left: %u more", left - LINES_MAX);
+    return left;
+}
+
+void lethe_left_note_stores(const struct lethe_snapshot *snapshot, struct lethe_progress *progress)
+{
+    for (size_t i = 0; i < snapshot->n_mounts; i++) {
+        const struct lethe_mount *m = &snapshot->mounts[i];
+        if (lethe_mount_is_stored(m) && lethe_mount_is_writable(m))
+            lethe_progress_add_store(progress, number_of(&snapshot->blocks[m->device]));
+    }
+}
+
+/* True for a device with a user that the snapshot shows: that one is told in its place. */
+static bool is_seen_used(const struct lethe_snapshot *s, size_t block)
+{
+    for (size_t i = 0; i < s->n_blocks; i++)
+        if (i != block && lethe_block_lies_on(s, i, block))
+            return true;
+    for (size_t i = 0; i < s->n_mounts; i++)
+        if (s->mounts[i].device == block)
+            return true;
+    for (size_t i = 0; i < s->n_swaps; i++)
+        if (s->swaps[i].device == block)
+            return true;
+    return false;
+}
+
+/* What takes a disc or a floppy is slow to answer, and nothing of a user's is mounted from it for
+ * writing. */
+static bool may_ask(const struct lethe_block *block)
+{
+    char size[32];
+    return block->kind == LETHE_BLOCK_PLAIN && block->devno.major != SCSI_CDROM_MAJOR &&
+           block->devno.major != FLOPPY_MAJOR &&
+           lethe_read_block(block->name, "size", size, sizeof size) && strcmp(size, "0") != 0;
+}
+
+static bool is_claimed(const struct lethe_block *b, const char **by,
+                       const struct lethe_policy *policy, struct lethe_progress *progress)
+{
+    *by = lethe_claimed_by(b);
+    if (*by || !policy->writes_back ||
+        !lethe_task_beginf(progress, lethe_task_id_of_device(LETHE_TASK_LOOK_AT_STORE, b->devno),
+                           policy->step_ms, "look whether %.64s is in use", b->name))
+        return *by;
+    bool held = lethe_claimed_is_held(b);
+    lethe_task_done(progress);
+    *by = "something";
+    return held;
+}
+
+unsigned lethe_left_report_claimed(const struct lethe_snapshot *snapshot, bool init_stays,
+                                   const struct lethe_policy *policy,
+                                   struct lethe_progress *progress)
+{
+    unsigned left = 0;
+    const char *by;
+    for (size_t i = 0; i < snapshot->n_blocks; i++) {
+        const struct lethe_block *b = &snapshot->blocks[i];
+        if (!may_ask(b) || is_seen_used(snapshot, i) ||
+            (init_stays && !lethe_progress_has_store(progress, number_of(b))) ||
+            !is_claimed(b, &by, policy, progress))
+            continue;
+        lethe_log(LETHE_LOG_ERROR, "left: %.64s is still in use by %s that no mount shows", b->name,
+                  by);
+        left++;
+    }
     return left;
 }
 
@@ -132,7 +208,13 @@ static bool is_judged_elsewhere(enum lethe_task task)
     case LETHE_TASK_WRITE_BACK_REMOTE:
     case LETHE_TASK_CUT_OFF_REMOTE:
     case LETHE_TASK_CUT_OFF_NBD:
+    case LETHE_TASK_START_WRITING:
     case LETHE_TASK_SYNC:
+    case LETHE_TASK_RESUME:
+    case LETHE_TASK_THAW:
+    case LETHE_TASK_REMOVE_PROBES:
+    case LETHE_TASK_FIND_DAEMONS:
+    case LETHE_TASK_AWAIT_UNMOUNT:
     case LETHE_TASK_WIPE_KEY:
     case LETHE_TASK_UNMOUNT:
     case LETHE_TASK_UNMOUNT_TOGETHER:

@@ -145,6 +145,51 @@ unsigned lethe_process_stop_all(int64_t ms)
     return left ? each_process(LIVING, UINT_MAX, NULL) : 0;
 }
 
+static bool is_among(pid_t pid, const pid_t *list, unsigned n)
+{
+    while (n && list[n - 1] != pid)
+        n--;
+    return n;
+}
+
+/* How many there were. */
+static unsigned kill_others(const pid_t *spared, unsigned n_spared)
+{
+    unsigned n = 0;
+    char name[64], state;
+    DIR *proc = opendir("/proc");
+    for (struct dirent *entry; proc && (entry = readdir(proc));) {
+        pid_t pid = atoi(entry->d_name);
+        if (!isdigit((unsigned char)entry->d_name[0]) || pid == getpid() || pid == 1 ||
+            is_among(pid, spared, n_spared) ||
+            !read_process(entry->d_name, name, sizeof name, &state) || state == 'Z')
+            continue;
+        lethe_sys->kill(pid, SIGKILL);
+        n += !is_own(entry->d_name, state);
+    }
+    if (proc)
+        closedir(proc);
+    return n;
+}
+
+unsigned lethe_process_stop_others(const pid_t *spared, unsigned n, int64_t ms)
+{
+    const struct timespec pause = {0, 10 * 1000 * 1000};
+    unsigned left;
+    if (!n)
+        return lethe_process_stop_all(ms);
+    for (int64_t end = lethe_now_ms() + ms;; nanosleep(&pause, NULL)) {
+        lethe_sys->kill(-1, SIGSTOP);
+        left = kill_others(spared, n);
+        for (unsigned i = 0; i < n; i++)
+            lethe_sys->kill(spared[i], SIGCONT);
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+            ;
+        if (!left || lethe_now_ms() >= end)
+            return left;
+    }
+}
+
 static unsigned count_dead(void)
 {
     while (waitpid(-1, NULL, WNOHANG) > 0)

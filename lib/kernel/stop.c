@@ -76,6 +76,11 @@ static int dm_suspend(const struct lethe_block *block, unsigned flags)
     return dm_send(DM_DEV_SUSPEND, &request);
 }
 
+int lethe_stop_resume(const struct lethe_block *block)
+{
+    return dm_suspend(block, 0);
+}
+
 static int dm_message(const struct lethe_block *block, const char *text)
 {
     struct dm_request request = dm_request(block, DM_SECURE_DATA_FLAG);
@@ -174,7 +179,7 @@ int lethe_stop_wipe_key(const struct lethe_block *block, int64_t *wiped_ms)
     return loaded ? loaded : resumed;
 }
 
-static int open_node(const struct lethe_block *block, int flags)
+int lethe_stop_open(const struct lethe_block *block, int flags)
 {
     char path[300];
     snprintf(path, sizeof path, "/dev/%.255s", block->name);
@@ -186,12 +191,54 @@ static int open_node(const struct lethe_block *block, int flags)
 
 static int send_to_node(const struct lethe_block *block, unsigned long command)
 {
-    int fd = open_node(block, 0);
+    int fd = lethe_stop_open(block, 0);
     if (fd < 0)
         return fd;
     int r = lethe_sys->ioctl(fd, command, NULL);
     lethe_sys->close(fd);
     return r;
+}
+
+/* Of an array whose metadata a daemon writes (mdmon), it has to see the end: it writes that the
+ * array is clean, and lets it go (mdadm's Manage_stop()). */
+static bool end_external(const struct lethe_block *block)
+{
+    enum { WAIT_MS = 3000 };
+    const struct timespec pause = {0, 10 * 1000 * 1000};
+    char path[300], text[64];
+    snprintf(path, sizeof path, "/sys/class/block/%.255s/md/array_state", block->name);
+    if (!lethe_read_block(block->name, "md/metadata_version", text, sizeof text) ||
+        strncmp(text, "external:/", 10) || lethe_sys->write_file(path, "inactive") < 0)
+        return false;
+    for (int64_t end = lethe_now_ms() + WAIT_MS; lethe_now_ms() < end; nanosleep(&pause, NULL))
+        if (!lethe_read_block(block->name, "md/array_state", text, sizeof text) ||
+            !strcmp(text, "clear"))
+            return true;
+    return false;
+}
+
+/* The kernel would stop a container before the arrays in it, and no daemon could end them then. */
+static bool contains_arrays(const char *name)
+{
+    char text[64], wanted[64];
+    bool found = false;
+    int n = snprintf(wanted, sizeof wanted, "external:/%.32s/", name);
+    DIR *dir = opendir("/sys/class/block");
+    for (struct dirent *entry; dir && !found && (entry = readdir(dir));)
+        found = lethe_read_block(entry->d_name, "md/metadata_version", text, sizeof text) &&
+                !strncmp(text, wanted, (size_t)n);
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+static int stop_array(const struct lethe_block *block)
+{
+    if (contains_arrays(block->name))
+        return -EBUSY;
+    bool ended = end_external(block);
+    int r = send_to_node(block, STOP_ARRAY);
+    return ended && (r == -ENODEV || r == -ENXIO || r == -ENOENT) ? 0 : r;
 }
 
 static int reset_zram(const struct lethe_block *block)
@@ -205,7 +252,7 @@ static int reset_zram(const struct lethe_block *block)
  * anybody uses the device: O_EXCL does. */
 static int disconnect(const struct lethe_block *block, int flags)
 {
-    int fd = open_node(block, flags);
+    int fd = lethe_stop_open(block, flags);
     if (fd < 0)
         return fd;
     if (flags)
@@ -238,7 +285,7 @@ static size_t find_below(const struct lethe_block *block, char names[BELOW_MAX][
 
 static bool is_held(const char *name)
 {
-    int fd = open_node(&(struct lethe_block){.name = name}, O_EXCL);
+    int fd = lethe_stop_open(&(struct lethe_block){.name = name}, O_EXCL);
     if (fd >= 0)
         lethe_sys->close(fd);
     return fd == -EBUSY;
@@ -275,7 +322,7 @@ int lethe_stop_device(const struct lethe_block *block)
     case LETHE_BLOCK_DM:
         return dm_remove_now(block);
     case LETHE_BLOCK_MD:
-        return send_to_node(block, STOP_ARRAY);
+        return stop_array(block);
     case LETHE_BLOCK_ZRAM:
         return reset_zram(block);
     case LETHE_BLOCK_NBD:

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -50,6 +51,16 @@ void lethe_task_set_stuck(struct lethe_progress *p, uint64_t task)
     add(p->stuck, &p->n_stuck, task);
 }
 
+void lethe_progress_add_store(struct lethe_progress *p, uint64_t device)
+{
+    add(p->stores, &p->n_stores, device);
+}
+
+bool lethe_progress_has_store(const struct lethe_progress *p, uint64_t device)
+{
+    return has(p->stores, p->n_stores, device);
+}
+
 void lethe_task_set_finished(struct lethe_progress *p, uint64_t task)
 {
     add(p->finished, &p->n_finished, task);
@@ -89,35 +100,60 @@ void lethe_task_done(struct lethe_progress *p)
     p->deadline_ms = 0;
 }
 
-/* The headway of what takes long for a good reason: data waiting for a disk become fewer, or memory
- * is freed. */
+/* The headway of what takes long for a good reason: data are written to disks or called back from
+ * them, or memory is freed. All are counts; those of data only ever grow. */
 struct headway {
-    uint64_t dirty_kib, free_kib;
+    uint64_t data, free_kib;
 };
 
-static struct headway read_headway(void)
+static uint64_t vmstat(const char *text, const char *name)
 {
-    char text[4096];
-    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/meminfo", text, sizeof text);
-    const struct lethe_span meminfo = {text, n > 0 ? (size_t)n : 0};
-    return (struct headway){lethe_meminfo(meminfo, "Dirty") + lethe_meminfo(meminfo, "Writeback"),
-                            lethe_meminfo(meminfo, "MemFree")};
+    const char *line = strstr(text, name);
+    return line ? strtoull(line + strlen(name), NULL, 10) : 0;
 }
 
-/* True when the work under way has had its time. What makes headway gets its whole time again. */
-static bool is_over(struct lethe_progress *p, struct headway *before, bool writes)
+/* The sectors that were written to a device: what a journal writes is no page's writing. */
+static uint64_t sectors_written(uint64_t device)
+{
+    char path[64], text[512];
+    unsigned long long sectors = 0;
+    snprintf(path, sizeof path, "/sys/dev/block/%u:%u/stat", major(device), minor(device));
+    if (lethe_read_line(AT_FDCWD, path, text, sizeof text))
+        sscanf(text, "%*u %*u %*u %*u %*u %*u %llu", &sectors);
+    return sectors;
+}
+
+static struct headway read_headway(const struct lethe_progress *p)
+{
+    static char text[32768];
+    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/meminfo", text, sizeof text);
+    struct headway now = {
+        .free_kib = lethe_meminfo((struct lethe_span){text, n > 0 ? (size_t)n : 0}, "MemFree")};
+    lethe_read_text(AT_FDCWD, "/proc/vmstat", text, sizeof text);
+    now.data = vmstat(text, "\nnr_written ") + vmstat(text, "\npswpin ");
+    for (unsigned i = 0; i < p->n_stores; i++)
+        now.data += sectors_written(p->stores[i]);
+    return now;
+}
+
+/* True when the work under way, or all of it, has had its time. What makes headway gets its whole
+ * time again; while data move, the time of the whole stands still. */
+static bool is_over(struct lethe_progress *p, struct headway *before, bool writes, int64_t *end_ms)
 {
     enum { KIB_MIN = 1024 };
     int64_t deadline = p->deadline_ms, now = lethe_now_ms();
-    if (!deadline || now < deadline)
+    bool late = deadline && now >= deadline;
+    if (!late && now < *end_ms)
         return false;
-    struct headway after = read_headway();
-    bool moved = (writes && after.dirty_kib + KIB_MIN <= before->dirty_kib) ||
-                 after.free_kib >= before->free_kib + KIB_MIN;
+    struct headway after = read_headway(p);
+    bool wrote = writes && deadline && after.data > before->data;
+    bool moved = wrote || after.free_kib >= before->free_kib + KIB_MIN;
     *before = after;
-    if (moved)
+    if (wrote)
+        *end_ms += p->allowed_ms;
+    if (late && moved)
         atomic_compare_exchange_strong(&p->deadline_ms, &deadline, now + p->allowed_ms);
-    return !moved && p->deadline_ms == deadline;
+    return now >= *end_ms || (late && !moved && p->deadline_ms == deadline);
 }
 
 /* Waits for a child's end for at most `ms`, ticks, and reaps whoever ended. True when `worker` did;
@@ -159,12 +195,12 @@ static void give_up_on(struct lethe_progress *p, pid_t worker, const struct leth
 static int watch(struct lethe_progress *p, pid_t worker, int64_t end_ms,
                  const struct lethe_supervisor *s)
 {
-    struct headway headway = read_headway();
+    struct headway headway = read_headway(p);
     uint64_t task = 0;
     for (int status;;) {
         int64_t now = lethe_now_ms(), deadline = p->deadline_ms, next = TICK_MS;
         if (p->task != task)
-            headway = read_headway();
+            headway = read_headway(p);
         task = p->task;
         if (deadline && deadline - now < next)
             next = deadline > now ? deadline - now : 1;
@@ -175,9 +211,9 @@ static int watch(struct lethe_progress *p, pid_t worker, int64_t end_ms,
                       WTERMSIG(status));
             break;
         }
-        if (is_over(p, &headway, s->writes) || now >= end_ms) {
+        if (is_over(p, &headway, s->writes, &end_ms)) {
             give_up_on(p, worker, s);
-            if (now >= end_ms)
+            if (lethe_now_ms() >= end_ms)
                 return -ETIMEDOUT;
             break;
         }

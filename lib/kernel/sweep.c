@@ -2,7 +2,9 @@
 #include "lethe/sweep.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lethe/bounce.h"
@@ -12,6 +14,7 @@
 #include "lethe/ipc.h"
 #include "lethe/left.h"
 #include "lethe/log.h"
+#include "lethe/meminfo.h"
 #include "lethe/network.h"
 #include "lethe/page_cache.h"
 #include "lethe/pools.h"
@@ -37,9 +40,37 @@ void lethe_sweep_ipc(const struct lethe_policy *policy, struct lethe_progress *p
                   (unsigned long long)erased.failed, strerror(-erased.first_error));
 }
 
+static uint64_t unwritten_kib(void)
+{
+    char text[4096];
+    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/meminfo", text, sizeof text);
+    const struct lethe_span meminfo = {text, n > 0 ? (size_t)n : 0};
+    return lethe_meminfo(meminfo, "Dirty") + lethe_meminfo(meminfo, "Writeback");
+}
+
 uint64_t lethe_sweep_sync_task(void)
 {
     return lethe_task_id(LETHE_TASK_SYNC, 0);
+}
+
+/* The kernel's own threads write, and so nobody has to wait for a slow disk now. To set the
+ * interval to 0 and back wakes them. */
+void lethe_sweep_start_writing(const struct lethe_policy *policy, struct lethe_progress *progress)
+{
+    enum { AT_ONCE_MS = 2000, KIB_MAX = 64 };
+    static const char interval[] = "/proc/sys/vm/dirty_writeback_centisecs";
+    const struct timespec pause = {0, 10 * 1000 * 1000};
+    if (!policy->writes_back ||
+        !lethe_task_begin(progress, lethe_task_id(LETHE_TASK_START_WRITING, 0), policy->step_ms,
+                          "have all data written"))
+        return;
+    lethe_sys->write_file("/proc/sys/vm/dirty_expire_centisecs", "1");
+    lethe_sys->write_file(interval, "0");
+    lethe_sys->write_file(interval, "10");
+    for (int64_t end = lethe_now_ms() + AT_ONCE_MS;
+         unwritten_kib() > KIB_MAX && lethe_now_ms() < end;)
+        nanosleep(&pause, NULL);
+    lethe_task_done(progress);
 }
 
 void lethe_sweep_sync(const struct lethe_policy *policy, struct lethe_progress *progress)

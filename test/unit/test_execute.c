@@ -63,10 +63,16 @@ static unsigned execute(const struct lethe_policy *p, struct lethe_step step)
     return lethe_execute(&plan, &scene.snapshot, p, progress, false);
 }
 
+/* After an unmount its device is asked whether anybody still holds it. */
+#define ASKED                                                                                      \
+    {                                                                                              \
+        MOCK_OPEN, .path = "/dev/dm-0", .number = O_RDONLY | O_NONBLOCK | O_EXCL, .answer = -EBUSY \
+    }
+
 static void unmounts(void **unused)
 {
     (void)unused;
-    MOCK_EXPECT({MOCK_UMOUNT, .path = "/home", .number = UMOUNT_NOFOLLOW});
+    MOCK_EXPECT({MOCK_UMOUNT, .path = "/home", .number = UMOUNT_NOFOLLOW}, ASKED);
     assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, "", 0}),
                      1);
     mock_finish();
@@ -81,9 +87,22 @@ static void writes_back_before_it_detaches_what_is_busy(void **unused)
     MOCK_EXPECT({MOCK_UMOUNT, .path = "/home", .number = UMOUNT_NOFOLLOW, .answer = -EBUSY},
                 {MOCK_OPEN, .path = "/home", .number = O_RDONLY | O_DIRECTORY},
                 {MOCK_SYNCFS, .path = "/home", .answer = -EIO}, /* no reason to stop */
-                {MOCK_UMOUNT, .path = "/home", .number = UMOUNT_NOFOLLOW | MNT_DETACH});
+                {MOCK_UMOUNT, .path = "/home", .number = UMOUNT_NOFOLLOW | MNT_DETACH}, ASKED);
     assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, "", 0}),
                      1);
+    mock_finish();
+}
+
+static void detaches_nothing_that_a_daemon_may_need(void **unused)
+{
+    (void)unused;
+    progress->n_daemons = 1;
+    MOCK_EXPECT({MOCK_UMOUNT, .path = "/home", .number = UMOUNT_NOFOLLOW, .answer = -EBUSY},
+                {MOCK_UMOUNT, .path = "/fuse", .number = UMOUNT_NOFOLLOW});
+    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, "", 0}),
+                     0);
+    assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, FUSE, false, "", 0}),
+                     1); /* its daemon still serves: nothing is aborted */
     mock_finish();
 }
 
@@ -113,7 +132,7 @@ static void holds_what_is_stuck_while_it_detaches_it(void **unused)
     (void)unused;
     progress->stuck[progress->n_stuck++] = lethe_task_id(LETHE_TASK_UNMOUNT, 2);
     MOCK_EXPECT({MOCK_OPEN, .path = "/home", .number = O_PATH, .kept = true},
-                {MOCK_UMOUNT, .path = "/home", .number = MNT_DETACH});
+                {MOCK_UMOUNT, .path = "/home", .number = MNT_DETACH}, ASKED);
     assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, "", 0}),
                      1);
     mock_finish();
@@ -258,6 +277,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(unmounts),
         TEST(writes_back_before_it_detaches_what_is_busy),
+        TEST(detaches_nothing_that_a_daemon_may_need),
         TEST(does_not_write_back_where_nothing_is_stored),
         TEST(does_not_write_back_against_its_policy),
         TEST(holds_what_is_stuck_while_it_detaches_it),

@@ -31,7 +31,7 @@ TOOL_MODULES = ["dm_snapshot", "dm_verity", "dm_integrity", "raid1", "fuse", "bt
 TOOLS = ["/usr/sbin/lvm", "/usr/sbin/mdadm", "/usr/sbin/veritysetup", "/usr/sbin/integritysetup", "/usr/bin/fuse-overlayfs", "/usr/bin/unionfs",
          "/usr/bin/mergerfs", "/usr/sbin/mkfs.btrfs", "/usr/bin/btrfs", "/usr/sbin/mkfs.xfs", "/usr/sbin/xfs_repair", "/usr/sbin/e2fsck",
          "/usr/sbin/sfdisk", "/usr/sbin/mkfs.fat", "/usr/sbin/nbd-client", "/usr/sbin/mkfs.f2fs", "/usr/sbin/fsck.f2fs", "/usr/sbin/make-bcache",
-         "/usr/bin/sshfs", "/usr/bin/wg", "/bin/ip"]
+         "/usr/bin/sshfs", "/usr/bin/wg", "/bin/ip", "/usr/sbin/mdmon", "/usr/bin/ntfs-3g", "/usr/sbin/mkntfs"]
 
 INIT = """#!/bin/busybox sh
 export PATH=/bin

@@ -499,9 +499,63 @@ def want_end_in_time(guest, limit=90):
 
 
 @case
-def suspended(boot):
-    """a suspended device under a mounted file system: what waits for it is left behind, all else is done, and it is said"""
+def frozen(boot):
+    """a frozen file system on dm-crypt, with a process that waits to write to it: thawed, unmounted and clean"""
     with boot(disk=True) as guest:
+        guest.arm()
+        open_disk(guest)
+        plant(guest, "cache:4M:/mnt", "shm:1M")
+        guest.run("sync; fsfreeze --freeze /mnt; (exec -a @/busybox /bin/busybox touch /mnt/late) & until grep -q '^State:.D' /proc/$!/status; do usleep 20000; done")
+        guest.hand_over("poweroff")
+        want_clean_end(guest, timeout=200)
+        want_gone(guest, ["cache", "shm"], key=small.encrypted_disk() / "key")
+        want_disk_clean(guest)
+
+
+@case
+def resumed(boot):
+    """a suspended device under a mounted file system is resumed, and closed clean"""
+    with boot(disk=True) as guest:
+        guest.arm()
+        open_disk(guest)
+        guest.run("echo data >/mnt/file; sync; echo more >>/mnt/file; dmsetup suspend --noflush --nolockfs crypt")
+        end_clean(guest, "rw:1M", timeout=200)
+        want_disk_clean(guest, ("file", 10))
+
+
+UPROBE = """mkfs.ext4 -q /dev/vdb; mkdir -p /mnt; mount /dev/vdb /mnt; cp /bin/busybox /mnt/program; mount -t tracefs t /sys/kernel/tracing
+echo 'p:probe /mnt/program:0x1000' >/sys/kernel/tracing/uprobe_events"""
+
+
+def plain_disk_state(guest):
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as tmp:
+        guest.disks[1].export(Path(tmp) / "disk")
+        return subprocess.run(["dumpe2fs", "-h", Path(tmp) / "disk"], capture_output=True, text=True).stdout
+
+
+@case
+def uprobe(boot):
+    """a uprobe holds a file of a plain disk: it is removed, and the disk is clean; where it is not, that is said"""
+    disks = [small.blank_disk()]
+    with boot(disks=disks) as guest:
+        guest.arm()
+        guest.do(UPROBE)
+        end_clean(guest, "rw:1M", "cache+f:4M:/mnt", timeout=200)
+        want("needs_recovery" not in plain_disk_state(guest), "the disk was not closed clean", guest)
+    with small.booted(skipping, "lethe.skip=remove-probes", disks=disks) as guest:
+        guest.arm()
+        guest.do(UPROBE)
+        guest.hand_over("poweroff")
+        want_end(guest, "poweroff", 200)
+        said = "\n".join(guest.said)
+        want("left: vdb is still in use by ext4 that no mount shows" in said and "NOT all is gone" in said, f"it said: {said}", guest)
+        want("needs_recovery" in plain_disk_state(guest), "the disk is clean: nothing held it", guest)
+
+
+@case
+def suspended(boot):
+    """a suspended device that nobody resumes, under a file system: what waits for it is left behind, all else is done, and it is said"""
+    with small.booted(skipping, "lethe.skip=resume", disk=True) as guest:
         guest.arm()
         suspend_disk(guest, "mkfs.ext4 -q /dev/dm-0\nmkdir -p /mnt\nmount /dev/dm-0 /mnt\necho data >/mnt/file")
         plant(guest, "rw:1M", "shm:1M", "run:1M")
@@ -514,7 +568,7 @@ def suspended(boot):
 @case
 def unkillable_process(boot):
     """a process in D state: it is left behind and named, what can be erased is"""
-    with boot(disk=True) as guest:
+    with small.booted(skipping, "lethe.skip=resume", disk=True) as guest:
         guest.arm()
         suspend_disk(guest)
         guest.run("(exec -a @/busybox /bin/busybox dd if=/dev/zero of=/dev/dm-0 bs=4k count=1 conv=fsync) >/dev/null 2>&1 &\n"
@@ -876,6 +930,19 @@ def quiet(boot):
 
 
 @case
+def log_limited(boot):
+    """where the kernel's command line limits /dev/kmsg, no line is dropped"""
+    with boot("loglevel=7 printk.devkmsg=ratelimit lethe.verbose") as guest:
+        guest.arm()
+        guest.hand_over("poweroff")
+        want_end(guest, "poweroff")
+        mounts = int(re.search(r"zeroed, (\d+) mounts", guest.said[-1]).group(1))
+        told = sum(line.startswith("unmount ") for line in guest.said)
+        want(told >= mounts > 10, f"{mounts} mounts are unmounted, {told} are told", guest)
+        want("suppressed" not in guest.console, "lines were suppressed", guest)
+
+
+@case
 def bad_argument(boot):
     """a kernel argument that Lethe does not know is told and changes nothing"""
     with boot("lethe.paws=9") as guest:
@@ -1201,6 +1268,63 @@ def now_watchdog_of_init(boot):
         plant(guest, "shm:4M")
         guest.send("exec 8>/dev/watchdog0; lethe now --deadline=1000 &")
         want_emergency(guest, 0, "shm")
+
+
+# -- what a daemon serves, and what takes long --------------------------------------------------------------------------------
+
+
+MDMON = """export IMSM_NO_PLATFORM=1 IMSM_DEVNAME_AS_SERIAL=1 MDADM_NO_SYSTEMCTL=1 MDADM_NO_UDEV=1; modprobe raid1; mkdir -p /run/mdadm /mnt
+mdadm -C /dev/md/imsm0 -e imsm -n 2 /dev/vdb /dev/vdc --run; mdadm -C /dev/md/vol0 -n 2 -l 1 -z 60M --assume-clean /dev/md/imsm0 --run; sleep 2
+c=$(basename $(readlink /dev/md/imsm0)); kill -9 $(pidof mdmon); sleep 1; (exec -a @mdmon /usr/sbin/mdmon --offroot $c); sleep 2
+mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 /dev/md/vol0; mount /dev/md/vol0 /mnt; echo data >/mnt/file; sync
+for i in $(seq 60); do [ $(cat /sys/block/md126/md/array_state) = clean ] && break; sleep 1; done; echo more >>/mnt/file"""
+
+
+@case
+def mdmon(boot):
+    """a RAID1 with Intel's metadata: mdmon lives until the array is stopped, array and file system are clean"""
+    with boot_with_tools(boot, disks=2) as guest:
+        guest.arm()
+        guest.run(stacks.HELPERS + MDMON, timeout=200, check=False)
+        want(guest.run("cat /mnt/file").split() == ["data", "more"], "the array is not there")
+        end_clean(guest, "shm:1M", timeout=200)
+        want("needs_recovery" not in plain_disk_state(guest), "the file system was not closed clean", guest)
+
+
+@case
+def ntfs(boot):
+    """an ext4 in a file on NTFS: ntfs-3g lives until both are unmounted, and both are clean"""
+    with boot_with_tools(boot) as guest:
+        guest.do(stacks.HELPERS + "modprobe fuse; mkntfs -Q -F /dev/vdb >/dev/null 2>&1; mkdir -p /run/stick; (exec -a @ntfs-3g /usr/bin/ntfs-3g /dev/vdb /run/stick)\n"
+                 "truncate -s 64M /run/stick/persistence; mkfs.ext4 -q /run/stick/persistence; losetup /dev/loop5 /run/stick/persistence; mount /dev/loop5 /mnt; echo data >/mnt/file; sync", timeout=100)
+        guest.arm()
+        plant(guest, "cache+home:4M:/mnt", "shm:1M")
+        guest.hand_over("poweroff")
+        want_clean_end(guest, timeout=200)
+        want_gone(guest, ["cache+home", "shm"])
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as tmp:
+            guest.disks[1].export(Path(tmp) / "disk")
+            subprocess.run(["ntfscat", "-f", Path(tmp) / "disk", "persistence"], stdout=open(Path(tmp) / "image", "wb"), check=True)
+            check = subprocess.run(["e2fsck", "-fn", Path(tmp) / "image"], capture_output=True, text=True)
+            want(not check.returncode and "journal" not in check.stdout, f"e2fsck: {check.stdout}", guest)
+
+
+@case
+def slow_disk(boot):
+    """a disk that takes 50 kB/s steadily: all is written, however long it takes, and RAM and other keys do not wait for it"""
+    with boot("lethe.verbose", disk=True) as guest:
+        guest.arm()
+        open_disk(guest)
+        plant(guest, "shm:1M", "rw:1M")
+        guest.run("echo 90 >/proc/sys/vm/dirty_ratio; echo 80 >/proc/sys/vm/dirty_background_ratio; echo 360000 >/proc/sys/vm/dirty_expire_centisecs")
+        guest.slow_down(guest.disk, 50_000)
+        guest.run("dd if=/dev/urandom of=/mnt/video bs=1M count=5 2>/dev/null", timeout=60)
+        guest.hand_over("poweroff")
+        want_end(guest, "poweroff", 400)
+        said = "\n".join(guest.said)
+        want("nothing is left" in said and said.index("erase /oldroot/oldroot/dev/shm") < said.index("wait until dm-0 is written"), f"it said: {said}", guest)
+        want_gone(guest, ["shm", "rw"], key=small.encrypted_disk() / "key")
+        want_disk_clean(guest, ("video", 5 << 20))
 
 
 # -- commands -----------------------------------------------------------------------------------------------------------------

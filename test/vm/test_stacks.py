@@ -73,7 +73,7 @@ def take_apart(lethe, stack, memory):
 
 def dead_server(lethe, memory):
     """a network mount whose server no longer answers, with files that nobody will ever write back"""
-    with small.booted(lethe, tools=True, disks=[small.blank_disk()], ram="768M", memory=memory) as guest:
+    with small.booted(lethe.with_name("lethe-skipping"), "lethe.skip=resume", tools=True, disks=[small.blank_disk()], ram="768M", memory=memory) as guest:
         guest.do(stacks.HELPERS + 'modprobe fuse; echo "0 40960 linear /dev/vdb 0" | dmsetup create --noudevsync dead\n'
                  "remote fuse /mnt /dev/dm-0; dmsetup suspend --noflush --nolockfs dead")
         guest.arm()

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "apart.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mount.h>
+
+#include "lethe/daemons.h"
+#include "lethe/execute.h"
+#include "lethe/face.h"
+#include "lethe/kexec.h"
+#include "lethe/keys.h"
+#include "lethe/left.h"
+#include "lethe/log.h"
+#include "lethe/network.h"
+#include "lethe/offline.h"
+#include "lethe/plan.h"
+#include "lethe/power.h"
+#include "lethe/process.h"
+#include "lethe/release.h"
+#include "lethe/scrub.h"
+#include "lethe/served.h"
+#include "lethe/snapshot.h"
+#include "lethe/sweep.h"
+#include "lethe/sys.h"
+#include "lethe/unmount.h"
+#include "lethe/watchdog.h"
+
+enum { PASSES_MAX = 12, ROUNDS_MAX = 8, AGAIN = 64 };
+
+static int take_and_plan(struct lethe_end *end, struct lethe_progress *progress,
+                         struct lethe_snapshot *snapshot, struct lethe_plan *plan)
+{
+    const struct lethe_plan_options options = {.own_root = true};
+    lethe_arena_reset(&end->arena);
+    /* A dead device may not answer what a live snapshot asks it: then /proc and /sys have to do. */
+    bool live = lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOOK_AT_SYSTEM, 0),
+                                 end->policy->step_ms, "look at the system");
+    if (!live && !lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOOK_AT_PROC, 0),
+                                   end->policy->step_ms, "look at /proc and /sys"))
+        return -ETIMEDOUT;
+    int r = lethe_snapshot_take(snapshot, AT_FDCWD, live, &end->arena, &lethe_complain_to_log);
+    if (!r)
+        r = lethe_plan_make(plan, snapshot, &options, &end->arena);
+    lethe_task_done(progress);
+    return r;
+}
+
+/* Without a plan there is still one thing to do that takes all mounts away at once. */
+static void detach_everything(const struct lethe_end *end, struct lethe_progress *progress, int why)
+{
+    lethe_log(LETHE_LOG_ERROR, "no plan could be made: %s; detaching everything", strerror(-why));
+    if (end->own_root && lethe_task_begin(progress, lethe_task_id(LETHE_TASK_DETACH_OLD_ROOT, 0),
+                                          end->policy->step_ms, "detach /oldroot")) {
+        lethe_sys->umount("/oldroot", MNT_DETACH);
+        lethe_task_done(progress);
+    }
+}
+
+/* Says what is left, by a last look; how many things that is. */
+static unsigned report(struct lethe_end *end, struct lethe_progress *progress)
+{
+    struct lethe_snapshot snapshot;
+    struct lethe_plan plan;
+    unsigned left = lethe_process_report() + lethe_left_report_shmem(end->policy, progress) +
+                    lethe_kexec_unload(end->verb == LETHE_VERB_KEXEC);
+    if (end->unreaped)
+        lethe_log(LETHE_LOG_ERROR,
+                  "left: the last registers of %lld dead processes, which nobody reaps",
+                  (long long)end->unreaped);
+    if (take_and_plan(end, progress, &snapshot, &plan))
+        return left + 1;
+    left += (end->unreaped != 0) + progress->unclean +
+            lethe_left_report(&plan, &snapshot, end->init_stays) +
+            lethe_left_report_claimed(&snapshot, end->init_stays, end->policy, progress);
+    lethe_execute_wipe_keys(&snapshot, end->policy, progress);
+    return left;
+}
+
+/* What must not be missed when time was too short for the rest. */
+static int report_only(struct lethe_progress *progress, void *context)
+{
+    progress->left = report(context, progress);
+    return progress->left != 0;
+}
+
+/* Passes over the system as it is then, until one changes nothing; over all of it or over what may
+ * be served. */
+static int make_passes(struct lethe_end *end, struct lethe_progress *progress, bool served)
+{
+    struct lethe_snapshot snapshot;
+    struct lethe_plan plan, part;
+    unsigned changed = 1;
+    int r = 0;
+    for (int pass = 0; changed && pass < PASSES_MAX; pass++) {
+        if ((r = take_and_plan(end, progress, &snapshot, &plan)) ||
+            (served && (r = lethe_plan_served(&part, &plan, &snapshot, &end->arena))))
+            break;
+        pid_t failing =
+            progress->cut_off
+                ? lethe_network_keep_failing(&snapshot, &lethe_policy_emergency, progress)
+                : -1;
+        lethe_left_note_stores(&snapshot, progress);
+        changed = lethe_execute(served ? &part : &plan, &snapshot, end->policy, progress, false);
+        lethe_network_stop_failing(failing);
+    }
+    return r;
+}
+
+static int take_served(struct lethe_progress *progress, void *context)
+{
+    struct lethe_end *end = context;
+    lethe_process_harden();
+    progress->cut_off = end->cut_off;
+    return make_passes(end, progress, true) != 0;
+}
+
+/* What an earlier worker got stuck on is known to `progress`. */
+static int take_all(struct lethe_progress *progress, void *context)
+{
+    struct lethe_end *end = context;
+    const struct lethe_policy *policy = end->policy;
+    lethe_process_harden();
+    progress->cut_off = end->cut_off;
+    if (end->keys_left)
+        lethe_keys_wipe(LETHE_KEYS_IDLE, policy, progress);
+    lethe_offline_stop_queueing(!policy->writes_back); /* again after each step that hung */
+    lethe_sweep_page_cache(policy, progress);
+    lethe_sweep_ipc(policy, progress);
+    lethe_release_probes(policy, progress);
+    int r = make_passes(end, progress, false);
+    if (progress->n_aside || progress->n_daemons)
+        return AGAIN;
+    if (r)
+        detach_everything(end, progress, r);
+    lethe_sweep_sync(policy, progress);
+    progress->left = report(end, progress);
+    return progress->left || r;
+}
+
+static int clear_meanwhile(struct lethe_progress *progress, void *context)
+{
+    const struct lethe_end *end = context;
+    lethe_process_harden();
+    const int64_t ms = end->policy->erase_ms;
+    lethe_sweep_caches(end->policy, progress);
+    lethe_scrub_look(end->policy, progress);
+    lethe_scrub_objects(end->policy, &end->cmdline, ms / 8, progress);
+    lethe_scrub_memory(end->policy, &end->cmdline, lethe_now_ms() + ms, progress);
+    return 0;
+}
+
+static int await_unmounts(struct lethe_progress *progress, void *context)
+{
+    const struct lethe_end *end = context;
+    lethe_process_harden();
+    lethe_unmount_await(end->policy, progress);
+    return 0;
+}
+
+/* By now all else is done that could be: only free memory is cleared before the wait, for which
+ * there is no limit but that data move. */
+static void await_data(struct lethe_end *end, struct lethe_progress *progress,
+                       const struct lethe_supervisor *supervisor, bool first)
+{
+    unsigned n_stuck = progress->n_stuck;
+    if (first)
+        lethe_supervise(progress, clear_meanwhile, end, supervisor);
+    progress->n_stuck = n_stuck; /* it is cleared again */
+    lethe_supervise(progress, await_unmounts, end, supervisor);
+    progress->n_aside = 0;
+}
+
+static void end_daemons(struct lethe_end *end, struct lethe_progress *progress)
+{
+    enum { BY_THEMSELVES_MS = 2000 };
+    lethe_daemons_await(progress, BY_THEMSELVES_MS);
+    lethe_process_stop_all(end->policy->stop_ms);
+    lethe_face_start(progress); /* it was one of them */
+    progress->n_daemons = 0;
+}
+
+static int find_daemons(struct lethe_progress *progress, void *context)
+{
+    const struct lethe_end *end = context;
+    if (lethe_task_begin(progress, lethe_task_id(LETHE_TASK_FIND_DAEMONS, 0), end->policy->step_ms,
+                         "look for daemons that serve what is mounted"))
+        lethe_daemons_find(progress);
+    lethe_task_done(progress);
+    return 0;
+}
+
+void lethe_apart_find_daemons(struct lethe_end *end, struct lethe_progress *progress)
+{
+    const struct lethe_supervisor supervisor = {.total_ms = 2 * end->policy->step_ms,
+                                                .tick = lethe_watchdog_ping};
+    if (end->policy->writes_back)
+        lethe_supervise(progress, find_daemons, end, &supervisor);
+    end->served = progress->n_daemons;
+}
+
+int lethe_apart(struct lethe_end *end, struct lethe_progress *progress,
+                const struct lethe_supervisor *supervisor)
+{
+    int r = AGAIN;
+    if (end->served)
+        lethe_apart_find_daemons(end, progress);
+    for (int round = 0; r == AGAIN && round < ROUNDS_MAX; round++) {
+        if (progress->n_daemons)
+            lethe_supervise(progress, take_served, end, supervisor);
+        if (progress->n_daemons && !progress->n_aside)
+            end_daemons(end, progress);
+        r = lethe_supervise(progress, take_all, end, supervisor);
+        if (r == AGAIN && progress->n_aside)
+            await_data(end, progress, supervisor, !round);
+    }
+    if (r < 0 || r == AGAIN) {
+        lethe_log(LETHE_LOG_ERROR, "the work ended early: %s", strerror(r < 0 ? -r : ETIMEDOUT));
+        lethe_supervise(progress, report_only, end, supervisor);
+    }
+    return r;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/release.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/mount.h>
+
+#include "lethe/stop.h"
+#include "lethe/sys.h"
+
+/* Newer kernels count how often it was frozen. */
+static void thaw(const char *path)
+{
+    enum { TIMES_MAX = 16 };
+    int fd = lethe_sys->open(path, O_RDONLY | O_DIRECTORY);
+    for (int i = 0; fd >= 0 && i < TIMES_MAX && lethe_sys->ioctl(fd, FITHAW, NULL) >= 0; i++)
+        ;
+    if (fd >= 0)
+        lethe_sys->close(fd);
+}
+
+/* Thawing waits for whoever writes to the file system back, which then is not frozen: nothing is in
+ * flight to one that is. */
+static bool is_idle(const struct lethe_block *block)
+{
+    char text[64];
+    lethe_read_block(block->name, "inflight", text, sizeof text);
+    return !text[strspn(text, " 0")];
+}
+
+static bool is_suspended(const struct lethe_block *block)
+{
+    char text[8];
+    return lethe_read_block(block->name, "dm/suspended", text, sizeof text) && !strcmp(text, "1");
+}
+
+static void resume(const struct lethe_snapshot *s, const struct lethe_policy *policy,
+                   struct lethe_progress *progress)
+{
+    for (size_t i = 0; i < s->n_blocks; i++) {
+        const struct lethe_block *b = &s->blocks[i];
+        if (!is_suspended(b) ||
+            !lethe_task_beginf(progress, lethe_task_id_of_device(LETHE_TASK_RESUME, b->devno),
+                               policy->step_ms, "resume %.64s", b->name))
+            continue;
+        lethe_stop_resume(b);
+        lethe_task_done(progress);
+    }
+}
+
+/* What resuming a device thaws is thawed by then. */
+void lethe_release_frozen(const struct lethe_snapshot *snapshot, const struct lethe_policy *policy,
+                          struct lethe_progress *progress)
+{
+    if (policy->writes_back)
+        resume(snapshot, policy, progress);
+    for (size_t i = 0; i < snapshot->n_mounts; i++) {
+        const struct lethe_mount *m = &snapshot->mounts[i];
+        if (!lethe_mount_is_stored(m) || lethe_mount_is_answered_for(snapshot, i) ||
+            !lethe_mount_is_writable(m) || !is_idle(&snapshot->blocks[m->device]) ||
+            lethe_mount_find(snapshot, m->devno) != i ||
+            !lethe_task_beginf(progress, lethe_task_id_of_device(LETHE_TASK_THAW, m->devno),
+                               policy->step_ms, "thaw %.80s", m->path))
+            continue;
+        thaw(m->path);
+        lethe_task_done(progress);
+    }
+}
+
+#define TRACING "/sys/kernel/tracing"
+
+static void remove_probes(void)
+{
+    char line[8];
+    if (!lethe_read_line(AT_FDCWD, TRACING "/uprobe_events", line, sizeof line) || !line[0])
+        return;
+    lethe_sys->write_file(TRACING "/events/enable", "0");
+    int fd = lethe_sys->open(TRACING "/uprobe_events", O_WRONLY | O_TRUNC);
+    if (fd >= 0)
+        lethe_sys->close(fd);
+}
+
+void lethe_release_probes(const struct lethe_policy *policy, struct lethe_progress *progress)
+{
+    if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_REMOVE_PROBES, 0), policy->step_ms,
+                          "remove uprobes"))
+        return;
+    if (!lethe_sys->mount("tracefs", TRACING, "tracefs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL)) {
+        remove_probes();
+        lethe_sys->umount(TRACING, UMOUNT_NOFOLLOW);
+    }
+    lethe_task_done(progress);
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/unmount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lethe/claimed.h"
+#include "lethe/log.h"
+#include "lethe/process.h"
+#include "lethe/sys.h"
+
+struct job {
+    const struct lethe_snapshot *snapshot;
+    const struct lethe_mount *mount;
+    const struct lethe_policy *policy;
+    struct lethe_progress *progress;
+};
+
+/* A held descriptor keeps the detached file system from being shut down, which would wait for a
+ * dead device. */
+static int detach_held(const struct lethe_mount *m)
+{
+    if (lethe_mount_is_remote(
+            m)) /* a look-up may ask the server, and it aborts what waits for it */
+        return lethe_sys->umount(m->path, UMOUNT_NOFOLLOW | MNT_FORCE | MNT_DETACH);
+    int fd = lethe_sys->open(m->path, O_PATH);
+    return fd < 0 ? fd : lethe_sys->umount(m->path, MNT_DETACH);
+}
+
+/* Where a FUSE daemon has been killed and could not die, MNT_FORCE aborts the connection, as does
+ * /sys/fs/fuse/connections/N/abort, so that nothing waits for an answer. One that still serves is
+ * told to write its own data, which MNT_FORCE would keep from it. */
+static int flags_of(const struct job *j)
+{
+    bool serves = j->progress->n_daemons && !j->progress->cut_off;
+    return UMOUNT_NOFOLLOW | (lethe_mount_is_fuse(j->mount) && !serves ? MNT_FORCE : 0);
+}
+
+/* NFS 4 takes its leave of the server at the end, and waits for the answer until it is killed; by
+ * then all its pages are gone. */
+static int unmount_silent(const struct lethe_mount *m, int flags)
+{
+    enum { LEAVE_MS = 500 };
+    int status = 0;
+    pid_t child = fork();
+    if (child < 0)
+        return lethe_sys->umount(m->path, flags);
+    if (!child)
+        _exit(-lethe_sys->umount(m->path, flags) & 127);
+    if (!lethe_process_await(child, LEAVE_MS, &status))
+        waitpid(child, &status, 0);
+    return WIFEXITED(status) ? -WEXITSTATUS(status) : 0;
+}
+
+static bool is_slow(const struct job *j)
+{
+    const struct lethe_mount *m = j->mount;
+    return j->policy->writes_back && !j->progress->cut_off && lethe_mount_is_stored(m) &&
+           lethe_mount_is_writable(m) && j->progress->n_aside < LETHE_ASIDE_MAX &&
+           !lethe_block_is_ram(j->snapshot, m->device);
+}
+
+/* The mount is gone from the tree at once, so that all but its devices can be gone on with; a child
+ * waits for its data. */
+static int unmount_aside(const struct job *j, int flags)
+{
+    enum { AT_ONCE_MS = 1500 };
+    const struct timespec pause = {0, 2 * 1000 * 1000};
+    const struct lethe_block *b = &j->snapshot->blocks[j->mount->device];
+    int status;
+    pid_t child = fork();
+    if (child < 0)
+        return lethe_sys->umount(j->mount->path, flags);
+    if (!child)
+        _exit(-lethe_sys->umount(j->mount->path, flags) & 127);
+    for (int64_t end = lethe_now_ms() + AT_ONCE_MS; lethe_now_ms() < end; nanosleep(&pause, NULL))
+        if (waitpid(child, &status, WNOHANG) == child)
+            return WIFEXITED(status) ? -WEXITSTATUS(status) : -EINTR;
+    struct lethe_aside *a = &j->progress->aside[j->progress->n_aside];
+    *a = (struct lethe_aside){.child = child, .devno = b->devno};
+    snprintf(a->name, sizeof a->name, "%s", b->name);
+    j->progress->n_aside++;
+    return 0;
+}
+
+static int unmount_once(const struct job *j)
+{
+    const int flags = flags_of(j);
+    if (j->progress->cut_off && lethe_mount_is_remote(j->mount))
+        return unmount_silent(j->mount, flags);
+    return is_slow(j) ? unmount_aside(j, flags) : lethe_sys->umount(j->mount->path, flags);
+}
+
+static bool is_gentle(const struct lethe_progress *progress)
+{
+    return progress->n_daemons || progress->n_aside;
+}
+
+/* What is still in use goes lazily; its data are written back first, since nobody waits for its
+ * last user. It stays as long as those live who may need it, or the daemon that serves it. */
+static int unmount_now(const struct job *j, bool lazy)
+{
+    const struct lethe_mount *m = j->mount;
+    int r = lazy ? -EBUSY : unmount_once(j);
+    if (r != -EBUSY || is_gentle(j->progress))
+        return r;
+    int fd = lethe_mount_is_stored(m) && j->policy->writes_back
+                 ? lethe_sys->open(m->path, O_RDONLY | O_DIRECTORY)
+                 : -1;
+    if (fd >= 0) {
+        lethe_sys->syncfs(fd);
+        lethe_sys->close(fd);
+    }
+    return lethe_sys->umount(m->path, UMOUNT_NOFOLLOW | MNT_DETACH);
+}
+
+/* An unmount's answer says nothing of other mounts, or of what else holds the file system: then its
+ * device is held, and a last look asks it again. */
+static void look_at_store(const struct lethe_block *b, const struct lethe_policy *policy,
+                          struct lethe_progress *progress)
+{
+    if (!lethe_task_beginf(progress, lethe_task_id_of_device(LETHE_TASK_LOOK_AT_STORE, b->devno),
+                           policy->step_ms, "look how %.64s was left", b->name))
+        return;
+    bool unclean = !lethe_claimed_by(b) && !lethe_claimed_is_held(b) && lethe_claimed_is_unclean(b);
+    lethe_task_done(progress);
+    progress->unclean += unclean;
+    if (unclean)
+        lethe_log(LETHE_LOG_ERROR, "the file system on %.64s was not closed clean", b->name);
+}
+
+static int64_t time_for(const struct job *j)
+{
+    if (j->progress->n_daemons && lethe_mount_is_remote(j->mount))
+        return j->policy->answer_ms;
+    return lethe_mount_is_stored(j->mount) ? lethe_policy_write_ms(j->policy, j->progress->n_stuck)
+                                           : j->policy->step_ms;
+}
+
+int lethe_unmount(const struct lethe_snapshot *snapshot, const struct lethe_mount *m, bool lazy,
+                  const char *text, const struct lethe_policy *policy,
+                  struct lethe_progress *progress)
+{
+    const struct job j = {snapshot, m, policy, progress};
+    int r;
+    if (lethe_task_begin(progress, lethe_task_id(LETHE_TASK_UNMOUNT, m->id), time_for(&j), text))
+        r = unmount_now(&j, lazy);
+    else if (lethe_task_beginf(progress, lethe_task_id(LETHE_TASK_DETACH, m->id), policy->step_ms,
+                               "%s, detached", text))
+        r = detach_held(m);
+    else
+        return -EALREADY;
+    lethe_task_done(progress);
+    if (!r && policy->writes_back && lethe_mount_is_stored(m) && lethe_mount_is_writable(m))
+        look_at_store(&snapshot->blocks[m->device], policy, progress);
+    return r;
+}
+
+/* Its parent may be a worker that has ended, and then PID 1 reaps it. */
+static bool has_ended(pid_t child)
+{
+    return waitpid(child, NULL, WNOHANG) == child || lethe_sys->kill(child, 0) == -ESRCH;
+}
+
+static void await(const struct lethe_aside *a, const struct lethe_policy *policy,
+                  struct lethe_progress *progress)
+{
+    const struct timespec pause = {0, 20 * 1000 * 1000};
+    if (!lethe_task_beginf(progress, lethe_task_id_of_device(LETHE_TASK_AWAIT_UNMOUNT, a->devno),
+                           policy->write_ms, "wait until %s is written", a->name))
+        return;
+    while (!has_ended(a->child))
+        nanosleep(&pause, NULL);
+    lethe_task_done(progress);
+    look_at_store(&(struct lethe_block){.name = a->name, .devno = a->devno}, policy, progress);
+}
+
+void lethe_unmount_await(const struct lethe_policy *policy, struct lethe_progress *progress)
+{
+    while (progress->n_aside) {
+        await(&progress->aside[progress->n_aside - 1], policy, progress);
+        progress->n_aside--;
+    }
+}
