@@ -20,6 +20,7 @@
 #include "end.h"
 #include "helper.h"
 #include "lethe/confined.h"
+#include "lethe/hotkey.h"
 #include "lethe/identity.h"
 #include "lethe/init.h"
 #include "lethe/log.h"
@@ -61,7 +62,8 @@ struct watch {
     int64_t asleep_ms;   /* in suspends until now */
     int64_t resumed_ms;  /* lethe_now_ms() when the last one was noticed; 0: there was none */
     int64_t told_ms;     /* when the countdown was told last */
-    bool is_late;        /* the medium had gone before it was watched */
+    struct lethe_hotkey hotkey;
+    bool is_late; /* the medium had gone before it was watched */
     bool list;
 };
 
@@ -245,9 +247,23 @@ static void look_for_missing(struct watch *watch)
     }
 }
 
+static int ms_until(int64_t then_ms)
+{
+    int64_t ms = then_ms - lethe_now_ms();
+    return ms > 0 ? (int)ms : 0;
+}
+
+static void take_key(struct watch *watch)
+{
+    if (lethe_hotkey_look(&watch->hotkey))
+        fire(watch, "the key", lethe_now_ms());
+}
+
 /* How long poll(2) may sleep. */
 static int rest(const struct watch *watch)
 {
+    if (watch->hotkey.due_ms)
+        return ms_until(watch->hotkey.due_ms);
     for (size_t i = 0; i < watch->n; i++)
         if (watch->watched[i].due_ms) {
             int64_t ms = watch->told_ms + 1000 - lethe_now_ms();
@@ -315,13 +331,17 @@ static void take_resume(struct watch *watch)
 
 static _Noreturn void watch_for_ever(struct watch *watch)
 {
-    struct pollfd sources[] = {
-        {watch->events, POLLIN, 0}, {watch->resumes, POLLIN, 0}, {watch->requests, POLLIN, 0}};
+    struct pollfd sources[] = {{watch->events, POLLIN, 0},
+                               {watch->resumes, POLLIN, 0},
+                               {watch->requests, POLLIN, 0},
+                               {watch->hotkey.n ? watch->hotkey.sources : -1, POLLIN, 0}};
     for (;;) {
-        if (poll(sources, 3, rest(watch)) < 0)
+        if (poll(sources, 4, rest(watch)) < 0)
             continue;
         if (sources[2].revents && lethe_helper_receive(watch->requests, &watch->kill))
             lethe_kill_now(&watch->kill);
+        if (sources[3].revents || watch->hotkey.due_ms)
+            take_key(watch);
         if (sources[1].revents)
             take_resume(watch);
         if (sources[0].revents)
@@ -339,6 +359,21 @@ static bool take_cord(void *context, const char *value)
     if (watch->n_cords == CORDS_MAX)
         return false;
     watch->cords[watch->n_cords++] = value;
+    return true;
+}
+
+static bool add_key(void *context, const char *value)
+{
+    return !lethe_hotkey_add(&((struct watch *)context)->hotkey, value);
+}
+
+static bool take_hold(void *context, const char *value)
+{
+    enum { MINUTE = 60000 };
+    uint64_t ms;
+    if (lethe_number(lethe_span(value), MINUTE, &ms))
+        return false;
+    ((struct watch *)context)->hotkey.hold_ms = (int64_t)ms;
     return true;
 }
 
@@ -372,6 +407,8 @@ static const struct lethe_option options[] = {
     {"--list", NULL, "tell what would be watched and what can be a cord, and end", take_list,
      false},
     {"--cord", "usb:VVVV:PPPP[:SERIAL]", "fire when this is pulled out, too", take_cord, true},
+    {"--key", "COMBINATION", "fire when these keys are held down together", add_key, true},
+    {"--hold", "MS", "for so many milliseconds", take_hold, false},
     {"--grace", "SECONDS", "wait so long for what is gone to come back", take_grace, false},
     {"--verb", "poweroff|reboot|halt", "how the machine is to end", take_verb, false},
     {"--sync", "SECONDS", "let what is still there be written back for so long", take_sync, false},
@@ -450,7 +487,8 @@ static void settle_down(struct watch *watch)
 
 int lethe_watch_main(int argc, char **argv)
 {
-    static struct watch watch = {.kill = {.verb = LETHE_VERB_POWEROFF}};
+    static struct watch watch = {.kill = {.verb = LETHE_VERB_POWEROFF},
+                                 .hotkey = {.hold_ms = LETHE_HOTKEY_HOLD_MS}};
     int status;
     if (!lethe_options_read(&usage, &watch, argc, argv, &status))
         return status;
@@ -479,12 +517,16 @@ int lethe_watch_main(int argc, char **argv)
         return list(&watch);
     if (watch.is_late)
         fire(&watch, "the medium is gone, since before it was watched", lethe_now_ms());
+    if (watch.hotkey.n && (r = lethe_hotkey_open(&watch.hotkey))) {
+        fprintf(stderr, "lethe watch: /dev/input: %s\n", strerror(-r));
+        return 1;
+    }
     watch.requests = lethe_helper_listen();
-    if (!watch.n) {
+    if (!watch.n && !watch.hotkey.n) {
         printf("lethe watch: the system does not run from a medium that could be pulled out: "
                "nothing to watch%s\n",
                watch.requests < 0 ? "" : ", waits for a lethe now that needs help");
-        if (watch.requests < 0)
+        if (watch.requests < 0 && !watch.hotkey.n)
             return 0;
     }
     tell_what_is_watched(&watch);

@@ -15,6 +15,8 @@ complete -c lethe -n '__fish_seen_subcommand_from now watch' -l sync -x -d 'let 
 complete -c lethe -n '__fish_seen_subcommand_from now watch' -l deadline -x -d 'when the machine is switched off in any case'
 complete -c lethe -n '__fish_seen_subcommand_from watch' -l list -d 'tell what would be watched'
 complete -c lethe -n '__fish_seen_subcommand_from watch' -l cord -x -d 'fire when this is pulled out'
+complete -c lethe -n '__fish_seen_subcommand_from watch' -l key -x -d 'fire when these keys are held'
+complete -c lethe -n '__fish_seen_subcommand_from watch' -l hold -x -d 'for so many milliseconds'
 complete -c lethe -n '__fish_seen_subcommand_from watch' -l grace -x -d 'wait for what is gone'
 complete -c lethe -n '__fish_seen_subcommand_from watch' -l verb -x -a 'poweroff reboot halt' -d 'how to end'
 complete -c lethe -n '__fish_seen_subcommand_from arm' -l take-over -d 'even where another exitrd stands'

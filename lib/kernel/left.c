@@ -12,6 +12,7 @@
 
 #include "lethe/claimed.h"
 #include "lethe/drm.h"
+#include "lethe/face.h"
 #include "lethe/log.h"
 #include "lethe/meminfo.h"
 #include "lethe/sys.h"
@@ -158,6 +159,7 @@ unsigned lethe_left_report_shmem(const struct lethe_policy *policy, struct lethe
     if (kib > own && lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOOK_AT_DISPLAYS, 0),
                                       policy->step_ms, "clear frame buffers in shared memory")) {
         frame_buffers = lethe_drm_clear();
+        lethe_face_redraw();
         lethe_task_done(progress);
     }
     kib -= frame_buffers < kib ? frame_buffers : kib;

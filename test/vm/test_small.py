@@ -1023,8 +1023,8 @@ def face_left(boot):
 
 @case
 def face_framebuffer(boot):
-    """the same on frame buffers: a DRM driver's of bochs and of virtio-gpu, in an emergency too"""
-    for device, driver, command in [("VGA", "bochs", None), ("virtio-gpu-pci", "virtio-gpu", None), ("VGA", "bochs", "lethe now")]:
+    """the same on a frame buffer of a DRM driver's, in an emergency too"""
+    for device, driver, command in [("VGA", "bochs", None), ("VGA", "bochs", "lethe now")]:
         with boot(FACE, kernel=live.base(), load=["ext4", driver], args=["-device", device]) as guest:
             guest.run("until grep . /proc/fb; do sleep 0.2; done")
             follow = watch_screen(guest)
@@ -1053,6 +1053,37 @@ def boot_with_tools(boot, disks=1):
 
 
 PLAIN = "cryptsetup open --type plain -c aes-xts-plain64 -s 512 --key-file $fw/opt/lethe.key/raw /dev/vdb plain\n"
+
+
+@case
+def hotkey(boot):
+    """lethe watch --key: other keys never wake it, nor does a short press; held, it fires, from a keyboard plugged in later too"""
+    chord = [{"type": "qcode", "data": name} for name in ("ctrl", "alt", "f12")]
+    for late in (False, True):
+        with boot(load=["evdev", "virtio_input"], args=["-device", "pcie-root-port,id=later"]) as guest:
+            guest.arm()
+            plant(guest, "rw:1M")
+            said = guest.run("lethe watch --key=ctrl+hyper; echo $?")
+            want("unknown argument" in said and said.endswith("2"), said)
+            pid = guest.run("/run/initramfs/lethe watch --key=ctrl+alt+f12 --hold=3000 </dev/null >/run/said 2>&1 & echo $!").split()[-1]
+            guest.run(f"until grep -q poll /proc/{pid}/wchan && grep -q 'VmLck:.* [1-9]' /proc/{pid}/status; do sleep 0.1; done", timeout=60)
+            if late:
+                guest.qmp("device_add", driver="virtio-keyboard-pci", id="keyboard", bus="later")
+                guest.run("until grep -q 'QEMU Virtio Keyboard' /proc/bus/input/devices; do sleep 0.1; done", timeout=60)
+                time.sleep(1)
+            else:
+                switches = f"awk '/ctxt_switches/ {{ n += $2 }} END {{ print n }}' /proc/{pid}/status"
+                before = guest.run(switches)
+                for name in [*"qwertyuiopasdfghjklzxcvbnm", "ret", "spc", "f1", "kp_5"] * 10:
+                    guest.qmp("send-key", keys=[{"type": "qcode", "data": name}], **{"hold-time": 1})
+                want(guest.run(switches) == before, "other keys woke it")
+                guest.qmp("send-key", keys=chord, **{"hold-time": 100})
+                time.sleep(5)
+                want("kill switch" not in guest.console, "a short press fired it", guest)
+            guest.qmp("input-send-event", events=[{"type": "key", "data": {"down": True, "key": key}} for key in chord])
+            want_end(guest, "poweroff", 120)
+            want("kill switch: the key" in guest.console, "it ended for another reason", guest)
+            want_gone(guest, ["rw"])
 
 
 @case
