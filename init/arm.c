@@ -41,6 +41,14 @@ static int check_place(const struct lethe_snapshot *snapshot, bool take_over)
     return 1;
 }
 
+/* Two do not fit beside each other when the program has its debugging symbols. */
+static int copy_program(void)
+{
+    if (lethe_command_same_content(LETHE_ARMED_PROGRAM, "/proc/self/exe"))
+        return 0;
+    return lethe_copy_self(LETHE_ARMED_PROGRAM);
+}
+
 static int name_copy(void)
 {
     unlink(LETHE_ARMED_COPY);
@@ -138,8 +146,7 @@ int lethe_arm_main(int argc, char **argv)
     if (check_place(&snapshot, take_over))
         return 1;
     int r = lethe_place_make(&snapshot);
-    if (r || (r = lethe_copy_self(LETHE_ARMED_PROGRAM)) || (r = name_copy()) ||
-        (r = lethe_place_hold()))
+    if (r || (r = copy_program()) || (r = name_copy()) || (r = lethe_place_hold()))
         return failed(LETHE_ARMED_PROGRAM, r);
     int status = anchor_branches(&snapshot);
     lethe_efi_request_clearing_mounted(); /* a reset may come before the end */

@@ -134,11 +134,12 @@ void lethe_check_ways_round(struct lethe_findings *f)
                    "this one crashes: remove kdump-tools or crashkernel= from the kernel's "
                    "arguments");
     if (!strcmp(line_of("/sys/kernel/kexec_loaded"), "1"))
-        lethe_find(f, LETHE_WEAKNESS, "kexec",
-                   "a second system waits in kexec, and a reboot may begin it in place of the "
-                   "firmware, which clears RAM: unload it with kexec -u");
+        lethe_find(
+            f, LETHE_WEAKNESS, "kexec",
+            "a second system waits in kexec, and a reboot may begin it in place of the "
+            "firmware, which clears RAM, and kexec -e passes Lethe by: unload it with kexec -u");
     if (!access("/run/nextroot", F_OK))
-        lethe_find(f, LETHE_WEAKNESS, "nextroot",
+        lethe_find(f, LETHE_PROBLEM, "nextroot",
                    "/run/nextroot exists, so systemd makes of a reboot a soft-reboot, which passes "
                    "Lethe by: remove it");
 }

@@ -34,4 +34,7 @@ void lethe_command_print_json(const char *text);
 /* The same with a name before it. */
 void lethe_command_print_field(const char *name, const char *text);
 
+/* True when both files can be read and are the same, byte for byte. */
+bool lethe_command_same_content(const char *a, const char *b);
+
 #endif

@@ -21,6 +21,7 @@
 #include "lethe/network.h"
 #include "lethe/offline.h"
 #include "lethe/own_root.h"
+#include "lethe/pid1.h"
 #include "lethe/power.h"
 #include "lethe/process.h"
 #include "lethe/release.h"
@@ -49,6 +50,15 @@ void lethe_end_prepare_workers(void)
     lethe_mount_api();
     lethe_process_take_stdio();
     lethe_power_prepare();
+    if (getpid() != 1)
+        lethe_pid1_keep_stage();
+}
+
+/* Who waits for this end goes on when it can: PID 1 then ends the machine in its own way. */
+void lethe_end_keep_script(const struct lethe_end *end)
+{
+    if (getpid() != 1 && end->policy == &lethe_policy_clean)
+        lethe_process_keep_ancestors();
 }
 
 void lethe_end_prepare(struct lethe_end *end)
@@ -158,6 +168,29 @@ static void stop_processes(struct lethe_end *end, struct lethe_progress *progres
         lethe_process_stop_others(progress->daemons, progress->n_daemons, policy->stop_ms);
 }
 
+static int empty_init(struct lethe_progress *progress, void *context)
+{
+    const struct lethe_end *end = context;
+    if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_EMPTY_INIT, 0), end->policy->step_ms,
+                          "empty what PID 1 keeps"))
+        return 1;
+    lethe_pid1_empty_files();
+    lethe_pid1_zero_memory();
+    lethe_task_done(progress);
+    return 0;
+}
+
+/* PID 1 reaps the dead before it is frozen. */
+static void still_init(struct lethe_end *end, struct lethe_progress *progress)
+{
+    enum { REAP_MS = 1500 };
+    end->unreaped = lethe_process_wait_for_reaper(REAP_MS);
+    if (lethe_pid1_freeze())
+        lethe_supervise(progress, empty_init, end,
+                        &(struct lethe_supervisor){.total_ms = 2 * end->policy->step_ms,
+                                                   .tick = lethe_watchdog_ping});
+}
+
 void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *progress)
 {
     const struct lethe_policy *policy = end->policy;
@@ -172,6 +205,8 @@ void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *prog
     stop_processes(end, progress);
     end->cut_off = progress->cut_off;
     lethe_process_hurry(0, false);
+    if (getpid() != 1)
+        still_init(end, progress);
     end->stopped_ms = lethe_now_ms() - end->started_ms;
     int r = lethe_supervise(
         progress, enter_own_root, end,

@@ -43,6 +43,8 @@ struct lethe_end {
 /* What a worker needs: signals, limits, /proc, /sys, /dev and the kernel's settings. What is said
  * from now on reaches nobody yet. */
 void lethe_end_prepare_workers(void);
+/* In a clean end beside PID 1, keeps the script that it was begun by (lethe_process_keep()). */
+void lethe_end_keep_script(const struct lethe_end *end);
 /* And all else: memory is locked, the log and the watchdog are opened, the command line is read. */
 void lethe_end_prepare(struct lethe_end *end);
 

@@ -15,6 +15,7 @@ static const struct program {
     const char *summary;
 } programs[] = {
     {"now", lethe_now_main, "end the machine at once: keys first, then everything in RAM"},
+    {"end", lethe_end_main, "end it clean, from the last script of a system without systemd"},
     {"watch", lethe_watch_main, "do that when the boot medium is pulled out"},
     {"arm", lethe_arm_main, "get ready: stand where systemd-shutdown looks for the last program"},
     {"disarm", lethe_disarm_main, "undo arm"},

@@ -209,28 +209,11 @@ static void take_over(struct emergency *e, struct lethe_progress *progress)
               TAKEOVER_MS);
 }
 
-static int empty_pid1(struct lethe_progress *progress, void *context)
-{
-    const struct emergency *e = context;
-    if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_EMPTY_INIT, 0), e->end.policy->step_ms,
-                          "empty what PID 1 keeps"))
-        return 1;
-    lethe_pid1_empty_files();
-    lethe_pid1_zero_memory();
-    lethe_task_done(progress);
-    return 0;
-}
-
-/* Way (b). PID 1 reaps the dead before it is frozen; one that is no systemd is in no cgroup that
- * can be frozen, but starts nothing new either. */
+/* Way (b). */
 static _Noreturn void go_without_init(struct emergency *e, struct lethe_progress *progress)
 {
-    enum { REAP_MS = 1500 };
     stop_all_others(e);
     lethe_process_hurry(0, false);
-    e->end.unreaped = lethe_process_wait_for_reaper(REAP_MS);
-    if (lethe_pid1_freeze())
-        supervise(progress, empty_pid1, e, 2 * e->end.policy->step_ms);
     lethe_end_leave_old_root(&e->end, progress);
     lethe_end_finish(&e->end, progress);
 }

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The last minutes as PID 1, started by systemd-shutdown after its pivot, or by systemd itself in
- * the place of systemd-shutdown (takeover.h). The second stage of any end comes here too.
+ * The clean end: the last minutes as PID 1, started by systemd-shutdown after its pivot, or by
+ * systemd itself in the place of systemd-shutdown (takeover.h). The second stage of any end comes
+ * here too.
  */
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "command.h"
 #include "end.h"
 #include "handover.h"
+#include "lethe/identity.h"
 #include "lethe/init.h"
 #include "lethe/log.h"
 #include "lethe/power.h"
+#include "lethe/process.h"
 #include "lethe/sys.h"
 
 /* systemd leaves reboot's argument in /run; the first stage reads it and hands it on, for /run will
@@ -32,12 +37,39 @@ int lethe_shutdown_main(int argc, char **argv)
     if (!second)
         lethe_handover_read(&end);
     lethe_end_prepare_workers();
+    lethe_end_keep_script(&end);
     lethe_end_prepare(&end);
     struct lethe_progress *progress = lethe_progress_new();
     if (!second && end.verb == LETHE_VERB_NONE)
         lethe_log(LETHE_LOG_ERROR, "the verb is missing or unknown: everything is erased, then the "
                                    "machine is powered off");
     if (!second && progress)
+        lethe_end_leave_old_root(&end, progress);
+    lethe_end_finish(&end, progress);
+}
+
+/* Where PID 1 execs nothing at its end, the last script of such a system begins it: beside PID 1.
+ */
+int lethe_end_main(int argc, char **argv)
+{
+    char name[32];
+    static struct lethe_end end = {.policy = &lethe_policy_clean, .own_root = true};
+    end.verb = argc == 2 ? lethe_verb_parse(argv[1]) : LETHE_VERB_NONE;
+    end.started_ms = lethe_now_ms();
+    if (end.verb == LETHE_VERB_NONE)
+        return lethe_command_refuse("end", "one of poweroff, reboot, halt, kexec is wanted");
+    if (geteuid())
+        return lethe_command_refuse("end", "only root can do this");
+    if (!lethe_identity_is_machine())
+        return lethe_command_refuse("end", "a pid or user namespace of its own ends no machine");
+    if (lethe_read_line(AT_FDCWD, "/proc/1/comm", name, sizeof name) && !strcmp(name, "systemd"))
+        return lethe_command_refuse("end", "systemd is PID 1, whose own end comes to Lethe");
+    lethe_process_close_all();
+    lethe_end_prepare_workers();
+    lethe_end_keep_script(&end);
+    lethe_end_prepare(&end);
+    struct lethe_progress *progress = lethe_progress_new();
+    if (progress)
         lethe_end_leave_old_root(&end, progress);
     lethe_end_finish(&end, progress);
 }

@@ -22,6 +22,7 @@
 #include "lethe/sys.h"
 #include "lethe/takeover.h"
 #include "options.h"
+#include "ways.h"
 
 enum { ANSWER_MS = 2000, HANGS_MAX = 4 };
 
@@ -33,28 +34,12 @@ struct status {
     struct lethe_stays_list stays;
     struct lethe_identity *identities; /* of all devices, in shared memory */
     const char *clearing;              /* NULL: not asked for */
-    bool takeover;
+    bool takeover, systemd;
 };
 
 /* -- questions to file systems ----------------------------------------------------------------- */
 
 enum fact { FACT_RUNS, FACT_NOEXEC, FACT_SAME, FACT_INITRD, FACT_TAKEOVER, N_FACTS };
-
-static bool same_content(const char *a, const char *b)
-{
-    static char left[16384], right[16384];
-    FILE *fa = fopen(a, "re"), *fb = fopen(b, "re");
-    bool same = fa && fb;
-    for (size_t n = 1; same && n;) {
-        n = fread(left, 1, sizeof left, fa);
-        same = fread(right, 1, sizeof right, fb) == n && !memcmp(left, right, n);
-    }
-    if (fa)
-        fclose(fa);
-    if (fb)
-        fclose(fb);
-    return same;
-}
 
 /* The answers are 0 or 1 over -1, which stays where nobody answers. */
 static void find_fact(void *context, size_t fact)
@@ -69,7 +54,7 @@ static void find_fact(void *context, size_t fact)
         answers[fact] = !statvfs(LETHE_ARMED_DIR, &fs) && fs.f_flag & ST_NOEXEC;
         break;
     case FACT_SAME:
-        answers[fact] = same_content(LETHE_ARMED_PROGRAM, "/proc/self/exe");
+        answers[fact] = lethe_command_same_content(LETHE_ARMED_PROGRAM, "/proc/self/exe");
         break;
     case FACT_INITRD:
         answers[fact] = !access("/etc/initrd-release", F_OK);
@@ -207,6 +192,7 @@ static int look(struct status *s, bool verify)
         return -ENOMEM;
     lethe_ask(identify, s, s->snapshot.n_blocks, ANSWER_MS, HANGS_MAX);
     check_ready(s);
+    s->systemd = lethe_ways_look(&s->findings);
     check_plan(s);
     check_program(s);
     check_bounce(s);
@@ -285,9 +271,9 @@ static void print_device(const struct lethe_block *b, enum lethe_role role,
 static void print_plain(const struct status *s)
 {
     char shown[300], type[64];
-    puts(lethe_findings_count(&s->findings, LETHE_PROBLEM)
-             ? "NOT ready"
-             : "ready: the next poweroff, reboot, halt or kexec ends in Lethe");
+    puts(lethe_findings_count(&s->findings, LETHE_PROBLEM) ? "NOT ready"
+         : s->systemd ? "ready: the next poweroff, reboot, halt or kexec ends in Lethe"
+                      : "ready: the next poweroff, reboot or halt ends in Lethe");
     if (s->clearing)
         printf("memory clearing, as seen: %s\n", s->clearing);
     if (s->takeover)

@@ -8,6 +8,7 @@
 int lethe_shutdown_main(
     int argc,
     char **argv); /* as PID 1 only; returns in a pid namespace only, having done nothing */
+int lethe_end_main(int argc, char **argv);
 int lethe_now_main(int argc, char **argv);
 int lethe_watch_main(int argc, char **argv);
 int lethe_arm_main(int argc, char **argv);

@@ -4,11 +4,8 @@
  *
  * As a command it speaks on standard error. At the end it speaks to the kernel's log, which pstore
  * and a serial console keep, and to the console itself unless the console shows the kernel's log
- * already. Nothing here waits: a console that takes no more is left alone. /dev/kmsg has a limit
- * for each time that it is opened (printk.devkmsg=,
- * Documentation/admin-guide/kernel-parameters.txt): where that could not be switched off, each line
- * opens it anew. Messages hold no secrets: names of devices and mount points, numbers, error texts;
- * paths printable (text.h).
+ * already. Nothing here waits: a console that takes no more is left alone. Messages hold no
+ * secrets: names of devices and mount points, numbers, error texts; paths printable (text.h).
  */
 #ifndef LETHE_LOG_H
 #define LETHE_LOG_H

@@ -19,6 +19,13 @@ unsigned lethe_process_stop_all(int64_t ms);
  * stopped can be ended one by one without a fork under way. It lasts `ms` at most.
  */
 unsigned lethe_process_stop_others(const pid_t *spared, unsigned n, int64_t ms);
+/* Has these live on, stopped: lethe_process_stop_all() spares them, and nobody counts them or their
+ * dead children. For a process whose end PID 1 waits for before it does something of its own. */
+void lethe_process_keep(pid_t pid);
+/* All from the caller's parent up to PID 1: the script that it was started from. */
+void lethe_process_keep_ancestors(void);
+/* Calls `use` for each that is kept. */
+void lethe_process_each_kept(void (*use)(pid_t pid));
 
 /* Reaps the caller's dead and waits until PID 1 has reaped its own, for `ms` at most in which it
  * reaps none: until then the kernel keeps their registers. How many nobody has reaped. */

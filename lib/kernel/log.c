@@ -15,7 +15,7 @@
 static int kmsg = -1, console = -1;
 static int console_level;
 static bool console_is_terminal;
-static bool verbose, is_limited;
+static bool verbose;
 static bool (*show)(const char *line);
 
 /* syslog(2)'s levels: the kernel's console shows what is below its own. */
@@ -44,19 +44,9 @@ static bool is_virtual_terminal(int fd)
            (device & 0xff) < MINORS;
 }
 
-/* Lines beyond ten in five seconds are dropped, for each opener of /dev/kmsg, unless this setting
- * says otherwise (lethe_power_prepare() has tried); the kernel's command line can lock it. */
-static bool find_limit(void)
-{
-    char setting[16];
-    return lethe_read_line(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", setting, sizeof setting) &&
-           strcmp(setting, "on") != 0;
-}
-
 void lethe_log_to_kernel(void)
 {
     char level[64];
-    is_limited = find_limit();
     reopen(&kmsg, "/dev/kmsg");
     reopen(&console, "/dev/console");
     console_is_terminal = is_virtual_terminal(console);
@@ -112,8 +102,6 @@ void lethe_log(enum lethe_log_level level, const char *format, ...)
     bool shown = show && level != LETHE_LOG_KEPT && show(line + head);
     size_t length = strlen(line);
     line[length++] = '\n';
-    if (is_limited && kmsg >= 0)
-        reopen(&kmsg, "/dev/kmsg");
     if (kmsg >= 0)
         put(kmsg, line, length);
     else if (console < 0)

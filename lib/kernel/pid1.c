@@ -3,18 +3,21 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "lethe/process.h"
 #include "lethe/ram_fs.h"
 #include "lethe/sys.h"
 #include "lethe/text.h"
@@ -30,6 +33,30 @@ void lethe_pid1_leave_cgroup(void)
         snprintf(path, sizeof path, "%s/cgroup.procs", tops[i]);
         lethe_sys->write_file(path, "0");
     }
+}
+
+static bool is_runits_stage(const char *pid)
+{
+    char path[64], text[256], *after;
+    pid_t parent;
+    snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
+    lethe_read_line(AT_FDCWD, path, text, sizeof text);
+    after = strrchr(text, ')');
+    return after && sscanf(after + 1, " %*c %d", &parent) == 1 && parent == 1 &&
+           strstr(text, "(runsvdir)");
+}
+
+void lethe_pid1_keep_stage(void)
+{
+    char name[32];
+    DIR *proc;
+    if (!lethe_read_line(AT_FDCWD, "/proc/1/comm", name, sizeof name) || strcmp(name, "runit") ||
+        !(proc = opendir("/proc")))
+        return;
+    for (struct dirent *entry; (entry = readdir(proc));)
+        if (isdigit((unsigned char)entry->d_name[0]) && is_runits_stage(entry->d_name))
+            lethe_process_keep(atoi(entry->d_name));
+    closedir(proc);
 }
 
 /* The line "0::PATH" of /proc/1/cgroup; false for the top, which can't be frozen. */
@@ -51,11 +78,27 @@ static bool is_frozen(const char *folder)
     return lethe_read_text(AT_FDCWD, path, text, sizeof text) && strstr(text, "frozen 1");
 }
 
+/* A PID 1 that is no systemd is at the top; and the hierarchy may not be mounted. */
+static void put_into_cgroup(void)
+{
+    char path[128];
+    int r = -ENOENT;
+    lethe_sys->mount("cgroup2", tops[0], "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    for (int i = 0; r && i < N_TOPS; i++) {
+        snprintf(path, sizeof path, "%s/lethe", tops[i]);
+        mkdir(path, 0700);
+        snprintf(path, sizeof path, "%s/lethe/cgroup.procs", tops[i]);
+        r = lethe_sys->write_file(path, "1");
+    }
+}
+
 bool lethe_pid1_freeze(void)
 {
     enum { WAIT_MS = 300 };
     const struct timespec pause = {0, 5 * 1000 * 1000};
     char cgroup[1024], folder[2048], path[2100];
+    if (!read_cgroup(cgroup, sizeof cgroup))
+        put_into_cgroup();
     if (!read_cgroup(cgroup, sizeof cgroup))
         return false;
     for (int i = 0; i < N_TOPS; i++) {
@@ -155,14 +198,17 @@ static bool touch_range(int memory, unsigned long begin, unsigned long end)
     return true;
 }
 
-/* Each range of memory that only PID 1 writes to, those that began as a file's only where `files`
- * says so; true when `use` was of all. */
-static bool each_range(bool files, bool (*use)(int memory, unsigned long begin, unsigned long end))
+/* Each range of memory that only a process itself writes to, those that began as a file's only
+ * where `files` says so; true when `use` was of all. */
+static bool each_range(pid_t pid, bool files,
+                       bool (*use)(int memory, unsigned long begin, unsigned long end))
 {
-    char line[4096 + 128], permissions[8];
+    char line[4096 + 128], path[32], permissions[8];
     unsigned long begin, end, inode;
-    int memory = lethe_sys->open("/proc/1/mem", O_RDWR);
-    FILE *maps = fopen("/proc/1/maps", "re");
+    snprintf(path, sizeof path, "/proc/%d/mem", pid);
+    int memory = lethe_sys->open(path, O_RDWR);
+    snprintf(path, sizeof path, "/proc/%d/maps", pid);
+    FILE *maps = fopen(path, "re");
     bool good = memory >= 0 && maps;
     while (memory >= 0 && maps && fgets(line, sizeof line, maps))
         if (sscanf(line, "%lx-%lx %7s %*s %*s %lu", &begin, &end, permissions, &inode) == 4 &&
@@ -175,11 +221,6 @@ static bool each_range(bool files, bool (*use)(int memory, unsigned long begin, 
     return good;
 }
 
-void lethe_pid1_zero_memory(void)
-{
-    each_range(false, zero_range); /* a file's might be read */
-}
-
 bool lethe_pid1_recall(void)
 {
     char status[4096];
@@ -187,5 +228,16 @@ bool lethe_pid1_recall(void)
     lethe_read_text(AT_FDCWD, "/proc/1/status", status, sizeof status);
     const char *swapped = strstr(status, "\nVmSwap:");
     return (swapped && sscanf(swapped + 8, "%lu", &kib) == 1 && !kib) ||
-           each_range(true, touch_range);
+           each_range(1, true, touch_range);
+}
+
+static void zero_memory_of(pid_t pid)
+{
+    each_range(pid, false, zero_range); /* a file's might be read */
+}
+
+void lethe_pid1_zero_memory(void)
+{
+    zero_memory_of(1);
+    lethe_process_each_kept(zero_memory_of);
 }

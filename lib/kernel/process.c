@@ -32,10 +32,22 @@
 #define MCL_ONFAULT 4 /* linux/mman.h */
 #endif
 
-/* A process of user space, dead ones too, its state and name; kernel threads have no memory map and
- * so an empty cmdline, but so have zombies: the flags of /proc/PID/stat say PF_KTHREAD (0x00200000,
- * linux/sched.h). */
-static bool read_process(const char *pid, char *name, size_t size, char *state)
+enum { KEPT_MAX = 32 };
+static pid_t kept[KEPT_MAX];
+static size_t n_kept;
+
+static bool is_kept(pid_t pid)
+{
+    for (size_t i = 0; i < n_kept; i++)
+        if (kept[i] == pid)
+            return true;
+    return false;
+}
+
+/* A process of user space, dead ones too, its state, parent and name; kernel threads have no memory
+ * map and so an empty cmdline, but so have zombies: the flags of /proc/PID/stat say PF_KTHREAD
+ * (0x00200000, linux/sched.h). */
+static bool read_process(const char *pid, char *name, size_t size, char *state, pid_t *parent)
 {
     char path[64], text[512];
     unsigned flags;
@@ -44,7 +56,7 @@ static bool read_process(const char *pid, char *name, size_t size, char *state)
         return false;
     char *open = strchr(text, '('), *close = strrchr(text, ')');
     if (!open || !close || close < open ||
-        sscanf(close + 1, " %c %*d %*d %*d %*d %*d %u", state, &flags) != 2)
+        sscanf(close + 1, " %c %d %*d %*d %*d %*d %u", state, parent, &flags) != 3)
         return false;
     *close = '\0';
     lethe_printable(name, size, open + 1);
@@ -81,13 +93,15 @@ static unsigned each_process(enum which which, unsigned enough,
 {
     unsigned n = 0;
     char name[64], state;
+    pid_t parent;
     DIR *proc = opendir("/proc");
     if (!proc)
         return 0;
     for (struct dirent *entry; n < enough && (entry = readdir(proc));) {
         const char *pid = entry->d_name;
         if (!isdigit((unsigned char)pid[0]) || atoi(pid) == getpid() || atoi(pid) == 1 ||
-            !read_process(pid, name, sizeof name, &state) || (state == 'Z') != (which == DEAD) ||
+            !read_process(pid, name, sizeof name, &state, &parent) ||
+            (state == 'Z') != (which == DEAD) || is_kept(which == DEAD ? parent : atoi(pid)) ||
             is_own(pid, state))
             continue;
         if (tell)
@@ -123,6 +137,59 @@ static unsigned reap_and_count(unsigned *reaped)
     return each_process(LIVING, UINT_MAX, NULL);
 }
 
+void lethe_process_keep(pid_t pid)
+{
+    if (pid <= 1 || n_kept == KEPT_MAX || is_kept(pid))
+        return;
+    lethe_sys->kill(pid, SIGSTOP);
+    kept[n_kept++] = pid;
+}
+
+void lethe_process_keep_ancestors(void)
+{
+    char number[16], name[64], state;
+    for (pid_t pid = getppid(); pid > 1 && n_kept < KEPT_MAX;) {
+        lethe_process_keep(pid);
+        snprintf(number, sizeof number, "%d", pid);
+        if (!read_process(number, name, sizeof name, &state, &pid))
+            return;
+    }
+}
+
+void lethe_process_each_kept(void (*use)(pid_t pid))
+{
+    for (size_t i = 0; i < n_kept; i++)
+        use(kept[i]);
+}
+
+static bool is_among(pid_t pid, const pid_t *list, unsigned n)
+{
+    while (n && list[n - 1] != pid)
+        n--;
+    return n;
+}
+
+/* One kill(2) of -1 would not spare those that are kept. How many others there were. */
+static unsigned kill_others(const pid_t *spared, unsigned n_spared)
+{
+    unsigned n = 0;
+    char name[64], state;
+    pid_t parent;
+    DIR *proc = opendir("/proc");
+    for (struct dirent *entry; proc && (entry = readdir(proc));) {
+        pid_t pid = atoi(entry->d_name);
+        if (!isdigit((unsigned char)entry->d_name[0]) || pid == getpid() || pid == 1 ||
+            is_kept(pid) || is_among(pid, spared, n_spared) ||
+            !read_process(entry->d_name, name, sizeof name, &state, &parent) || state == 'Z')
+            continue;
+        lethe_sys->kill(pid, SIGKILL);
+        n += !is_own(entry->d_name, state);
+    }
+    if (proc)
+        closedir(proc);
+    return n;
+}
+
 unsigned lethe_process_stop_all(int64_t ms)
 {
     enum { LONGEST = 10 };
@@ -133,7 +200,10 @@ unsigned lethe_process_stop_all(int64_t ms)
     sigaddset(&set, SIGCHLD);
     int64_t end = lethe_now_ms() + ms, limit = end + (LONGEST - 1) * ms;
     do {
-        lethe_sys->kill(-1, SIGKILL);
+        if (n_kept)
+            kill_others(NULL, 0);
+        else
+            lethe_sys->kill(-1, SIGKILL);
         lethe_watchdog_ping(NULL); /* whoever served it is dead */
         left = reap_and_count(&reaped);
         if (left && left < before && end < limit)
@@ -143,33 +213,6 @@ unsigned lethe_process_stop_all(int64_t ms)
             sigtimedwait(&set, NULL, &pause);
     } while (left && lethe_now_ms() < end);
     return left ? each_process(LIVING, UINT_MAX, NULL) : 0;
-}
-
-static bool is_among(pid_t pid, const pid_t *list, unsigned n)
-{
-    while (n && list[n - 1] != pid)
-        n--;
-    return n;
-}
-
-/* How many there were. */
-static unsigned kill_others(const pid_t *spared, unsigned n_spared)
-{
-    unsigned n = 0;
-    char name[64], state;
-    DIR *proc = opendir("/proc");
-    for (struct dirent *entry; proc && (entry = readdir(proc));) {
-        pid_t pid = atoi(entry->d_name);
-        if (!isdigit((unsigned char)entry->d_name[0]) || pid == getpid() || pid == 1 ||
-            is_among(pid, spared, n_spared) ||
-            !read_process(entry->d_name, name, sizeof name, &state) || state == 'Z')
-            continue;
-        lethe_sys->kill(pid, SIGKILL);
-        n += !is_own(entry->d_name, state);
-    }
-    if (proc)
-        closedir(proc);
-    return n;
 }
 
 unsigned lethe_process_stop_others(const pid_t *spared, unsigned n, int64_t ms)

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -95,12 +96,64 @@ static void own_dead_are_not_waited_for(void **unused)
     assert_int_equal(waitpid(child, NULL, 0), -1);
 }
 
+/* As a last script's child, in a pid namespace: the script stays, stopped, another process does
+ * not. */
+static void script(int result)
+{
+    if (!fork()) {
+        lethe_process_keep_ancestors();
+        char good = !lethe_process_stop_all(2000) && !lethe_process_wait_for_reaper(2000);
+        _exit(write(result, &good, 1) != 1);
+    }
+    for (;;)
+        pause();
+}
+
+static bool script_lives_on(void)
+{
+    int ends[2], status;
+    char good = 0;
+    pid_t other, waiting;
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+        mount("proc", "/proc", "proc", 0, NULL) || pipe(ends))
+        return false;
+    if (!(other = fork()))
+        for (;;)
+            pause();
+    if (!(waiting = fork()))
+        script(ends[1]);
+    return waitpid(other, &status, 0) == other && WTERMSIG(status) == SIGKILL &&
+           waitpid(waiting, &status, WUNTRACED) == waiting && WIFSTOPPED(status) &&
+           read(ends[0], &good, 1) == 1 && good;
+}
+
+static void who_waits_for_the_end_lives_on(void **unused)
+{
+    int status;
+    (void)unused;
+    pid_t child = fork();
+    if (!child) {
+        if (unshare(CLONE_NEWPID | CLONE_NEWNS))
+            _exit(77);
+        child = fork();
+        if (!child)
+            _exit(!script_lives_on());
+        waitpid(child, &status, 0);
+        _exit(WEXITSTATUS(status));
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WEXITSTATUS(status) == 77)
+        skip();
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_of_its_parent_stays),
         cmocka_unit_test(inherited_files_are_closed),
         cmocka_unit_test(own_dead_are_not_waited_for),
+        cmocka_unit_test(who_waits_for_the_end_lives_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

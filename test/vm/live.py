@@ -217,7 +217,7 @@ def installed(build, folder):
 def put_shell(root, init):
     """A root shell on the second serial port."""
     files = {"usr/local/bin/lab-shell": SHELL}
-    tty = "#!/bin/sh\nexec setsid /usr/local/bin/lab-shell <>/dev/ttyS1 >&0 2>&0\n"
+    tty = "#!/bin/sh\nexec /usr/local/bin/lab-shell <>/dev/ttyS1 >&0 2>&0\n"
     if init == "systemd":
         files["etc/systemd/system/lab-shell.service"] = SHELL_UNIT
     elif init == "runit":
@@ -235,8 +235,10 @@ def put_shell(root, init):
 def put_lethe(root, init, lethe):
     """What `DESTDIR=lethe meson install` has put there, and what a user enters then: docs/systems.md."""
     sh("cp", "-a", "--remove-destination", f"{lethe}/.", root)
-    commands = {"systemd": "systemctl preset --quiet lethe-arm.service", "openrc": "rc-update add lethe-end shutdown"}
-    sh("chroot", root, "sh", "-c", commands.get(init, "update-rc.d lethe-arm defaults"), stdout=subprocess.DEVNULL)
+    command = {"systemd": "systemctl preset --quiet lethe-arm.service",
+               "openrc": "cp /usr/share/lethe/openrc/lethe-* /etc/init.d/ && rc-update add lethe-arm boot && rc-update add lethe-end shutdown",
+               }.get(init, "cp /usr/share/lethe/sysvinit/lethe-arm /etc/init.d/ && update-rc.d lethe-arm defaults")
+    sh("chroot", root, "sh", "-c", command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def put_on_medium(image, files):
@@ -293,7 +295,7 @@ def booted(image, arguments="", sticks=(), name=MAIN, **options):
     with lab.Guest(kernel, initrd, cmdline, sticks=[device, *sticks],
                    fw_cfg={"opt/lethe.passphrase": persistence() / "passphrase"}, **options) as guest:
         guest.stick = device
-        guest.wait_ready()
+        guest.wait_ready(900)  # a hang limit: three systems on a busy host take minutes
         guest.run("udevadm settle", timeout=180, check=False)  # else a module may just be loading when the machine ends
         yield guest
 

@@ -43,7 +43,8 @@ mount -t devtmpfs -o nosuid,mode=755 udev /dev
 while read module; do insmod $module; done </modules
 mount -t tmpfs -o nosuid,nodev,noexec,mode=755 tmpfs /run
 mkdir -p /run/live/medium /run/live/rootfs /run/live/overlay
-medium=/run/live/medium
+medium=/run/live/medium rootfs=/run/live/rootfs overlay=/run/live/overlay
+[ "$start" != casper ] || { medium=/cdrom rootfs=/filesystem.squashfs overlay=/cow; mkdir $medium $rootfs $overlay; }
 case $start in
     '') disk=/dev/vda ;;
     disc) disk=/dev/sr0 ;;
@@ -65,10 +66,11 @@ case $start in
         ;;
     *) mount -r -t ext4 $disk $medium ;;
 esac
-mount -r -t squashfs -o loop /run/live/medium/filesystem.squashfs /run/live/rootfs
-mount -t tmpfs -o noatime,mode=755 tmpfs /run/live/overlay
-mkdir /run/live/overlay/rw /run/live/overlay/work
-mount -t overlay -o noatime,lowerdir=/run/live/rootfs,upperdir=/run/live/overlay/rw,workdir=/run/live/overlay/work overlay /root
+mount -r -t squashfs -o loop $medium/filesystem.squashfs $rootfs
+mount -t tmpfs -o noatime,mode=755 tmpfs $overlay
+mkdir $overlay/rw $overlay/work
+mount -t overlay -o noatime,lowerdir=$rootfs,upperdir=$overlay/rw,workdir=$overlay/work overlay /root
+[ "$start" != casper ] || { mkdir /root/cdrom; mount --move /cdrom /root/cdrom; }
 for place in run proc sys dev; do mount --move /$place /root/$place; done
 exec switch_root /root /sbin/init
 """
@@ -83,6 +85,7 @@ mount -t hugetlbfs -o pagesize=2M hugetlbfs /dev/hugepages
 mount -t tmpfs -o nosuid,nodev tmpfs /tmp
 mkdir /run/lock
 mount -t tmpfs -o nosuid,nodev,noexec,size=5120k tmpfs /run/lock
+end() {{ exec lethe end poweroff; }} # which makes status call it ready
 exec </dev/ttyS1 >/dev/ttyS1 2>&1
 stty raw -echo
 echo "{lab.READY}"
@@ -308,7 +311,8 @@ def booted(lethe, arguments="", *, memory="init_on_free=1", ram="512M", disk=Fal
 
     `memory` is what the kernel is told about clearing memory. `kernel` is a folder with another kernel than the small one and
     its lib/modules; of these the initramfs loads `load` too. `start` is what it starts from, where that is not /dev/vda: a stick
-    ("stick"), an ISO image on one ("iso"), a drive with a disc ("disc"), or RAM, copied from a stick ("toram").
+    ("stick"), an ISO image on one ("iso"), a drive with a disc ("disc"), or RAM, copied from a stick ("toram"); with "casper" it is a
+    stick whose layers no path shows any more: what the union is made from stays in the initramfs.
     """
     if start == "disc":
         devices = []

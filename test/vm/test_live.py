@@ -48,6 +48,9 @@ CASES = [
     Case("kexec", "systemctl kexec", "kexec", prepare=LOAD_KEXEC, systemd=True),
     Case("kexec-unloaded", "systemctl start kexec.target", "reboot", asked=True, systemd=True),  # in the small system it always runs
     Case("default-kernel", "systemctl poweroff", "poweroff", arguments="", says="nothing else is known to be left"),
+    # As Kicksecure sets it: nobody can look whether freed memory is cleared, so it is filled all the same.
+    Case("hardened", "systemctl poweroff", "poweroff", arguments="init_on_free=1 lockdown=confidentiality", asked=True,
+         prepare="echo 3 >/proc/sys/kernel/yama/ptrace_scope; mount -o remount,hidepid=2 /proc", says="nothing else is known to be left"),
     Case("without-lethe", "systemctl poweroff", "poweroff", arguments="init_on_free=1 systemd.mask=lethe-arm.service", lethe=False),
 ]
 
@@ -79,7 +82,7 @@ def check_persistence(guest):
 
 def check_console(console, case):
     """Lethe says how it ended in one line."""
-    said = re.findall(r"lethe: (.*)", console.replace("\r", ""))
+    said = re.findall(r"(?m)^(?:\[[ \d.]+\] )?lethe: (.*)", console.replace("\r", ""))
     summaries = [line for line in said if re.match(r"\w+ after [\d.]+ s: ", line)]
     if not case.lethe and said:
         yield f"Lethe was there: {said}"

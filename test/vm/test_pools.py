@@ -130,7 +130,7 @@ def module_stays(boot):
 @t.case
 def zswap(boot):
     """pages that zswap has compressed on their way to a disk: each processor's buffers keep the last ones"""
-    with boot("zswap.enabled=1 zswap.max_pool_percent=50", kernel=live.base(), load=["ext4"], ram="768M", disk=True) as guest:
+    with boot("zswap.enabled=1 zswap.max_pool_percent=50", kernel=live.base("bookworm"), load=["ext4"], ram="768M", disk=True) as guest:
         guest.do("mkswap /dev/vdb; swapon /dev/vdb; echo 200 >/proc/sys/vm/swappiness; mkdir -p /run/cg; mount -t cgroup2 x /run/cg", timeout=60)
         guest.arm()
         t.plant(guest, "shm:32M", "heap:8M")
@@ -166,7 +166,7 @@ def through_bounce_buffers(boot, controller, modules, size, ram, arguments=""):
         small.sh("truncate", "-s", "64M", stick)
         small.sh("mke2fs", "-q", "-t", "ext4", stick)
         args = [*controller, "-drive", f"if=none,id=us,format=raw,file={stick}"]
-        with boot(arguments, kernel=live.base(), load=["ext4", *modules], args=args, ram=ram) as guest:
+        with boot(arguments, kernel=live.base("bookworm"), load=["ext4", *modules], args=args, ram=ram) as guest:
             guest.arm()
             guest.run("i=0; until [ -b /dev/sda ] || [ $((i+=1)) = 200 ]; do usleep 100000; done; mkdir -p /mnt; mount -t ext4 /dev/sda /mnt", timeout=60)
             t.plant(guest, f"cache+usb:{size}:/mnt", "shm:1M")
@@ -196,7 +196,7 @@ def bounce(boot):
 
 
 def with_a_display(boot):
-    return boot("console=tty0", kernel=live.base(), load=["ext4", "virtio_gpu"], args=["-device", "virtio-gpu-pci"], ram="768M")
+    return boot("console=tty0", kernel=live.base("bookworm"), load=["ext4", "virtio_gpu"], args=["-device", "virtio-gpu-pci"], ram="768M")
 
 
 @t.case

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "ways.h"
+
+#include <fcntl.h>
+#include <glob.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lethe/sys.h"
+#include "lethe/text.h"
+
+/* Where the last scripts of a PID 1 lie. */
+static const struct init {
+    const char *program; /* of PID 1 */
+    const char *name;
+    const char *mark; /* a directory that is there if it is this one */
+    const char *off[3], *reboot[3];
+} inits[] = {
+    {"openrc-init",
+     "openrc-init",
+     NULL,
+     {"/etc/runlevels/shutdown/*"},
+     {"/etc/runlevels/shutdown/*"}},
+    {"runit",
+     "runit",
+     NULL,
+     {"/etc/rc0.d/K*", "/etc/runit/shutdown*/*", "/etc/runit/3"},
+     {"/etc/rc6.d/K*", "/etc/runit/shutdown*/*", "/etc/runit/3"}},
+    {"busybox",
+     "busybox init",
+     NULL,
+     {"/etc/inittab", "/etc/runlevels/shutdown/*"},
+     {"/etc/inittab", "/etc/runlevels/shutdown/*"}},
+    {"init",
+     "init with OpenRC",
+     "/run/openrc",
+     {"/etc/runlevels/shutdown/*", "/etc/inittab"},
+     {"/etc/runlevels/shutdown/*", "/etc/inittab"}},
+    {"init",
+     "sysvinit",
+     "/etc/rc0.d",
+     {"/etc/rc0.d/K*", "/etc/inittab"},
+     {"/etc/rc6.d/K*", "/etc/inittab"}},
+};
+enum { N_INITS = sizeof inits / sizeof *inits, N_PLACES = 3 };
+
+static bool calls_lethe(const char *script)
+{
+    char text[32768];
+    const char *at = text;
+    if (!lethe_read_text(AT_FDCWD, script, text, sizeof text))
+        return false;
+    while ((at = strstr(at, "lethe end"))) {
+        const char *line = at;
+        while (line > text && line[-1] != '\n')
+            line--;
+        if (line[strspn(line, " \t")] != '#')
+            return true;
+        at++;
+    }
+    return false;
+}
+
+static bool any_calls_lethe(const char *const *places)
+{
+    bool found = false;
+    for (int i = 0; i < N_PLACES && places[i] && !found; i++) {
+        glob_t scripts;
+        if (glob(places[i], GLOB_NOSORT, NULL, &scripts))
+            continue;
+        for (size_t j = 0; j < scripts.gl_pathc && !found; j++)
+            found = calls_lethe(scripts.gl_pathv[j]);
+        globfree(&scripts);
+    }
+    return found;
+}
+
+/* The program of PID 1. Its file tells busybox' init from others that are called so, where only
+ * root may look, but not from busybox' shell. */
+static void read_program(char *out, size_t size)
+{
+    char path[PATH_MAX], name[32];
+    lethe_read_line(AT_FDCWD, "/proc/1/comm", name, sizeof name);
+    const char *program = name;
+    if (lethe_read_link(AT_FDCWD, "/proc/1/exe", path, sizeof path) && path[0] == '/') {
+        program = strrchr(path, '/') + 1;
+        if (!strcmp(program, "busybox") && strcmp(name, "init") != 0)
+            program = name;
+    }
+    lethe_printable(out, size, program);
+}
+
+static void look_at_scripts(struct lethe_findings *findings, const char *program)
+{
+    static const char *const script[N_PLACES] = {"/sbin/init"}; /* where PID 1 is one */
+    for (int i = 0; i < N_INITS; i++) {
+        const struct init *init = &inits[i];
+        if (strcmp(init->program, program) != 0 || (init->mark && access(init->mark, F_OK)))
+            continue;
+        bool off = any_calls_lethe(init->off), reboot = any_calls_lethe(init->reboot);
+        if (!off || !reboot)
+            lethe_find(findings, LETHE_PROBLEM, "last-script",
+                       "PID 1 is %s, and a %s passes Lethe by: no script in %s calls lethe end",
+                       init->name,
+                       off      ? "reboot"
+                       : reboot ? "poweroff"
+                                : "poweroff or reboot",
+                       off ? init->reboot[0] : init->off[0]);
+        return;
+    }
+    if (!any_calls_lethe(script))
+        lethe_find(
+            findings, LETHE_PROBLEM, "last-script",
+            "PID 1 is %.60s, of whose poweroff Lethe knows nothing: its last script has to call "
+            "lethe "
+            "end",
+            program);
+}
+
+bool lethe_ways_look(struct lethe_findings *findings)
+{
+    char program[128];
+    read_program(program, sizeof program);
+    const bool systemd = !strcmp(program, "systemd");
+    if (!systemd)
+        look_at_scripts(findings, program);
+    else if (!access("/usr/lib/systemd/system/soft-reboot.target", F_OK))
+        lethe_find(findings, LETHE_WEAKNESS, "soft-reboot",
+                   "systemctl soft-reboot passes Lethe by, and leaves everything in RAM");
+    if (!access("/dev/liveupdate", F_OK))
+        lethe_find(
+            findings, LETHE_WEAKNESS, "liveupdate",
+            "this kernel hands memory over to the next at a kexec (/dev/liveupdate): what is "
+            "handed over is not erased");
+    return systemd;
+}
