@@ -487,9 +487,10 @@ static void settle_down(struct watch *watch)
 
 int lethe_watch_main(int argc, char **argv)
 {
-    static struct watch watch = {.kill = {.verb = LETHE_VERB_POWEROFF},
-                                 .hotkey = {.hold_ms = LETHE_HOTKEY_HOLD_MS}};
+    static struct watch watch; /* set below: it would lie in the program otherwise */
     int status;
+    watch.kill.verb = LETHE_VERB_POWEROFF;
+    watch.hotkey.hold_ms = LETHE_HOTKEY_HOLD_MS;
     if (!lethe_options_read(&usage, &watch, argc, argv, &status))
         return status;
     if (geteuid())

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "ways.h"
 
+#include <dirent.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,8 +26,8 @@ static const struct init {
     {"runit",
      "runit",
      NULL,
-     {"/etc/rc0.d/K*", "/etc/runit/shutdown*/*", "/etc/runit/3"},
-     {"/etc/rc6.d/K*", "/etc/runit/shutdown*/*", "/etc/runit/3"}},
+     {"/etc/rc0.d/K*", "/etc/runit/shutdown.d/*", "/etc/runit/3"},
+     {"/etc/rc6.d/K*", "/etc/runit/shutdown.d/*", "/etc/runit/3"}},
     {"busybox",
      "busybox init",
      NULL,
@@ -63,17 +63,34 @@ static bool calls_lethe(const char *script)
     return false;
 }
 
+/* A place is a file, or all files of a directory whose names begin so: "/etc/rc0.d/K*". glob(3)
+ * would bring musl's tables of wide characters into the program. */
+static bool place_calls_lethe(const char *place)
+{
+    char path[PATH_MAX];
+    const char *name = strrchr(place, '/') + 1;
+    const size_t begin = strlen(name) - 1;
+    if (name[begin] != '*')
+        return calls_lethe(place);
+    snprintf(path, sizeof path, "%.*s", (int)(name - place), place);
+    DIR *dir = opendir(path);
+    bool found = false;
+    for (struct dirent *entry; dir && !found && (entry = readdir(dir));) {
+        if (entry->d_name[0] == '.' || strncmp(entry->d_name, name, begin) != 0)
+            continue;
+        snprintf(path, sizeof path, "%.*s%s", (int)(name - place), place, entry->d_name);
+        found = calls_lethe(path);
+    }
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
 static bool any_calls_lethe(const char *const *places)
 {
     bool found = false;
-    for (int i = 0; i < N_PLACES && places[i] && !found; i++) {
-        glob_t scripts;
-        if (glob(places[i], GLOB_NOSORT, NULL, &scripts))
-            continue;
-        for (size_t j = 0; j < scripts.gl_pathc && !found; j++)
-            found = calls_lethe(scripts.gl_pathv[j]);
-        globfree(&scripts);
-    }
+    for (int i = 0; i < N_PLACES && places[i] && !found; i++)
+        found = place_calls_lethe(places[i]);
     return found;
 }
 

@@ -38,7 +38,7 @@ struct disks {
 
 static bool is_clean(const char *slot, const struct disks *disks)
 {
-    static const char zeroes[SLOT];
+    static char zeroes[SLOT];
     if (!memcmp(slot, zeroes, SLOT))
         return true;
     for (size_t at = 0; disks && at < disks->n * LARGE; at += SLOT)

@@ -15,7 +15,7 @@
 enum { PIECE = 4096, CHUNK = 1 << 18 };
 
 static _Alignas(PIECE) char held[CHUNK];
-static const _Alignas(PIECE) char zeroes[PIECE];
+static _Alignas(PIECE) char zeroes[PIECE]; /* not const: it would lie in the program */
 
 static int zero_piece(int fd, const char *piece, size_t n, off_t at, uint64_t *bytes)
 {
