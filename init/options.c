@@ -30,12 +30,17 @@ static int print_help(const struct lethe_usage *u)
     return lethe_command_flush(u->command) ? 2 : 0;
 }
 
-/* One line, whatever the word holds. */
+/* One line, whatever the word holds; what somebody has typed stands in quotes. */
 static int refuse(const struct reading *r, const char *word, const char *why, const char *what)
 {
     char shown[200];
-    fprintf(stderr, "lethe %s: %s%s%s; nothing was done. See lethe %s --help\n", r->usage->command,
-            lethe_printable(shown, sizeof shown, word), why, what, r->usage->command);
+    bool is_name = false;
+    for (size_t i = 0; i < r->usage->n_options; i++)
+        is_name |= word == r->usage->options[i].name;
+    const char *quote = is_name ? "" : "'";
+    fprintf(stderr, "lethe %s: %s%s%s%s%s; nothing was done. See lethe %s --help\n",
+            r->usage->command, quote, lethe_printable(shown, sizeof shown, word), quote, why, what,
+            r->usage->command);
     return 2;
 }
 
@@ -76,8 +81,10 @@ static int take_option(struct reading *r, const struct lethe_option *o, char **w
     else if (!o->many && r->given[place])
         *status = refuse(r, o->name, " is given twice", "");
     else if (!o->take(r->context, value))
-        *status = o->value ? refuse(r, value, " can't be used for ", o->name)
-                           : refuse(r, o->name, " can't be used beside what was given before", "");
+        *status = equals ? refuse(r, words[0], " can't be used", "")
+                  : o->value
+                      ? refuse(r, value, " can't be used for ", o->name)
+                      : refuse(r, o->name, " can't be used beside what was given before", "");
     else
         *status = -1;
     r->given[place] = true;

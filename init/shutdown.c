@@ -17,6 +17,7 @@
 #include "lethe/power.h"
 #include "lethe/process.h"
 #include "lethe/sys.h"
+#include "options.h"
 
 /* systemd leaves reboot's argument in /run; the first stage reads it and hands it on, for /run will
  * be gone. */
@@ -48,14 +49,30 @@ int lethe_shutdown_main(int argc, char **argv)
     lethe_end_finish(&end, progress);
 }
 
+static bool take_verb(void *context, const char *word)
+{
+    struct lethe_end *end = context;
+    end->verb = lethe_verb_parse(word);
+    return end->verb != LETHE_VERB_NONE;
+}
+
+static const struct lethe_usage usage = {
+    .command = "end",
+    .summary = "Ends the machine clean, from the last script of a system without systemd.",
+    .operand = "poweroff|reboot|halt|kexec",
+    .take = take_verb,
+};
+
 /* Where PID 1 execs nothing at its end, the last script of such a system begins it: beside PID 1.
  */
 int lethe_end_main(int argc, char **argv)
 {
     char name[32];
+    int status;
     static struct lethe_end end = {.policy = &lethe_policy_clean, .own_root = true};
-    end.verb = argc == 2 ? lethe_verb_parse(argv[1]) : LETHE_VERB_NONE;
     end.started_ms = lethe_now_ms();
+    if (!lethe_options_read(&usage, &end, argc, argv, &status))
+        return status;
     if (end.verb == LETHE_VERB_NONE)
         return lethe_command_refuse("end", "one of poweroff, reboot, halt, kexec is wanted");
     if (geteuid())

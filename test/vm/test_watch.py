@@ -424,8 +424,8 @@ def used_wrongly(guest):
     for command, why in [("setpriv --reuid=65534 --clear-groups", "only root"), ("unshare -pf", "pid or user namespace"), ("unshare -r", "pid or user namespace"), ("unshare -m", "mounts of its own")]:
         said = guest.run(f"{command} /run/initramfs/lethe watch; echo $?")
         want(said.endswith("2") and why in said, f"{command}: {said}")
-    for option, why in [("--cord=lanyard", "usb:VVVV:PPPP"), ("--cord=usb:46f4:1:x", "usb:VVVV:PPPP"), ("--grace=soon", "soon can't be used for --grace"),
-                        ("--verb=dance", "dance can't be used for --verb"), ("medium", "medium: unknown argument")]:
+    for option, why in [("--cord=lanyard", "usb:VVVV:PPPP"), ("--cord=usb:46f4:1:x", "usb:VVVV:PPPP"), ("--grace=soon", "'--grace=soon' can't be used"),
+                        ("--verb=dance", "'--verb=dance' can't be used"), ("medium", "'medium': unknown argument")]:
         said = guest.run(f"/run/initramfs/lethe watch {option}; echo $?")
         want(said.endswith("2") and why in said, f"{option}: {said}")
     said = guest.run("cd /home && /run/initramfs/lethe watch --list")
