@@ -20,97 +20,21 @@
 #include "end.h"
 #include "helper.h"
 #include "lethe/confined.h"
-#include "lethe/hotkey.h"
 #include "lethe/identity.h"
-#include "lethe/init.h"
 #include "lethe/log.h"
 #include "lethe/mountinfo.h"
 #include "lethe/process.h"
-#include "lethe/roles.h"
 #include "lethe/snapshot.h"
 #include "lethe/sys.h"
 #include "lethe/takeover.h"
 #include "lethe/uevent.h"
-#include "lethe/watched.h"
-#include "now.h"
-#include "options.h"
+#include "watch.h"
 
 enum {
-    WATCHED_MAX = 16,
-    CORDS_MAX = 8,
     RESUME_MS = 15000,   /* so long after a suspend a device may be missing … */
     RETURN_SECONDS = 10, /* … and so long it may take until it is back: a hub that has lost its
                             power has the sticks enumerated anew, one after the other */
 };
-
-/* A device, and what it is watched as. */
-struct watched {
-    struct lethe_watched device;
-    const char *role; /* "medium" or "cord" */
-    int64_t due_ms;   /* missing: it fires then, unless the device is back; else 0 */
-};
-
-struct watch {
-    struct lethe_kill kill; /* what is done when it fires */
-    unsigned grace_seconds;
-    struct watched watched[WATCHED_MAX];
-    size_t n;
-    const char *cords[CORDS_MAX];
-    size_t n_cords;
-    int events, resumes; /* the kernel's messages; a timer that ends with a suspend */
-    int requests;        /* of a `lethe now` that needs help; -errno: nobody can ask */
-    int64_t asleep_ms;   /* in suspends until now */
-    int64_t resumed_ms;  /* lethe_now_ms() when the last one was noticed; 0: there was none */
-    int64_t told_ms;     /* when the countdown was told last */
-    struct lethe_hotkey hotkey;
-    bool is_late; /* the medium had gone before it was watched */
-    bool list;
-};
-
-/* -- what is watched --------------------------------------------------------------------------- */
-
-static bool is_whole_disk(const struct lethe_block *block)
-{
-    return block->kind == LETHE_BLOCK_PLAIN && block->disk == LETHE_NONE;
-}
-
-static void add_disk(struct watch *watch, const char *name)
-{
-    struct watched *w = &watch->watched[watch->n];
-    w->role = "medium";
-    if (lethe_watched_disk(&w->device, name))
-        watch->is_late = true; /* it was there a moment ago */
-    else
-        watch->n++;
-}
-
-static int find_medium(struct watch *watch)
-{
-    struct lethe_snapshot snapshot;
-    struct lethe_arena arena;
-    int r = lethe_command_snapshot("watch", NULL, &snapshot, &arena);
-    if (r)
-        return r;
-    enum lethe_role *roles = lethe_arena_take(&arena, snapshot.n_blocks, sizeof *roles);
-    if (roles)
-        watch->is_late = lethe_roles_find(&snapshot, false, roles) == LETHE_ORIGIN_GONE;
-    for (size_t i = 0; roles && i < snapshot.n_blocks && watch->n + CORDS_MAX < WATCHED_MAX; i++)
-        if (roles[i] & LETHE_ROLE_MEDIUM && is_whole_disk(&snapshot.blocks[i]))
-            add_disk(watch, snapshot.blocks[i].name);
-    munmap(arena.base, arena.size);
-    return roles ? 0 : -ENOMEM;
-}
-
-static int add_cords(struct watch *watch)
-{
-    for (size_t i = 0; i < watch->n_cords; i++) {
-        struct watched *w = &watch->watched[watch->n++];
-        w->role = "cord";
-        if (lethe_watched_usb(&w->device, watch->cords[i]) == -EINVAL)
-            return -EINVAL;
-    }
-    return 0;
-}
 
 /* A drive or reader is polled for what is in it only when it is told to, which udev else does
  * (Documentation/ABI/stable/sysfs-block). */
@@ -124,14 +48,15 @@ static void poll_drive(const struct lethe_watched *drive)
 
 /* -- firing ------------------------------------------------------------------------------------ */
 
-static _Noreturn void fire(struct watch *watch, const char *reason, int64_t seen_ms)
+static _Noreturn void fire(struct lethe_watcher *watch, const char *reason, int64_t seen_ms)
 {
     watch->kill.triggered_ms = seen_ms;
     watch->kill.reason = reason;
     lethe_kill_now(&watch->kill);
 }
 
-static _Noreturn void fire_for(struct watch *watch, const struct watched *w, int64_t seen_ms)
+static _Noreturn void fire_for(struct lethe_watcher *watch, const struct lethe_watcher_device *w,
+                               int64_t seen_ms)
 {
     static char reason[128];
     snprintf(reason, sizeof reason, "the %s %s is gone", w->role, w->device.name);
@@ -162,13 +87,13 @@ static bool has_persistence(void)
     return found;
 }
 
-static bool has_just_resumed(const struct watch *watch)
+static bool has_just_resumed(const struct lethe_watcher *watch)
 {
     return watch->resumed_ms && lethe_now_ms() - watch->resumed_ms < RESUME_MS;
 }
 
 /* For how long a device that is missing is waited for. */
-static unsigned patience(const struct watch *watch)
+static unsigned patience(const struct lethe_watcher *watch)
 {
     unsigned seconds = has_just_resumed(watch) ? RETURN_SECONDS : 0;
     return watch->grace_seconds > seconds && has_persistence() ? watch->grace_seconds : seconds;
@@ -176,7 +101,8 @@ static unsigned patience(const struct watch *watch)
 
 /* -- looking ----------------------------------------------------------------------------------- */
 
-static void take_notice_of_loss(struct watch *watch, struct watched *w, int64_t seen_ms)
+static void take_notice_of_loss(struct lethe_watcher *watch, struct lethe_watcher_device *w,
+                                int64_t seen_ms)
 {
     unsigned seconds = patience(watch);
     if (!seconds)
@@ -186,12 +112,12 @@ static void take_notice_of_loss(struct watch *watch, struct watched *w, int64_t 
     lethe_log_to_kernel();
 }
 
-static bool is_awaited(const struct watched *w)
+static bool is_awaited(const struct lethe_watcher_device *w)
 {
     return !w->device.is_there && !w->due_ms;
 }
 
-static void leave_additions_if_none_is_awaited(struct watch *watch)
+static void leave_additions_if_none_is_awaited(struct lethe_watcher *watch)
 {
     for (size_t i = 0; i < watch->n; i++)
         if (is_awaited(&watch->watched[i]))
@@ -199,7 +125,7 @@ static void leave_additions_if_none_is_awaited(struct watch *watch)
     lethe_uevent_leave_additions(watch->events);
 }
 
-static void look_for_awaited(struct watch *watch, struct watched *w)
+static void look_for_awaited(struct lethe_watcher *watch, struct lethe_watcher_device *w)
 {
     if (!lethe_watched_find(&w->device))
         return;
@@ -208,7 +134,8 @@ static void look_for_awaited(struct watch *watch, struct watched *w)
     leave_additions_if_none_is_awaited(watch);
 }
 
-static void look(struct watch *watch, struct watched *w, bool ask_it, int64_t seen_ms)
+static void look(struct lethe_watcher *watch, struct lethe_watcher_device *w, bool ask_it,
+                 int64_t seen_ms)
 {
     if (is_awaited(w))
         look_for_awaited(watch, w);
@@ -217,21 +144,21 @@ static void look(struct watch *watch, struct watched *w, bool ask_it, int64_t se
 }
 
 /* Only a drive can be asked without using the device, which may hang. */
-static void look_at_all(struct watch *watch)
+static void look_at_all(struct lethe_watcher *watch)
 {
     for (size_t i = 0; i < watch->n; i++)
         look(watch, &watch->watched[i], watch->watched[i].device.is_optical, lethe_now_ms());
 }
 
 /* Once a second while a device is missing. */
-static void look_for_missing(struct watch *watch)
+static void look_for_missing(struct lethe_watcher *watch)
 {
     int64_t now = lethe_now_ms();
     if (now - watch->told_ms < 1000)
         return;
     watch->told_ms = now;
     for (size_t i = 0; i < watch->n; i++) {
-        struct watched *w = &watch->watched[i];
+        struct lethe_watcher_device *w = &watch->watched[i];
         if (!w->due_ms)
             continue;
         if (lethe_watched_find(&w->device)) {
@@ -253,14 +180,14 @@ static int ms_until(int64_t then_ms)
     return ms > 0 ? (int)ms : 0;
 }
 
-static void take_key(struct watch *watch)
+static void take_key(struct lethe_watcher *watch)
 {
     if (lethe_hotkey_look(&watch->hotkey))
         fire(watch, "the key", lethe_now_ms());
 }
 
 /* How long poll(2) may sleep. */
-static int rest(const struct watch *watch)
+static int rest(const struct lethe_watcher *watch)
 {
     if (watch->hotkey.due_ms)
         return ms_until(watch->hotkey.due_ms);
@@ -280,7 +207,7 @@ static int64_t ms_asleep(void)
     return lethe_now_ms() - ((int64_t)awake.tv_sec * 1000 + awake.tv_nsec / 1000000);
 }
 
-static void notice_suspend(struct watch *watch)
+static void notice_suspend(struct lethe_watcher *watch)
 {
     enum { NOISE_MS = 50 };
     int64_t asleep = ms_asleep();
@@ -289,10 +216,11 @@ static void notice_suspend(struct watch *watch)
     watch->asleep_ms = asleep;
 }
 
-static void take_event(struct watch *watch, const struct lethe_uevent *event, int64_t seen_ms)
+static void take_event(struct lethe_watcher *watch, const struct lethe_uevent *event,
+                       int64_t seen_ms)
 {
     for (size_t i = 0; i < watch->n; i++) {
-        struct watched *w = &watch->watched[i];
+        struct lethe_watcher_device *w = &watch->watched[i];
         bool awaited = is_awaited(w) && event->action == LETHE_ACTION_ADD;
         if (event->is_block == w->device.is_block &&
             (awaited || lethe_devno_is(event->devno, w->device.devno)))
@@ -300,7 +228,7 @@ static void take_event(struct watch *watch, const struct lethe_uevent *event, in
     }
 }
 
-static void take_events(struct watch *watch)
+static void take_events(struct lethe_watcher *watch)
 {
     struct lethe_uevent event;
     int64_t seen_ms = lethe_now_ms();
@@ -320,7 +248,7 @@ static void set_resume_timer(int timer)
     timerfd_settime(timer, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL);
 }
 
-static void take_resume(struct watch *watch)
+static void take_resume(struct lethe_watcher *watch)
 {
     uint64_t unused;
     (void)!read(watch->resumes, &unused, sizeof unused);
@@ -329,7 +257,7 @@ static void take_resume(struct watch *watch)
     look_at_all(watch);
 }
 
-static _Noreturn void watch_for_ever(struct watch *watch)
+static _Noreturn void watch_for_ever(struct lethe_watcher *watch)
 {
     struct pollfd sources[] = {{watch->events, POLLIN, 0},
                                {watch->resumes, POLLIN, 0},
@@ -353,110 +281,8 @@ static _Noreturn void watch_for_ever(struct watch *watch)
 
 /* -- the beginning ----------------------------------------------------------------------------- */
 
-static bool take_cord(void *context, const char *value)
-{
-    struct watch *watch = context;
-    if (watch->n_cords == CORDS_MAX)
-        return false;
-    watch->cords[watch->n_cords++] = value;
-    return true;
-}
-
-static bool add_key(void *context, const char *value)
-{
-    return !lethe_hotkey_add(&((struct watch *)context)->hotkey, value);
-}
-
-static bool take_hold(void *context, const char *value)
-{
-    enum { MINUTE = 60000 };
-    uint64_t ms;
-    if (lethe_number(lethe_span(value), MINUTE, &ms))
-        return false;
-    ((struct watch *)context)->hotkey.hold_ms = (int64_t)ms;
-    return true;
-}
-
-static bool take_grace(void *context, const char *value)
-{
-    return lethe_options_seconds(value, &((struct watch *)context)->grace_seconds);
-}
-
-static bool take_list(void *context, const char *unused)
-{
-    (void)unused;
-    return ((struct watch *)context)->list = true;
-}
-
-static bool take_verb(void *context, const char *value)
-{
-    return lethe_kill_take_verb(&((struct watch *)context)->kill, value);
-}
-
-static bool take_sync(void *context, const char *value)
-{
-    return lethe_kill_take_sync(&((struct watch *)context)->kill, value);
-}
-
-static bool take_deadline(void *context, const char *value)
-{
-    return lethe_kill_take_deadline(&((struct watch *)context)->kill, value);
-}
-
-static const struct lethe_option options[] = {
-    {"--list", NULL, "tell what would be watched and what can be a cord, and end", take_list,
-     false},
-    {"--cord", "usb:VVVV:PPPP[:SERIAL]", "fire when this is pulled out, too", take_cord, true},
-    {"--key", "COMBINATION", "fire when these keys are held down together", add_key, true},
-    {"--hold", "MS", "for so many milliseconds", take_hold, false},
-    {"--grace", "SECONDS", "wait so long for what is gone to come back", take_grace, false},
-    {"--verb", "poweroff|reboot|halt", "how the machine is to end", take_verb, false},
-    {"--sync", "SECONDS", "let what is still there be written back for so long", take_sync, false},
-    {"--deadline", "SECONDS", "when the machine is switched off in any case", take_deadline, false},
-};
-
-static const struct lethe_usage usage = {
-    .command = "watch",
-    .summary = "Stays in memory and fires the kill switch when the boot medium is pulled out.",
-    .options = options,
-    .n_options = sizeof options / sizeof *options,
-};
-
-/* Serial numbers are what a device says of itself. */
-static void print_usb(const char *name, const char *identity)
-{
-    char shown[512];
-    printf("%s %s\n", lethe_printable(shown, sizeof shown, identity), name);
-}
-
-static int list(const struct watch *watch)
-{
-    char shown[512];
-    for (size_t i = 0; i < watch->n; i++) {
-        const struct lethe_watched *d = &watch->watched[i].device;
-        if (strcmp(watch->watched[i].role, "medium") != 0)
-            continue;
-        printf("medium: %s %s\n", d->name, lethe_printable(shown, sizeof shown, d->identity));
-    }
-    lethe_watched_list_usb(print_usb);
-    return lethe_command_flush("watch") ? 2 : 0;
-}
-
-static void tell_what_is_watched(const struct watch *watch)
-{
-    char shown[512];
-    for (size_t i = 0; i < watch->n; i++) {
-        const struct watched *w = &watch->watched[i];
-        printf("lethe watch: the %s %s%s%s\n", w->role,
-               lethe_printable(shown, sizeof shown, w->device.identity),
-               w->device.is_there ? " is watched: " : " is not there: watched from when it is",
-               w->device.name);
-    }
-    fflush(stdout);
-}
-
 /* Before anything is looked at, so that nothing that happens from then on is missed. */
-static int open_sources(struct watch *watch)
+static int open_sources(struct lethe_watcher *watch)
 {
     watch->events = lethe_uevent_open();
     watch->resumes = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -470,7 +296,7 @@ static int open_sources(struct watch *watch)
 }
 
 /* Locked, with what PID 1 needs kept by a second process. */
-static void settle_down(struct watch *watch)
+static void settle_down(struct lethe_watcher *watch)
 {
     lethe_process_lock();
     lethe_process_spare();
@@ -487,11 +313,11 @@ static void settle_down(struct watch *watch)
 
 int lethe_watch_main(int argc, char **argv)
 {
-    static struct watch watch; /* set below: it would lie in the program otherwise */
+    static struct lethe_watcher watch; /* set below: it would lie in the program otherwise */
     int status;
     watch.kill.verb = LETHE_VERB_POWEROFF;
     watch.hotkey.hold_ms = LETHE_HOTKEY_HOLD_MS;
-    if (!lethe_options_read(&usage, &watch, argc, argv, &status))
+    if (!lethe_options_read(&lethe_watch_usage, &watch, argc, argv, &status))
         return status;
     if (geteuid())
         return lethe_command_refuse("watch", "only root can do this");
@@ -509,13 +335,13 @@ int lethe_watch_main(int argc, char **argv)
         fprintf(stderr, "lethe watch: the kernel's uevents: %s\n", strerror(-r));
         return 1;
     }
-    if (find_medium(&watch))
+    if (lethe_watcher_find_medium(&watch))
         return 2;
-    if (add_cords(&watch))
+    if (lethe_watcher_add_cords(&watch))
         return lethe_command_refuse(
             "watch", "a cord is named usb:VVVV:PPPP[:SERIAL], see lethe watch --list");
     if (watch.list)
-        return list(&watch);
+        return lethe_watcher_list(&watch);
     if (watch.is_late)
         fire(&watch, "the medium is gone, since before it was watched", lethe_now_ms());
     if (watch.hotkey.n && (r = lethe_hotkey_open(&watch.hotkey))) {
@@ -530,7 +356,7 @@ int lethe_watch_main(int argc, char **argv)
         if (watch.requests < 0 && !watch.hotkey.n)
             return 0;
     }
-    tell_what_is_watched(&watch);
+    lethe_watcher_tell(&watch);
     settle_down(&watch);
     watch_for_ever(&watch);
 }

@@ -67,8 +67,7 @@ static void read_request(void)
     if (!request)
         return;
     bool shows = !strcmp(request, "show");
-    told = shows ? STDERR_FILENO
-                 : (int)__real_syscall(SYS_open, "/dev/kmsg", O_WRONLY | O_CLOEXEC);
+    told = shows ? STDERR_FILENO : (int)__real_syscall(SYS_open, "/dev/kmsg", O_WRONLY | O_CLOEXEC);
     listing = shows || !strcmp(request, "list");
     if (listing)
         return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* splash TERMINAL: owns a virtual terminal as a splash screen or a display server does: it is in front, in graphics mode, and nobody
- * leaves it before this process agrees, which it never does. Its name asks systemd and its like to spare it. */
+/* splash TERMINAL: owns a virtual terminal as a splash screen or a display server does: it is in
+ * front, in graphics mode, and nobody leaves it before this process agrees, which it never does.
+ * Its name asks systemd and its like to spare it. */
 #include <fcntl.h>
 #include <linux/kd.h>
 #include <linux/vt.h>
@@ -21,8 +22,8 @@ int main(int argc, char **argv)
     signal(SIGUSR2, SIG_IGN);
     snprintf(path, sizeof path, "/dev/tty%d", number);
     int fd = open(path, O_RDWR | O_NOCTTY);
-    if (fd < 0 || ioctl(fd, VT_ACTIVATE, number) || ioctl(fd, VT_WAITACTIVE, number) || ioctl(fd, VT_SETMODE, &asked) ||
-        ioctl(fd, KDSETMODE, KD_GRAPHICS)) {
+    if (fd < 0 || ioctl(fd, VT_ACTIVATE, number) || ioctl(fd, VT_WAITACTIVE, number) ||
+        ioctl(fd, VT_SETMODE, &asked) || ioctl(fd, KDSETMODE, KD_GRAPHICS)) {
         perror(path);
         return 1;
     }

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* watch: what the watcher keeps, how its options fill it, and which devices it watches. */
+#ifndef LETHE_WATCH_H
+#define LETHE_WATCH_H
+
+#include "lethe/hotkey.h"
+#include "lethe/init.h"
+#include "lethe/watched.h"
+#include "now.h"
+#include "options.h"
+
+enum {
+    LETHE_WATCHED_MAX = 16,
+    LETHE_CORDS_MAX = 8,
+};
+
+/* A device, and what it is watched as. */
+struct lethe_watcher_device {
+    struct lethe_watched device;
+    const char *role; /* "medium" or "cord" */
+    int64_t due_ms;   /* missing: it fires then, unless the device is back; else 0 */
+};
+
+struct lethe_watcher {
+    struct lethe_kill kill; /* what is done when it fires */
+    unsigned grace_seconds;
+    struct lethe_watcher_device watched[LETHE_WATCHED_MAX];
+    size_t n;
+    const char *cords[LETHE_CORDS_MAX];
+    size_t n_cords;
+    int events, resumes; /* the kernel's messages; a timer that ends with a suspend */
+    int requests;        /* of a `lethe now` that needs help; -errno: nobody can ask */
+    int64_t asleep_ms;   /* in suspends until now */
+    int64_t resumed_ms;  /* lethe_now_ms() when the last one was noticed; 0: there was none */
+    int64_t told_ms;     /* when the countdown was told last */
+    struct lethe_hotkey hotkey;
+    bool is_late; /* the medium had gone before it was watched */
+    bool list;
+};
+
+/* The options of `lethe watch`; the context is a struct lethe_watcher. */
+extern const struct lethe_usage lethe_watch_usage;
+
+/* Adds the disks of the medium; is_late is set where it has gone already. 0, or -errno. */
+int lethe_watcher_find_medium(struct lethe_watcher *watch);
+/* Adds the cords, there or not. 0, or -EINVAL for one that is named wrongly. */
+int lethe_watcher_add_cords(struct lethe_watcher *watch);
+
+/* --list: the exit status. */
+int lethe_watcher_list(const struct lethe_watcher *watch);
+void lethe_watcher_tell(const struct lethe_watcher *watch);
+
+#endif

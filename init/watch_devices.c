@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Which devices the watcher watches, and how it tells them. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "command.h"
+#include "lethe/roles.h"
+#include "lethe/snapshot.h"
+#include "watch.h"
+
+static bool is_whole_disk(const struct lethe_block *block)
+{
+    return block->kind == LETHE_BLOCK_PLAIN && block->disk == LETHE_NONE;
+}
+
+static void add_disk(struct lethe_watcher *watch, const char *name)
+{
+    struct lethe_watcher_device *w = &watch->watched[watch->n];
+    w->role = "medium";
+    if (lethe_watched_disk(&w->device, name))
+        watch->is_late = true; /* it was there a moment ago */
+    else
+        watch->n++;
+}
+
+int lethe_watcher_find_medium(struct lethe_watcher *watch)
+{
+    struct lethe_snapshot snapshot;
+    struct lethe_arena arena;
+    int r = lethe_command_snapshot("watch", NULL, &snapshot, &arena);
+    if (r)
+        return r;
+    enum lethe_role *roles = lethe_arena_take(&arena, snapshot.n_blocks, sizeof *roles);
+    if (roles)
+        watch->is_late = lethe_roles_find(&snapshot, false, roles) == LETHE_ORIGIN_GONE;
+    for (size_t i = 0;
+         roles && i < snapshot.n_blocks && watch->n + LETHE_CORDS_MAX < LETHE_WATCHED_MAX; i++)
+        if (roles[i] & LETHE_ROLE_MEDIUM && is_whole_disk(&snapshot.blocks[i]))
+            add_disk(watch, snapshot.blocks[i].name);
+    munmap(arena.base, arena.size);
+    return roles ? 0 : -ENOMEM;
+}
+
+int lethe_watcher_add_cords(struct lethe_watcher *watch)
+{
+    for (size_t i = 0; i < watch->n_cords; i++) {
+        struct lethe_watcher_device *w = &watch->watched[watch->n++];
+        w->role = "cord";
+        if (lethe_watched_usb(&w->device, watch->cords[i]) == -EINVAL)
+            return -EINVAL;
+    }
+    return 0;
+}
+
+/* Serial numbers are what a device says of itself. */
+static void print_usb(const char *name, const char *identity)
+{
+    char shown[512];
+    printf("%s %s\n", lethe_printable(shown, sizeof shown, identity), name);
+}
+
+int lethe_watcher_list(const struct lethe_watcher *watch)
+{
+    char shown[512];
+    for (size_t i = 0; i < watch->n; i++) {
+        const struct lethe_watched *d = &watch->watched[i].device;
+        if (strcmp(watch->watched[i].role, "medium") != 0)
+            continue;
+        printf("medium: %s %s\n", d->name, lethe_printable(shown, sizeof shown, d->identity));
+    }
+    lethe_watched_list_usb(print_usb);
+    return lethe_command_flush("watch") ? 2 : 0;
+}
+
+void lethe_watcher_tell(const struct lethe_watcher *watch)
+{
+    char shown[512];
+    for (size_t i = 0; i < watch->n; i++) {
+        const struct lethe_watcher_device *w = &watch->watched[i];
+        printf("lethe watch: the %s %s%s%s\n", w->role,
+               lethe_printable(shown, sizeof shown, w->device.identity),
+               w->device.is_there ? " is watched: " : " is not there: watched from when it is",
+               w->device.name);
+    }
+    fflush(stdout);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The options of `lethe watch`. */
+#include <stdint.h>
+
+#include "lethe/text.h"
+#include "now.h"
+#include "watch.h"
+
+static bool take_cord(void *context, const char *value)
+{
+    struct lethe_watcher *watch = context;
+    if (watch->n_cords == LETHE_CORDS_MAX)
+        return false;
+    watch->cords[watch->n_cords++] = value;
+    return true;
+}
+
+static bool add_key(void *context, const char *value)
+{
+    return !lethe_hotkey_add(&((struct lethe_watcher *)context)->hotkey, value);
+}
+
+static bool take_hold(void *context, const char *value)
+{
+    enum { MINUTE = 60000 };
+    uint64_t ms;
+    if (lethe_number(lethe_span(value), MINUTE, &ms))
+        return false;
+    ((struct lethe_watcher *)context)->hotkey.hold_ms = (int64_t)ms;
+    return true;
+}
+
+static bool take_grace(void *context, const char *value)
+{
+    return lethe_options_seconds(value, &((struct lethe_watcher *)context)->grace_seconds);
+}
+
+static bool take_list(void *context, const char *unused)
+{
+    (void)unused;
+    return ((struct lethe_watcher *)context)->list = true;
+}
+
+static bool take_verb(void *context, const char *value)
+{
+    return lethe_kill_take_verb(&((struct lethe_watcher *)context)->kill, value);
+}
+
+static bool take_sync(void *context, const char *value)
+{
+    return lethe_kill_take_sync(&((struct lethe_watcher *)context)->kill, value);
+}
+
+static bool take_deadline(void *context, const char *value)
+{
+    return lethe_kill_take_deadline(&((struct lethe_watcher *)context)->kill, value);
+}
+
+static const struct lethe_option options[] = {
+    {"--list", NULL, "tell what would be watched and what can be a cord, and end", take_list,
+     false},
+    {"--cord", "usb:VVVV:PPPP[:SERIAL]", "fire when this is pulled out, too", take_cord, true},
+    {"--key", "COMBINATION", "fire when these keys are held down together", add_key, true},
+    {"--hold", "MS", "for so many milliseconds", take_hold, false},
+    {"--grace", "SECONDS", "wait so long for what is gone to come back", take_grace, false},
+    {"--verb", "poweroff|reboot|halt", "how the machine is to end", take_verb, false},
+    {"--sync", "SECONDS", "let what is still there be written back for so long", take_sync, false},
+    {"--deadline", "SECONDS", "when the machine is switched off in any case", take_deadline, false},
+};
+
+const struct lethe_usage lethe_watch_usage = {
+    .command = "watch",
+    .summary = "Stays in memory and fires the kill switch when the boot medium is pulled out.",
+    .options = options,
+    .n_options = sizeof options / sizeof *options,
+};
