@@ -58,13 +58,22 @@ static void detach_everything(const struct lethe_end *end, struct lethe_progress
     }
 }
 
+static unsigned report_init(const struct lethe_end *end)
+{
+    if (end->init_memory == LETHE_INIT_ZEROED)
+        return 0;
+    lethe_log(LETHE_LOG_ERROR, "left: the memory of PID 1, which could not be %s",
+              end->init_memory == LETHE_INIT_RUNS ? "frozen" : "written to");
+    return 1;
+}
+
 /* Says what is left, by a last look; how many things that is. */
 static unsigned report(struct lethe_end *end, struct lethe_progress *progress)
 {
     struct lethe_snapshot snapshot;
     struct lethe_plan plan;
     unsigned left = lethe_process_report() + lethe_left_report_shmem(end->policy, progress) +
-                    lethe_kexec_unload(end->verb == LETHE_VERB_KEXEC);
+                    lethe_kexec_unload(end->verb == LETHE_VERB_KEXEC) + report_init(end);
     if (end->unreaped)
         lethe_log(LETHE_LOG_ERROR,
                   "left: the last registers of %lld dead processes, which nobody reaps",

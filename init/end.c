@@ -87,7 +87,7 @@ bool lethe_end_is_second_stage(char **argv)
 
 static void exec_second_stage(const struct lethe_end *end)
 {
-    enum { ARGUMENTS_MAX = 16 };
+    enum { ARGUMENTS_MAX = 32 };
     char text[1024], *argv[ARGUMENTS_MAX] = {SECOND_STAGE, (char *)lethe_verb_name(end->verb)};
     lethe_handover_print(end, text, sizeof text);
     int n = 2;
@@ -175,9 +175,9 @@ static int empty_init(struct lethe_progress *progress, void *context)
                           "empty what PID 1 keeps"))
         return 1;
     lethe_pid1_empty_files();
-    lethe_pid1_zero_memory();
+    bool zeroed = lethe_pid1_zero_memory();
     lethe_task_done(progress);
-    return 0;
+    return !zeroed;
 }
 
 /* PID 1 reaps the dead before it is frozen. */
@@ -185,10 +185,14 @@ static void still_init(struct lethe_end *end, struct lethe_progress *progress)
 {
     enum { REAP_MS = 1500 };
     end->unreaped = lethe_process_wait_for_reaper(REAP_MS);
+    end->init_memory = LETHE_INIT_RUNS;
     if (lethe_pid1_freeze())
-        lethe_supervise(progress, empty_init, end,
-                        &(struct lethe_supervisor){.total_ms = 2 * end->policy->step_ms,
-                                                   .tick = lethe_watchdog_ping});
+        end->init_memory =
+            lethe_supervise(progress, empty_init, end,
+                            &(struct lethe_supervisor){.total_ms = 2 * end->policy->step_ms,
+                                                       .tick = lethe_watchdog_ping})
+                ? LETHE_INIT_CLOSED
+                : LETHE_INIT_ZEROED;
 }
 
 void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *progress)

@@ -20,6 +20,13 @@
  * nothing but the first stage can have started it. */
 bool lethe_end_is_second_stage(char **argv);
 
+/* What became of the memory of a PID 1 that an end is beside. */
+enum lethe_init_memory {
+    LETHE_INIT_ZEROED, /* or Lethe is PID 1 */
+    LETHE_INIT_RUNS,   /* it could not be frozen */
+    LETHE_INIT_CLOSED, /* not all of it could be written to */
+};
+
 struct lethe_end {
     enum lethe_verb verb;
     char argument[256]; /* reboot's */
@@ -29,6 +36,7 @@ struct lethe_end {
     int64_t keys;                /* how many were wiped at first … */
     int64_t keys_ms, stopped_ms; /* … how long they and the processes have lasted; 0: not known */
     int64_t unreaped;            /* dead processes that nobody reaps */
+    int64_t init_memory;         /* enum lethe_init_memory */
     bool sync_hung;              /* already in the first stage */
     bool keys_left;              /* not all keys could be wiped at first */
     bool cut_off;                /* a server that does not answer was given up */

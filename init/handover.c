@@ -22,6 +22,7 @@ static const struct field {
     {"keys-ms", offsetof(struct lethe_end, keys_ms)},
     {"stopped", offsetof(struct lethe_end, stopped_ms)},
     {"unreaped", offsetof(struct lethe_end, unreaped)},
+    {"init-memory", offsetof(struct lethe_end, init_memory)},
 };
 enum { N_FIELDS = sizeof fields / sizeof *fields };
 

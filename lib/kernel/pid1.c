@@ -236,8 +236,8 @@ static void zero_memory_of(pid_t pid)
     each_range(pid, false, zero_range); /* a file's might be read */
 }
 
-void lethe_pid1_zero_memory(void)
+bool lethe_pid1_zero_memory(void)
 {
-    zero_memory_of(1);
     lethe_process_each_kept(zero_memory_of);
+    return each_range(1, false, zero_range);
 }

@@ -1272,6 +1272,19 @@ def now_unreaped(boot):
 
 
 @case
+def now_closed_init(boot):
+    """lethe now: the memory of PID 1 is closed (Yama's ptrace_scope 3): it is said"""
+    with boot() as guest:
+        guest.arm()
+        plant(guest, "shm:1M")
+        guest.run("echo 3 >/proc/sys/kernel/yama/ptrace_scope")
+        guest.send("lethe now &")
+        want_end(guest, "poweroff", 100)
+        want_gone(guest, ["shm"])
+        want(any("left: the memory of PID 1" in line for line in guest.said) and "NOT all is gone" in guest.said[-1], f"it said: {guest.said}", guest)
+
+
+@case
 def now_inherits(boot):
     """lethe now from a shell that has a nameless file of RAM open, and on one processor"""
     with boot() as guest:
