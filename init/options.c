@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "options.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -61,7 +62,7 @@ static const char *needed(const struct lethe_option *o)
     size_t n = (size_t)snprintf(text, sizeof text, "%s",
                                 strcmp(o->value, "SECONDS") ? "a " : "a number of ");
     for (const char *c = o->value; *c && n < sizeof text - 1; c++)
-        text[n++] = *c >= 'A' && *c <= 'Z' ? (char)(*c + 'a' - 'A') : *c;
+        text[n++] = (char)tolower((unsigned char)*c);
     text[n] = '\0';
     return text;
 }

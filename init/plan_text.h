@@ -13,7 +13,7 @@ int lethe_plan_print_text(const struct lethe_plan *plan, const struct lethe_snap
 
 /* All of that of what is mounted at a path, or of a device or swap by one of its names, with what
  * comes before and after it. 0, -ENOMEM, or -ENODEV, told, when nothing has that name. */
-int lethe_plan_explain(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
-                       const struct lethe_stays_list *stays, const char *about);
+int lethe_plan_explain(const struct lethe_plan *plan, const struct lethe_snapshot *s,
+                       const struct lethe_stays_list *stays, const char *name);
 
 #endif

@@ -31,7 +31,7 @@ void lethe_log_set_verbose(bool on);
 
 /* Each line that is said is handed to `show` too, from whatever process. Where that returns true,
  * it is shown on the virtual terminals, and the console gets it only where it is none of them. */
-void lethe_log_show_on(bool (*show)(const char *line));
+void lethe_log_show_on(bool (*on)(const char *line));
 
 void lethe_log(enum lethe_log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

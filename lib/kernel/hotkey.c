@@ -120,7 +120,7 @@ static bool has_combination(const struct lethe_hotkey *h, const uint8_t *bits)
     return false;
 }
 
-static int mask(int keyboard, uint32_t type, uint8_t *bits, uint32_t size)
+static int mask(int keyboard, uint32_t type, const uint8_t *bits, uint32_t size)
 {
     struct input_mask passed = {type, size, (uintptr_t)bits};
     return lethe_sys->ioctl(keyboard, EVIOCSMASK, &passed);

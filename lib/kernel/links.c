@@ -138,7 +138,7 @@ static unsigned count_states(void)
         struct nlattr attribute;
         uint32_t count;
         char more[256];
-    } answer;
+    } answer = {.count = 0};
     struct request request = {.head.nlmsg_type = XFRM_MSG_GETSADINFO};
     ssize_t n = ask(NETLINK_XFRM, &request, sizeof request.flags, &answer, sizeof answer);
     if (n < (ssize_t)offsetof(typeof(answer), more) ||

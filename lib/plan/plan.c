@@ -149,12 +149,19 @@ static const struct lethe_cycle **keep_cycle(const struct lethe_order *o, size_t
     return &cycle->next;
 }
 
-/* And is found by its path. */
+/* True if the parent outlives these mounts and is still reachable by its path. */
 static bool goes_later(const struct lethe_order *o, size_t parent)
 {
     const struct lethe_graph *g = o->graph;
     return g->used[parent] && !o->lazy[parent] &&
            !g->used[lethe_graph_node(g, LETHE_NODE_WAY, parent)];
+}
+
+/* A medium that is detached to break a cycle may as well go with what it lies on: nothing is
+ * written back to it. */
+static bool goes_along(const struct lethe_order *o, size_t mount)
+{
+    return o->lazy[mount] && !lethe_mount_is_writable(&o->graph->snapshot->mounts[mount]);
 }
 
 static void join_unmounts(const struct lethe_order *o, struct lethe_plan *plan)
@@ -163,7 +170,7 @@ static void join_unmounts(const struct lethe_order *o, struct lethe_plan *plan)
     size_t *left = g->stack; /* of each mount's children; no walk is made any more */
     memset(left, 0, g->snapshot->n_mounts * sizeof *left);
     for (size_t i = 0; i < g->snapshot->n_mounts; i++)
-        if (g->parent[i] != LETHE_NONE)
+        if (g->parent[i] != LETHE_NONE && !goes_along(o, i))
             left[g->parent[i]]++;
     size_t first = 0, parent = LETHE_NONE; /* of the steps that go together */
     for (size_t i = 0; i < plan->n_steps; i++) {
@@ -174,7 +181,8 @@ static void join_unmounts(const struct lethe_order *o, struct lethe_plan *plan)
         if (!view || on != parent)
             first = i;
         parent = view ? on : LETHE_NONE;
-        if (on != LETHE_NONE && !--left[on] && view && goes_later(o, on))
+        if (on != LETHE_NONE && !goes_along(o, step->index) && !--left[on] && view &&
+            goes_later(o, on))
             plan->steps[first].together = i + 1 - first;
     }
 }

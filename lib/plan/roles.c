@@ -279,8 +279,9 @@ static void find_medium(struct find *f, const char *path)
             f->origin = LETHE_ORIGIN_GONE;
 }
 
-enum lethe_origin lethe_roles_find(const struct lethe_snapshot *s, bool own_root,
-                                   enum lethe_role *roles)
+enum lethe_origin
+lethe_roles_find(const struct lethe_snapshot *s, bool own_root,
+                 enum lethe_role *roles) // NOLINT(readability-non-const-parameter)
 {
     struct find f = {s, (unsigned *)roles, LETHE_ORIGIN_SEEN};
     for (size_t i = 0; i < s->n_blocks; i++)

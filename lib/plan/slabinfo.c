@@ -21,7 +21,7 @@ static void read_size(struct lethe_slab_cache *cache)
     uint64_t size;
     while (rest.at)
         word = lethe_cut(&rest, '-');
-    const bool kib = word.n && word.at[word.n - 1] == 'k';
+    const bool kib = word.at && word.n && word.at[word.n - 1] == 'k';
     word.n -= kib;
     if (!lethe_number(word, UINT64_MAX >> 10, &size))
         cache->size = kib ? size << 10 : size;

@@ -62,7 +62,8 @@ static void only_what_is_served_and_what_goes_before(void **unused)
     assert_int_equal(lethe_plan_served(&served, &scene.plan, &scene.snapshot, &scene.arena), 0);
     for (size_t i = 0; i < served.n_steps; i++) {
         lethe_step_print(line, sizeof line, &served.steps[i], &scene.snapshot);
-        strcat(strcat(text, line), "\n");
+        size_t length = strlen(text);
+        snprintf(text + length, sizeof text - length, "%s\n", line);
         assert_int_equal(served.steps[i].together, 0);
     }
     assert_string_equal(text, "erase /home/ram (tmpfs)\n"

@@ -278,7 +278,7 @@ static void give_status(void *argument, const char *type, const char *status)
     snprintf(target.target_type, sizeof target.target_type, "%s", type);
     head->target_count = 1;
     memcpy(data, &target, sizeof target);
-    strcpy(data + sizeof target, status);
+    memcpy(data + sizeof target, status, strlen(status) + 1);
 }
 
 static void a_path_that_failed(void *argument)

@@ -50,8 +50,7 @@ static void what_could_harm_a_terminal_is_told_and_not_taken(void **unused)
     (void)unused;
     static const char *const bad[] = {"done=\033[2J",
                                       "done=a\tb",
-                                      "done=\xc2\x9b"
-                                      "2J", /* CSI as one character */
+                                      "done=\xc2\x9b[2J", /* CSI as one character */
                                       "done=\xff",
                                       "done=\xc3",
                                       "done=a\xe2\x82",

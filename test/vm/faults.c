@@ -10,6 +10,8 @@
  * stage of the end, in whatever process. "list" tells each place in the
  * kernel's log when it is first reached, "show" on the standard error.
  */
+/* The linker asks for these names. */
+// NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp,performance-no-int-to-ptr)
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -235,3 +237,4 @@ long __wrap_syscall(long number, ...)
         return -1;
     return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
+// NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp,performance-no-int-to-ptr)
