@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lethe/release.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <string.h>
@@ -72,8 +73,9 @@ void lethe_release_frozen(const struct lethe_snapshot *snapshot, const struct le
 
 static void remove_probes(void)
 {
-    char line[8];
-    if (!lethe_read_line(AT_FDCWD, TRACING "/uprobe_events", line, sizeof line) || !line[0])
+    char some[64];
+    ssize_t n = lethe_read_file(AT_FDCWD, TRACING "/uprobe_events", some, sizeof some);
+    if (n <= 0 && n != -EFBIG)
         return;
     lethe_sys->write_file(TRACING "/events/enable", "0");
     int fd = lethe_sys->open(TRACING "/uprobe_events", O_WRONLY | O_TRUNC);

@@ -564,7 +564,7 @@ echo 'p:probe /mnt/program:0x1000' >/sys/kernel/tracing/uprobe_events"""
 
 def plain_disk_state(guest):
     with tempfile.TemporaryDirectory(dir="/dev/shm") as tmp:
-        guest.disks[1].export(Path(tmp) / "disk")
+        guest.disks[0].export(Path(tmp) / "disk")
         return subprocess.run(["dumpe2fs", "-h", Path(tmp) / "disk"], capture_output=True, text=True).stdout
 
 
@@ -1369,7 +1369,7 @@ def ntfs(boot):
         want_clean_end(guest, timeout=200)
         want_gone(guest, ["cache+home", "shm"])
         with tempfile.TemporaryDirectory(dir="/dev/shm") as tmp:
-            guest.disks[1].export(Path(tmp) / "disk")
+            guest.disks[0].export(Path(tmp) / "disk")
             subprocess.run(["ntfscat", "-f", Path(tmp) / "disk", "persistence"], stdout=open(Path(tmp) / "image", "wb"), check=True)
             check = subprocess.run(["e2fsck", "-fn", Path(tmp) / "image"], capture_output=True, text=True)
             want(not check.returncode and "journal" not in check.stdout, f"e2fsck: {check.stdout}", guest)
