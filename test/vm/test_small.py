@@ -821,11 +821,10 @@ def firmware(boot):
             variables.write_bytes(Path("/usr/share/OVMF/OVMF_VARS_4M.fd").read_bytes())
             with start("pstore.compress=none", args=args, load=["efivarfs", "efi_pstore"]) as guest:
                 guest.arm()
-                guest.do("mkdir /tmp/diary-of-anna; mount -t tmpfs x /tmp/diary-of-anna")
+                guest.do("echo mounted /tmp/diary-of-anna >/dev/kmsg")  # as a log of systemd's has it
                 guest.hand_over("reboot")
                 want_end(guest, "reboot", 90)
                 want(says in guest.said[-1], f"it said: {guest.said}", guest)
-                want(any("diary-of-anna" in line for line in guest.said) == kept, f"it said: {guest.said}", guest)
             found = variables.read_bytes()
             want((dump in found) == kept, f"an end that says '{says}' is {'not ' if kept else ''}kept by pstore")
             want((b"lethe: NOT all is gone: " in found) == kept and b"diary-of-anna" not in found, "in the firmware: " + str(
