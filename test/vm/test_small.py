@@ -24,6 +24,7 @@ import small
 import stacks
 
 CASES = []
+LONG = set()
 # All kinds that plant can plant in a system without a disk.
 EVERYTHING = ["rw:16M", "shm:8M", "run:2M", "file:1M", "file+dev:1M:/dev", "heap:8M", "names", "pipe", "unlinked", "mapped", "memfd",
               "sealed", "hugetlb", "huge", "links:500", "xattrs:500", "environ", "stack", "registers", "socket", "sysv", "mqueue", "keyring"]
@@ -34,6 +35,12 @@ skipping = None
 def case(function):
     CASES.append(function)
     return function
+
+
+def long_case(function):
+    """One that takes minutes: only with --all, or by its name."""
+    LONG.add(function)
+    return case(function)
 
 
 class Skip(Exception):
@@ -1042,7 +1049,7 @@ def face_left(boot):
         want(not any("Out of memory" in text for text in texts), "the kernel's messages are on the screen")
 
 
-@case
+@long_case
 def face_framebuffer(boot):
     """the same on a frame buffer of a DRM driver's, in an emergency too"""
     for device, driver, command in [("VGA", "bochs", None), ("VGA", "bochs", "lethe now")]:
@@ -1076,7 +1083,7 @@ def boot_with_tools(boot, disks=1):
 PLAIN = "cryptsetup open --type plain -c aes-xts-plain64 -s 512 --key-file $fw/opt/lethe.key/raw /dev/vdb plain\n"
 
 
-@case
+@long_case
 def hotkey(boot):
     """lethe watch --key: other keys never wake it, nor does a short press; held, it fires, from a keyboard plugged in later too"""
     chord = [{"type": "qcode", "data": name} for name in ("ctrl", "alt", "f12")]
@@ -1175,7 +1182,7 @@ def now_while_writing(guest):
     want_emergency(guest, 1, "shm")
 
 
-@case
+@long_case
 def now_container(boot):
     """lethe now while much is written into a container in a file on a slow disk: the disk below the file is set offline"""
     with more_disk(boot, *SCSI) as guest:
@@ -1185,7 +1192,7 @@ def now_container(boot):
         now_while_writing(guest)
 
 
-@case
+@long_case
 def now_nvme(boot):
     """lethe now while much is written to dm-crypt on a slow NVMe disk, which has no word for offline: its controller is reset"""
     with more_disk(boot, [], "nvme,serial=more") as guest:
@@ -1374,7 +1381,7 @@ def ntfs(boot):
             want(not check.returncode and "journal" not in check.stdout, f"e2fsck: {check.stdout}", guest)
 
 
-@case
+@long_case
 def slow_disk(boot):
     """a disk that takes 50 kB/s steadily: all is written, however long it takes, and RAM and other keys do not wait for it"""
     with boot("lethe.verbose", disk=True) as guest:
@@ -1437,12 +1444,13 @@ def main():
     parser.add_argument("--verbose", action="store_true", help="print what Lethe says at each end")
     parser.add_argument("--skipping", type=Path, help="the build that can leave steps out (lethe-skipping beside the program)")
     parser.add_argument("--again", type=int, help="no cases, but one system in a storm on a default kernel ended so many times")
+    parser.add_argument("--all", action="store_true", help="the cases that take minutes, too")
     parser.add_argument("cases", nargs="*", metavar="CASE", help="run only cases with this in their names")
     args = parser.parse_args()
     global verbose, skipping
     verbose = args.verbose
     skipping = (args.skipping or args.lethe.with_name("lethe-skipping")).resolve()
-    chosen = [c for c in CASES if not args.cases or any(part in c.__name__ for part in args.cases)]
+    chosen = [c for c in CASES if any(part in c.__name__ for part in args.cases) or (not args.cases and (args.all or c not in LONG))]
     if not chosen:
         parser.error("no such case")
     boot = functools.partial(small.booted, args.lethe.resolve(), memory=args.memory)
