@@ -149,13 +149,6 @@ def udev_rule(guest):
     fire_from_udev(guest)
 
 
-@case(ways="a")
-def udev_rule_alone(guest):
-    """the same while nobody watches: PID 1 does it"""
-    guest.run("systemctl stop lethe-watch")
-    fire_from_udev(guest)
-
-
 @case()
 def sandbox(guest):
     """lethe now in a service with a filter that ends a process for what it forbids, and mounts of its own, all read-only"""
