@@ -26,8 +26,8 @@ bool lethe_pid1_freeze(void);
 void lethe_pid1_empty_files(void);
 
 /* Zeroes the writable memory of PID 1 and of those that are kept: only once they stand still, for
- * they can't run after that. False when not all of PID 1's could be: Yama's ptrace_scope 3 and other
- * security modules close it. */
+ * they can't run after that. False when not all of PID 1's could be: Yama's ptrace_scope 3 and
+ * other security modules close it. */
 bool lethe_pid1_zero_memory(void);
 
 #endif
