@@ -19,6 +19,7 @@ import stacks
 import test_small as t
 
 t.CASES.clear()
+t.LONG.clear()
 H = stacks.HELPERS
 
 
@@ -41,7 +42,7 @@ def handed_in(**contents):
 # -- keys that no process owns ----------------------------------------------------------------------------------------------------
 
 
-@t.case
+@t.long_case
 def link_keys(boot):
     """the keys of WireGuard (in a network namespace, too), of MACsec and of IPsec's states, all of which outlive every process"""
     keys = [bytearray(secrets.token_bytes(32)) for _ in range(5)]
@@ -127,7 +128,7 @@ def module_stays(boot):
         t.want(any("the module btrfs" in line for line in guest.said) and "NOT all is gone" in guest.said[-1], f"it said: {guest.said}", guest)
 
 
-@t.case
+@t.long_case
 def zswap(boot):
     """pages that zswap has compressed on their way to a disk: each processor's buffers keep the last ones"""
     with boot("zswap.enabled=1 zswap.max_pool_percent=50", kernel=live.base("bookworm"), load=["ext4"], ram="768M", disk=True) as guest:
@@ -185,7 +186,7 @@ def want_overwritten_or_told(left, said):
     t.want(told or (not left and said[-1].endswith("nothing is left")), f"left in RAM: {left}, and it said: {said}")
 
 
-@t.case
+@t.long_case
 def bounce(boot):
     """swiotlb=force: what went through the pool is overwritten by the same way, and what is not is told with its size"""
     want_overwritten_or_told(*through_bounce_buffers(boot, ["-device", "usb-storage,bus=xhci.0,drive=us"], ["xhci_pci", "usb_storage", "sd_mod"],
@@ -199,7 +200,7 @@ def with_a_display(boot):
     return boot("console=tty0", kernel=live.base("bookworm"), load=["ext4", "virtio_gpu"], args=["-device", "virtio-gpu-pci"], ram="768M")
 
 
-@t.case
+@t.long_case
 def display_in_shmem(boot):
     """a graphics card whose frame buffer lies in shared memory: no alarm, and nothing of the screen is left"""
     with with_a_display(boot) as guest:
