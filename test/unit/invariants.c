@@ -357,6 +357,12 @@ static bool may_go_together(const struct check *c, const struct lethe_step *step
            m->device == LETHE_NONE && !lethe_mount_is_remote(m) && !lethe_mount_keeps_mounts(m);
 }
 
+/* A medium that is detached to break a cycle may go with its parent: nothing is written to it. */
+static bool goes_along(const struct check *c, const struct lethe_step *step)
+{
+    return step->lazy && !lethe_mount_is_writable(&c->s->mounts[step->index]);
+}
+
 /* Those that go together are all that is left on their parent, which goes later by its path. */
 static const char *find_strangers(const struct check *c)
 {
@@ -377,7 +383,7 @@ static const char *find_strangers(const struct check *c)
                 return "a stranger goes together with others";
             if (j >= i && (child || j < end) && lies_on(c->s, step->index, parent))
                 return "what goes together hides its parent";
-            if (j >= end && child && step->index != parent)
+            if (j >= end && child && step->index != parent && !goes_along(c, step))
                 return "what should go later goes together with others";
             if (step->kind == LETHE_STEP_UNMOUNT && step->index == parent)
                 gone = j;

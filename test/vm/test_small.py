@@ -1312,25 +1312,6 @@ def now_three_times(boot):
 
 
 @case
-def now_watchdog(boot):
-    """lethe now arms an emulated watchdog of an Intel board, which resets the machine when Lethe is killed"""
-    with boot("lethe.pause=60", kernel=live.base("bookworm"), load=["i6300esb", "ext4"], args=["-device", "i6300esb"]) as guest:
-        guest.arm()
-        want(guest.run("cat /sys/class/watchdog/watchdog0/state") == "inactive", "it is armed already")
-        plant(guest, "shm:4M")
-        guest.send("lethe now --deadline=20 &")
-        for _ in range(300):
-            if "emergency beside PID 1" in guest.console:
-                break
-            time.sleep(0.1)
-        guest.send("kill -9 -1")  # of PID 1: all but itself
-        time.sleep(3)
-        want("Restarting" not in guest.console and "Power down" not in guest.console, "it has ended without the watchdog", guest)
-        want_end(guest, "reboot", 90)
-        want_gone(guest, ["shm"])
-
-
-@case
 def now_watchdog_of_init(boot):
     """lethe now serves a watchdog that PID 1 has open, and so nobody else can open, through a pause longer than its time-out"""
     with boot("lethe.pause=12") as guest:
