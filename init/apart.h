@@ -5,8 +5,8 @@
  * What a daemon serves goes first, and then the daemon; data for a slow disk are waited for last,
  * when all else is done, free memory cleared too.
  */
-#ifndef LETHE_APART_H
-#define LETHE_APART_H
+#ifndef LETHE_INIT_APART_H
+#define LETHE_INIT_APART_H
 
 #include "end.h"
 

@@ -13,13 +13,13 @@
 #include <unistd.h>
 
 #include "command.h"
-#include "lethe/connections.h"
-#include "lethe/efi.h"
-#include "lethe/init.h"
-#include "lethe/own_root.h"
-#include "lethe/roles.h"
-#include "lethe/sys.h"
-#include "lethe/takeover.h"
+#include "init.h"
+#include "lethe/kernel/connections.h"
+#include "lethe/kernel/efi.h"
+#include "lethe/kernel/own_root.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/kernel/takeover.h"
+#include "lethe/plan/roles.h"
 #include "options.h"
 #include "place.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Writes what a plan is made from into a new directory, for bug reports and as test data. */
-#include "lethe/capture.h"
+#include "lethe/kernel/capture.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "command.h"
-#include "lethe/init.h"
+#include "init.h"
 #include "options.h"
 
 /* A directory that was not there before, so that nothing is overwritten and nothing of another

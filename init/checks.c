@@ -9,10 +9,10 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "lethe/ask.h"
-#include "lethe/sys.h"
-#include "lethe/text.h"
-#include "lethe/verb.h"
+#include "lethe/kernel/ask.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/plan/text.h"
+#include "lethe/plan/verb.h"
 
 /* The first line of a file, "" where there is none. */
 static const char *line_of(const char *path)

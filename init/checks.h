@@ -3,8 +3,8 @@
  * checks: what a machine's settings mean for its end. Each reads a file of /proc or /sys and says
  * what to do; what can't be read is not told, as nothing is known of it.
  */
-#ifndef LETHE_CHECKS_H
-#define LETHE_CHECKS_H
+#ifndef LETHE_INIT_CHECKS_H
+#define LETHE_INIT_CHECKS_H
 
 #include <stdbool.h>
 

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lethe/ask.h"
-#include "lethe/init.h"
-#include "lethe/snapshot.h"
+#include "init.h"
+#include "lethe/kernel/ask.h"
+#include "lethe/kernel/snapshot.h"
 
 int lethe_command_refuse(const char *command, const char *why)
 {

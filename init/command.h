@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What the commands share. */
-#ifndef LETHE_COMMAND_H
-#define LETHE_COMMAND_H
+#ifndef LETHE_INIT_COMMAND_H
+#define LETHE_INIT_COMMAND_H
 
-#include "lethe/model.h"
+#include "lethe/plan/model.h"
 
 /* Says why the command can't begin; returns the exit status 2. */
 int lethe_command_refuse(const char *command, const char *why);

@@ -8,13 +8,13 @@
  * everything apart and ends the machine. What may hang is done by a worker (supervise.h); the
  * process itself only waits with a clock.
  */
-#ifndef LETHE_END_H
-#define LETHE_END_H
+#ifndef LETHE_INIT_END_H
+#define LETHE_INIT_END_H
 
-#include "lethe/arena.h"
-#include "lethe/policy.h"
-#include "lethe/supervise.h"
-#include "lethe/verb.h"
+#include "lethe/kernel/policy.h"
+#include "lethe/kernel/supervise.h"
+#include "lethe/plan/arena.h"
+#include "lethe/plan/verb.h"
 
 /* True for the second stage: it has a name of its own and runs from a root of Lethe's own, where
  * nothing but the first stage can have started it. */

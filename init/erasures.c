@@ -8,8 +8,8 @@
 #include <sys/sysmacros.h>
 
 #include "command.h"
-#include "lethe/ask.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/ask.h"
+#include "lethe/kernel/sys.h"
 
 enum { ANSWER_MS = 1000, HANGS_MAX = 4 };
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* erasures: what lies in RAM and would be erased, with how much that is. */
-#ifndef LETHE_ERASURES_H
-#define LETHE_ERASURES_H
+#ifndef LETHE_INIT_ERASURES_H
+#define LETHE_INIT_ERASURES_H
 
 #include <stdbool.h>
 
-#include "lethe/model.h"
+#include "lethe/plan/model.h"
 
 struct lethe_erasure {
     const char *path, *type;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* findings: what `lethe status` has found, each with a name that stays the same for programs and a
  * sentence for people, which says what to do. */
-#ifndef LETHE_FINDINGS_H
-#define LETHE_FINDINGS_H
+#ifndef LETHE_INIT_FINDINGS_H
+#define LETHE_INIT_FINDINGS_H
 
 #include <stddef.h>
 

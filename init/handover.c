@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lethe/init.h"
-#include "lethe/sys.h"
+#include "init.h"
+#include "lethe/kernel/sys.h"
 
 /* The numbers that are handed on. */
 static const struct field {

@@ -3,8 +3,8 @@
  * handover: what one stage of an end tells the next, as arguments of its program, or in a file
  * where PID 1 is made to become the next stage.
  */
-#ifndef LETHE_HANDOVER_H
-#define LETHE_HANDOVER_H
+#ifndef LETHE_INIT_HANDOVER_H
+#define LETHE_INIT_HANDOVER_H
 
 #include "end.h"
 

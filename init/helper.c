@@ -9,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lethe/init.h"
-#include "lethe/sys.h"
+#include "init.h"
+#include "lethe/kernel/sys.h"
 
 enum { MESSAGE_MAX = 128 };
 

@@ -7,8 +7,8 @@
  * from another network or mount namespace. The answer is that somebody takes the kill switch's lock
  * (now.c).
  */
-#ifndef LETHE_HELPER_H
-#define LETHE_HELPER_H
+#ifndef LETHE_INIT_HELPER_H
+#define LETHE_INIT_HELPER_H
 
 #include "now.h"
 

@@ -6,8 +6,8 @@
 
 #include "command.h"
 #include "end.h"
-#include "lethe/identity.h"
-#include "lethe/init.h"
+#include "init.h"
+#include "lethe/kernel/identity.h"
 
 static const struct program {
     const char *name;

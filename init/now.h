@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The kill switch, as a person (now.c) or the watcher (watch.c) fires it. */
-#ifndef LETHE_NOW_H
-#define LETHE_NOW_H
+#ifndef LETHE_INIT_NOW_H
+#define LETHE_INIT_NOW_H
 
-#include "lethe/verb.h"
+#include "lethe/plan/verb.h"
 
 struct lethe_kill {
     enum lethe_verb verb;  /* poweroff, reboot or halt */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "command.h"
-#include "lethe/text.h"
+#include "lethe/plan/text.h"
 
 enum { GIVEN_MAX = 16 };
 

@@ -2,8 +2,8 @@
 /* options: the words behind a command's name, read alike for all commands. What is unknown, given
  * twice, or lacks its value is refused before anything is done; --help and -h tell a command's
  * options. */
-#ifndef LETHE_OPTIONS_H
-#define LETHE_OPTIONS_H
+#ifndef LETHE_INIT_OPTIONS_H
+#define LETHE_INIT_OPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #include "command.h"
-#include "lethe/init.h"
-#include "lethe/own_root.h"
-#include "lethe/sys.h"
+#include "init.h"
+#include "lethe/kernel/own_root.h"
+#include "lethe/kernel/sys.h"
 
 enum { KEPT_MAX = 32 };
 

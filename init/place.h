@@ -6,12 +6,12 @@
  * initramfs-tools' users and Tails' unit do the latter, too. All of them look first whether an
  * executable bin/sh, or shutdown, lies there already (R: dracut-initramfs-restore, finalrd).
  */
-#ifndef LETHE_PLACE_H
-#define LETHE_PLACE_H
+#ifndef LETHE_INIT_PLACE_H
+#define LETHE_INIT_PLACE_H
 
 #include <stdbool.h>
 
-#include "lethe/snapshot.h"
+#include "lethe/kernel/snapshot.h"
 
 /* True when another exitrd stands there: its program, or a file system of its own. A medium that is
  * mounted below, and what is going to be unpacked at a shutdown only, are none. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Shows the plan, of the running system or of a captured tree, and changes nothing. */
-#include "lethe/plan.h"
+#include "lethe/plan/plan.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "command.h"
-#include "lethe/init.h"
+#include "init.h"
 #include "options.h"
 #include "plan_graph.h"
 #include "plan_text.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* plan_graph: a plan with its whole graph, for programs. */
-#ifndef LETHE_PLAN_GRAPH_H
-#define LETHE_PLAN_GRAPH_H
+#ifndef LETHE_INIT_PLAN_GRAPH_H
+#define LETHE_INIT_PLAN_GRAPH_H
 
-#include "lethe/plan.h"
-#include "lethe/stays.h"
+#include "lethe/plan/plan.h"
+#include "lethe/plan/stays.h"
 
 /* One JSON object, as lethe-plan(5) explains it, to stdout. 0, or -ENOMEM. */
 int lethe_plan_print_json(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* plan_text: a plan for people. */
-#ifndef LETHE_PLAN_TEXT_H
-#define LETHE_PLAN_TEXT_H
+#ifndef LETHE_INIT_PLAN_TEXT_H
+#define LETHE_INIT_PLAN_TEXT_H
 
-#include "lethe/plan.h"
-#include "lethe/stays.h"
+#include "lethe/plan/plan.h"
+#include "lethe/plan/stays.h"
 
 /* The steps with their numbers and reasons, what is left, and what could not be seen. 0, or
  * -ENOMEM. */

@@ -11,12 +11,12 @@
 #include "command.h"
 #include "end.h"
 #include "handover.h"
-#include "lethe/identity.h"
-#include "lethe/init.h"
-#include "lethe/log.h"
-#include "lethe/power.h"
-#include "lethe/process.h"
-#include "lethe/sys.h"
+#include "init.h"
+#include "lethe/kernel/identity.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/power.h"
+#include "lethe/kernel/process.h"
+#include "lethe/kernel/sys.h"
 #include "options.h"
 
 /* systemd leaves reboot's argument in /run; the first stage reads it and hands it on, for /run will

@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lethe/left.h"
-#include "lethe/log.h"
-#include "lethe/page.h"
-#include "lethe/power.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/left.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/power.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/plan/page.h"
 
 /* What an emergency adds: how long each kind of secret has lasted. */
 static void print_emergency(char *out, size_t size, const struct lethe_end *end,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The last line that Lethe says: what was done, and whether anything is left. */
-#ifndef LETHE_SUMMARY_H
-#define LETHE_SUMMARY_H
+#ifndef LETHE_INIT_SUMMARY_H
+#define LETHE_INIT_SUMMARY_H
 
 #include "end.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* watch: what the watcher keeps, how its options fill it, and which devices it watches. */
-#ifndef LETHE_WATCH_H
-#define LETHE_WATCH_H
+#ifndef LETHE_INIT_WATCH_H
+#define LETHE_INIT_WATCH_H
 
-#include "lethe/hotkey.h"
-#include "lethe/init.h"
-#include "lethe/watched.h"
+#include "init.h"
+#include "lethe/kernel/hotkey.h"
+#include "lethe/kernel/watched.h"
 #include "now.h"
 #include "options.h"
 

@@ -6,8 +6,8 @@
 #include <sys/mman.h>
 
 #include "command.h"
-#include "lethe/roles.h"
-#include "lethe/snapshot.h"
+#include "lethe/kernel/snapshot.h"
+#include "lethe/plan/roles.h"
 #include "watch.h"
 
 static bool is_whole_disk(const struct lethe_block *block)

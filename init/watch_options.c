@@ -2,7 +2,7 @@
 /* The options of `lethe watch`. */
 #include <stdint.h>
 
-#include "lethe/text.h"
+#include "lethe/plan/text.h"
 #include "now.h"
 #include "watch.h"
 

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lethe/sys.h"
-#include "lethe/text.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/plan/text.h"
 
 /* Where the last scripts of a PID 1 lie. */
 static const struct init {

@@ -3,8 +3,8 @@
  * ways: which ends of this system lead to Lethe. systemd's poweroff, reboot, halt and kexec do by
  * themselves; with another PID 1 its last script has to call `lethe end`.
  */
-#ifndef LETHE_WAYS_H
-#define LETHE_WAYS_H
+#ifndef LETHE_INIT_WAYS_H
+#define LETHE_INIT_WAYS_H
 
 #include <stdbool.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Which sentences the screen at the end will have: the integrator's, or those of the system's
  * language, checked and put where no file system has to be read for them at the end. */
-#include "lethe/words.h"
+#include "lethe/plan/words.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "command.h"
-#include "lethe/face.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/face.h"
+#include "lethe/kernel/sys.h"
 
 #define OWN_WORDS "/etc/lethe/words"
 #define INSTALLED_WORDS "/usr/share/lethe/words"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/ask.h"
+#include "lethe/kernel/ask.h"
 
 #include <signal.h>
 #include <stdatomic.h>
@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lethe/sys.h"
+#include "lethe/kernel/sys.h"
 
 void *lethe_ask_memory(size_t size)
 {

@@ -9,10 +9,10 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include "lethe/devices.h"
-#include "lethe/sort.h"
-#include "lethe/source.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/source.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/plan/devices.h"
+#include "lethe/plan/sort.h"
 
 /* A device's name of the kernel's or of device-mapper's. */
 struct lethe_device_name {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/bounce.h"
+#include "lethe/kernel/bounce.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,9 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lethe/kcore.h"
-#include "lethe/log.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/kcore.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/sys.h"
 
 enum {
     SLOT = 2048, /* IO_TLB_SIZE, linux/swiotlb.h */

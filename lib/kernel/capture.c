@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/capture.h"
+#include "lethe/kernel/capture.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lethe/log.h"
-#include "lethe/names.h"
+#include "lethe/kernel/log.h"
+#include "lethe/plan/names.h"
 
 /* A path of the tree: what is made up of a device's name and a number or two has room in it. */
 enum { PLACE_MAX = 1024 };

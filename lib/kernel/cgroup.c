@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/cgroup.h"
+#include "lethe/kernel/cgroup.h"
 
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mount.h>
 
-#include "lethe/sys.h"
-#include "lethe/text.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/plan/text.h"
 
 static const char place[] = "/sys/fs/cgroup", tasks[] = "/sys/fs/cgroup/cgroup.procs";
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/claimed.h"
+#include "lethe/kernel/claimed.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lethe/stop.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/stop.h"
+#include "lethe/kernel/sys.h"
 
 static bool is_in_btrfs(const char *name)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/clearing.h"
+#include "lethe/kernel/clearing.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#include "lethe/kcore.h"
+#include "lethe/kernel/kcore.h"
 
 enum { PAGES = 64 };
 

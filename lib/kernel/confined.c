@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/confined.h"
+#include "lethe/kernel/confined.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "lethe/sys.h"
+#include "lethe/kernel/sys.h"
 
 struct rights {
     unsigned long long filter, filters, capabilities;

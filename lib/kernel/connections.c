@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/connections.h"
+#include "lethe/kernel/connections.h"
 
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>

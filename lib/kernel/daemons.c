@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/daemons.h"
+#include "lethe/kernel/daemons.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lethe/sys.h"
+#include "lethe/kernel/sys.h"
 
 /* What the descriptor leads to, wherever its /dev or /sys was mounted once. */
 static bool serves(const char *link)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/deadman.h"
+#include "lethe/kernel/deadman.h"
 
 #include <errno.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "lethe/keys.h"
-#include "lethe/log.h"
-#include "lethe/power.h"
-#include "lethe/process.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/keys.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/power.h"
+#include "lethe/kernel/process.h"
+#include "lethe/kernel/sys.h"
 
 enum { KEYS_MS = 2000, TELL_MS = 500, POWER_MS = 4000 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/drm.h"
+#include "lethe/kernel/drm.h"
 
 #include <fcntl.h>
 #include <stdbool.h>
@@ -11,8 +11,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "lethe/kcore.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/kcore.h"
+#include "lethe/kernel/sys.h"
 
 /* drm/drm_mode.h, which comes with no kernel headers of Debian's: struct drm_mode_fb_cmd2 and
  * struct drm_mode_map_dumb. */

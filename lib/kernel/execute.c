@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/execute.h"
+#include "lethe/kernel/execute.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 
-#include "lethe/log.h"
-#include "lethe/ram_device.h"
-#include "lethe/ram_fs.h"
-#include "lethe/stop.h"
-#include "lethe/sys.h"
-#include "lethe/unmount.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/ram_device.h"
+#include "lethe/kernel/ram_fs.h"
+#include "lethe/kernel/stop.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/kernel/unmount.h"
 
 struct pass {
     const struct lethe_snapshot *snapshot;

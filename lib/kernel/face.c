@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/face.h"
+#include "lethe/kernel/face.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,9 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lethe/log.h"
-#include "lethe/process.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/process.h"
+#include "lethe/kernel/sys.h"
 
 /* The last one there may be: nobody is there (MAX_NR_CONSOLES, linux/vt.h). */
 enum { OWN_TERMINAL = 63, KERNELS_TERMINAL = 1, TICK_MS = 100 };

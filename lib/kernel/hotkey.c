@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/hotkey.h"
+#include "lethe/kernel/hotkey.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lethe/sys.h"
-#include "lethe/text.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/plan/text.h"
 
 #define INPUT "/dev/input"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/huge_pages.h"
+#include "lethe/kernel/huge_pages.h"
 
 #include <dirent.h>
 #include <stdio.h>
 
-#include "lethe/sys.h"
+#include "lethe/kernel/sys.h"
 
 void lethe_huge_pages_free(void)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/identity.h"
+#include "lethe/kernel/identity.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "lethe/sys.h"
+#include "lethe/kernel/sys.h"
 
 #ifndef PIDFD_GET_PID_NAMESPACE /* linux/pidfd.h, Linux 6.11 */
 #define PIDFD_GET_PID_NAMESPACE _IO(0xFF, 5)

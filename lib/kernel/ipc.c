@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/ipc.h"
+#include "lethe/kernel/ipc.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,8 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lethe/sys.h"
-#include "lethe/text.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/plan/text.h"
 
 #ifndef SHM_STAT_ANY
 #define SHM_STAT_ANY 15 /* linux/shm.h, Linux 4.17 */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/kexec.h"
+#include "lethe/kernel/kexec.h"
 
 #include <fcntl.h>
 #include <string.h>
 
-#include "lethe/log.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/sys.h"
 
 static bool is_loaded(const char *file)
 {

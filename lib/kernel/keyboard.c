@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/keyboard.h"
+#include "lethe/kernel/keyboard.h"
 
 #include <linux/reboot.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#include "lethe/sys.h"
+#include "lethe/kernel/sys.h"
 
 void lethe_keyboard_disarm(void)
 {

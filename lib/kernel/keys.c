@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/keys.h"
+#include "lethe/kernel/keys.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -11,14 +11,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lethe/below.h"
-#include "lethe/devices.h"
-#include "lethe/log.h"
-#include "lethe/offline.h"
-#include "lethe/snapshot.h"
-#include "lethe/stop.h"
-#include "lethe/sys.h"
-#include "lethe/text.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/offline.h"
+#include "lethe/kernel/snapshot.h"
+#include "lethe/kernel/stop.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/plan/below.h"
+#include "lethe/plan/devices.h"
+#include "lethe/plan/text.h"
 
 /* Whether it is true of the device or of any that it is tied to by `links`, "slaves" (what it lies
  * on) or "holders". */

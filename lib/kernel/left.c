@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/left.h"
+#include "lethe/kernel/left.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -10,12 +10,12 @@
 #include <sys/sysmacros.h>
 #include <sys/types.h>
 
-#include "lethe/claimed.h"
-#include "lethe/drm.h"
-#include "lethe/face.h"
-#include "lethe/log.h"
-#include "lethe/meminfo.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/claimed.h"
+#include "lethe/kernel/drm.h"
+#include "lethe/kernel/face.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/plan/meminfo.h"
 
 static void add_holders(char *text, size_t size, const struct lethe_block *block)
 {

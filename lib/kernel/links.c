@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/links.h"
+#include "lethe/kernel/links.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,8 +19,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "lethe/log.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/sys.h"
 
 struct request {
     struct nlmsghdr head;

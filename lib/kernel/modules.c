@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/modules.h"
+#include "lethe/kernel/modules.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "lethe/log.h"
+#include "lethe/kernel/log.h"
 
 /* btrfs: the workspaces of its compression (btrfs_exit_compress(), fs/btrfs/compression.c). f2fs:
  * pages and contexts for compression (f2fs_destroy_compress_mempool(), fs/f2fs/compress.c). ubifs

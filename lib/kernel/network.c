@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/network.h"
+#include "lethe/kernel/network.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -17,9 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lethe/log.h"
-#include "lethe/stop.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/stop.h"
+#include "lethe/kernel/sys.h"
 
 /* Each closed connection is one too many (Documentation/networking/ip-sysctl.rst). */
 void lethe_network_close_at_once(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/offline.h"
+#include "lethe/kernel/offline.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lethe/devices.h"
-#include "lethe/stop.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/stop.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/plan/devices.h"
 
 /* A device that is set offline while its transport is blocked would keep its queue stopped; its
  * removal starts that again and fails what is in it (__scsi_remove_device(),

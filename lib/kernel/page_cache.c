@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/page_cache.h"
+#include "lethe/kernel/page_cache.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lethe/sys.h"
+#include "lethe/kernel/sys.h"
 
 static const char drop_caches[] = "/proc/sys/vm/drop_caches", page_cache[] = "1";
 

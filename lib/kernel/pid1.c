@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/pid1.h"
+#include "lethe/kernel/pid1.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -17,10 +17,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lethe/process.h"
-#include "lethe/ram_fs.h"
-#include "lethe/sys.h"
-#include "lethe/text.h"
+#include "lethe/kernel/process.h"
+#include "lethe/kernel/ram_fs.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/plan/text.h"
 
 /* Where the unified hierarchy is mounted: alone, or beside the old ones. */
 static const char *const tops[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};

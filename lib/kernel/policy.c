@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/policy.h"
+#include "lethe/kernel/policy.h"
 
 const struct lethe_policy lethe_policy_clean = {
     .name = "clean",

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/pools.h"
+#include "lethe/kernel/pools.h"
 
 #include <fcntl.h>
 #include <glob.h>
 #include <stdbool.h>
 #include <string.h>
 
-#include "lethe/links.h"
-#include "lethe/log.h"
-#include "lethe/modules.h"
-#include "lethe/sys.h"
-#include "lethe/zswap.h"
+#include "lethe/kernel/links.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/modules.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/kernel/zswap.h"
 
 /* What was recorded or played last lies in the buffer of each stream until its device is removed.
  * None is kept when 0 is written (snd_pcm_lib_preallocate_proc_write(), sound/core/pcm_memory.c); a

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/power.h"
+#include "lethe/kernel/power.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,10 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lethe/kexec.h"
-#include "lethe/log.h"
-#include "lethe/sys.h"
-#include "lethe/watchdog.h"
+#include "lethe/kernel/kexec.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/kernel/watchdog.h"
 
 enum { FALLBACK_MS = 3000 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/probe.h"
+#include "lethe/kernel/probe.h"
 
 #include <blkid/blkid.h>
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lethe/sys.h"
+#include "lethe/kernel/sys.h"
 
 static void take(blkid_probe probe, const char *name, char *out, size_t size)
 {

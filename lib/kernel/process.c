@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/process.h"
+#include "lethe/kernel/process.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -23,10 +23,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lethe/log.h"
-#include "lethe/sys.h"
-#include "lethe/text.h"
-#include "lethe/watchdog.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/kernel/watchdog.h"
+#include "lethe/plan/text.h"
 
 #ifndef MCL_ONFAULT
 #define MCL_ONFAULT 4 /* linux/mman.h */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/ram_device.h"
+#include "lethe/kernel/ram_device.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "lethe/sys.h"
+#include "lethe/kernel/sys.h"
 
 /* A piece is what is zeroed at once; no page is smaller. */
 enum { PIECE = 4096, CHUNK = 1 << 18 };

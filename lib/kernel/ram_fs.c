@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/ram_fs.h"
+#include "lethe/kernel/ram_fs.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "lethe/sys.h"
+#include "lethe/kernel/sys.h"
 
 /* 1 MiB a write is where tmpfs is fastest (docs/facts.md, Zeroing). Never written, so all of it
  * is the kernel's one zero page. */

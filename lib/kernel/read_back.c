@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/read_back.h"
+#include "lethe/kernel/read_back.h"
 
 #include <fcntl.h>
 #include <linux/kernel-page-flags.h>
@@ -7,10 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lethe/filler.h"
-#include "lethe/kcore.h"
-#include "lethe/sys.h"
-#include "lethe/zoneinfo.h"
+#include "lethe/kernel/filler.h"
+#include "lethe/kernel/kcore.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/plan/zoneinfo.h"
 
 enum {
     BLOCK = 8192,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/release.h"
+#include "lethe/kernel/release.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/mount.h>
 
-#include "lethe/stop.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/stop.h"
+#include "lethe/kernel/sys.h"
 
 /* Newer kernels count how often it was frozen. */
 static void thaw(const char *path)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/screen.h"
+#include "lethe/kernel/screen.h"
 
 #include <fcntl.h>
 #include <linux/fb.h>
@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lethe/face.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/face.h"
+#include "lethe/kernel/sys.h"
 
 /* To open a terminal that does not exist would make it; its screen's device (vcs(4)) only opens
  * when it does. */

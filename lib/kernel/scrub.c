@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/scrub.h"
+#include "lethe/kernel/scrub.h"
 
 #include <string.h>
 #include <unistd.h>
 
-#include "lethe/clearing.h"
-#include "lethe/filler.h"
-#include "lethe/log.h"
-#include "lethe/read_back.h"
-#include "lethe/slab.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/clearing.h"
+#include "lethe/kernel/filler.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/read_back.h"
+#include "lethe/kernel/slab.h"
+#include "lethe/kernel/sys.h"
 
 void lethe_scrub_look(const struct lethe_policy *policy, struct lethe_progress *progress)
 {

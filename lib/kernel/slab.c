@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/slab.h"
+#include "lethe/kernel/slab.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,10 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lethe/log.h"
-#include "lethe/slab_makers.h"
-#include "lethe/slabinfo.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/slab_makers.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/plan/slabinfo.h"
 
 enum { SLABINFO_MAX = 65536 };
 

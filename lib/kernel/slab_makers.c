@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/slab_makers.h"
+#include "lethe/kernel/slab_makers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "lethe/sys.h"
+#include "lethe/kernel/sys.h"
 
 enum { OBJECT_MAX = 8192, PER_DIR = 4096 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/snapshot.h"
+#include "lethe/kernel/snapshot.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,11 +13,11 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "lethe/devices.h"
-#include "lethe/log.h"
-#include "lethe/source.h"
-#include "lethe/sys.h"
-#include "lethe/union.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/source.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/plan/devices.h"
+#include "lethe/plan/union.h"
 
 struct lethe_daemon {
     struct lethe_span command;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/source.h"
+#include "lethe/kernel/source.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "lethe/sys.h"
+#include "lethe/kernel/sys.h"
 
 /* A whole file, read straight into what the arena has left: the allocation that keeps it must not
  * zero it. */

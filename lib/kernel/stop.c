@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/stop.h"
+#include "lethe/kernel/stop.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,7 +17,7 @@
 #include <sys/sysmacros.h>
 #include <time.h>
 
-#include "lethe/sys.h"
+#include "lethe/kernel/sys.h"
 
 /* Room for a target's text behind the header: the largest message sent is shorter, and so is the
  * status of a multipath with a few dozen paths. */

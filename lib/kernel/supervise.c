@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/supervise.h"
+#include "lethe/kernel/supervise.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,9 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lethe/log.h"
-#include "lethe/meminfo.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/plan/meminfo.h"
 
 enum { TICK_MS = 200, DEATH_MS = 100, WORKERS_MAX = LETHE_STUCK_MAX };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/sweep.h"
+#include "lethe/kernel/sweep.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -7,20 +7,20 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lethe/bounce.h"
-#include "lethe/cgroup.h"
-#include "lethe/efi.h"
-#include "lethe/huge_pages.h"
-#include "lethe/ipc.h"
-#include "lethe/left.h"
-#include "lethe/log.h"
-#include "lethe/meminfo.h"
-#include "lethe/network.h"
-#include "lethe/page_cache.h"
-#include "lethe/pools.h"
-#include "lethe/screen.h"
-#include "lethe/scrub.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/bounce.h"
+#include "lethe/kernel/cgroup.h"
+#include "lethe/kernel/efi.h"
+#include "lethe/kernel/huge_pages.h"
+#include "lethe/kernel/ipc.h"
+#include "lethe/kernel/left.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/network.h"
+#include "lethe/kernel/page_cache.h"
+#include "lethe/kernel/pools.h"
+#include "lethe/kernel/screen.h"
+#include "lethe/kernel/scrub.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/plan/meminfo.h"
 
 void lethe_sweep_ipc(const struct lethe_policy *policy, struct lethe_progress *progress)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/sys.h"
+#include "lethe/kernel/sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +23,7 @@
 #include <linux/mount.h>
 #endif
 
-#include "lethe/connections.h"
+#include "lethe/kernel/connections.h"
 
 #define FUSE_CTL_SUPER_MAGIC 0x65735543 /* fs/fuse/control.c */
 #define CONFIGFS_MAGIC 0x62656570       /* fs/configfs/mount.c */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/takeover.h"
+#include "lethe/kernel/takeover.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lethe/pid1.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/pid1.h"
+#include "lethe/kernel/sys.h"
 
 enum { GLIBC_SIGRTMIN = 34 }; /* systemd's; musl keeps one more for itself */
 

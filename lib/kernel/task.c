@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/task.h"
+#include "lethe/kernel/task.h"
 
 #include <fcntl.h>
 #include <stddef.h>
 #include <sys/sysmacros.h>
 #include <sys/types.h>
 
-#include "lethe/sys.h"
-#include "lethe/verb.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/plan/verb.h"
 
 uint64_t lethe_task_id(enum lethe_task task, uint64_t number)
 {

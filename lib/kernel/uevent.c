@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/uevent.h"
+#include "lethe/kernel/uevent.h"
 
 #include <errno.h>
 #include <linux/filter.h>

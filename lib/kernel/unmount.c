@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/unmount.h"
+#include "lethe/kernel/unmount.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,10 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lethe/claimed.h"
-#include "lethe/log.h"
-#include "lethe/process.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/claimed.h"
+#include "lethe/kernel/log.h"
+#include "lethe/kernel/process.h"
+#include "lethe/kernel/sys.h"
 
 struct job {
     const struct lethe_snapshot *snapshot;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/watched.h"
+#include "lethe/kernel/watched.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,9 +18,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lethe/process.h"
-#include "lethe/sys.h"
-#include "lethe/uevent.h"
+#include "lethe/kernel/process.h"
+#include "lethe/kernel/sys.h"
+#include "lethe/plan/uevent.h"
 
 /* The root of a mount of sysfs of our own, a clone of what is at /sys: whoever mounts something
  * over that, or unmounts it, has removed no device. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/zswap.h"
+#include "lethe/kernel/zswap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "lethe/sys.h"
+#include "lethe/kernel/sys.h"
 
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21 /* linux/mman.h, Linux 5.4 */

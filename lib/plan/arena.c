@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/arena.h"
+#include "lethe/plan/arena.h"
 
 #include <stdalign.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/below.h"
+#include "lethe/plan/below.h"
 
 enum { DEPTH_MAX = 64 }; /* a forged tree may go in circles */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/devices.h"
+#include "lethe/plan/devices.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/edges.h"
+#include "lethe/plan/edges.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/fill.h"
+#include "lethe/plan/fill.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/graph.h"
+#include "lethe/plan/graph.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/meminfo.h"
+#include "lethe/plan/meminfo.h"
 
-#include "lethe/mountinfo.h"
+#include "lethe/plan/mountinfo.h"
 
 uint64_t lethe_meminfo(struct lethe_span text, const char *name)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/model.h"
+#include "lethe/plan/model.h"
 
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "lethe/sort.h"
+#include "lethe/plan/sort.h"
 
 static bool is_one_of(const char *word, const char *const *list)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/mountinfo.h"
+#include "lethe/plan/mountinfo.h"
 
 #include <errno.h>
 #include <stdint.h>

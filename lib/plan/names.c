@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/names.h"
+#include "lethe/plan/names.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "lethe/union.h"
+#include "lethe/plan/union.h"
 
 struct lethe_name {
     const char *from, *to;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/nodes.h"
+#include "lethe/plan/nodes.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "lethe/sort.h"
+#include "lethe/plan/sort.h"
 
 /* Mounts sorted by a number for look-ups: their id, or their device and, within it, the part of it
  * that they show. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/order.h"
+#include "lethe/plan/order.h"
 
 #include <errno.h>
 #include <stdint.h>

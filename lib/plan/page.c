@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/page.h"
+#include "lethe/plan/page.h"
 
 #include <stdarg.h>
 #include <stdio.h>

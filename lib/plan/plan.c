@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/plan.h"
+#include "lethe/plan/plan.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "lethe/edges.h"
-#include "lethe/nodes.h"
-#include "lethe/order.h"
+#include "lethe/plan/edges.h"
+#include "lethe/plan/nodes.h"
+#include "lethe/plan/order.h"
 
 size_t lethe_plan_count_nodes(const struct lethe_snapshot *s)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/plan.h"
+#include "lethe/plan/plan.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/roles.h"
+#include "lethe/plan/roles.h"
 
 #include <string.h>
 

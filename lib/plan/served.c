@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/served.h"
+#include "lethe/plan/served.h"
 
 #include <errno.h>
 
-#include "lethe/graph.h"
+#include "lethe/plan/graph.h"
 
 static bool is_served(const struct lethe_snapshot *s, struct lethe_node node)
 {

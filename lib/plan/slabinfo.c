@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/slabinfo.h"
+#include "lethe/plan/slabinfo.h"
 
 #include <string.h>
 
-#include "lethe/mountinfo.h"
+#include "lethe/plan/mountinfo.h"
 
 /* The next word of the line, which are set apart by blanks. */
 static struct lethe_span next_word(struct lethe_span *line)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/sort.h"
+#include "lethe/plan/sort.h"
 
 #include <string.h>
 

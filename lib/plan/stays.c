@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/stays.h"
+#include "lethe/plan/stays.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "lethe/swap.h"
+#include "lethe/plan/swap.h"
 
 const char *lethe_origin_text(enum lethe_origin origin)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/swap.h"
+#include "lethe/plan/swap.h"
 
 /* Ways down form no circle in a kernel, but a captured tree may be forged: `left` bounds the walk.
  */

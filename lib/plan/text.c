@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/text.h"
+#include "lethe/plan/text.h"
 
 #include <errno.h>
 #include <string.h>

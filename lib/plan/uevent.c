@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/uevent.h"
+#include "lethe/plan/uevent.h"
 
 #include <string.h>
 

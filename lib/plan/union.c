@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/union.h"
+#include "lethe/plan/union.h"
 
 #include <errno.h>
 #include <stdio.h>

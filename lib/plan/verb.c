@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/verb.h"
+#include "lethe/plan/verb.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/words.h"
+#include "lethe/plan/words.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lethe/zoneinfo.h"
+#include "lethe/plan/zoneinfo.h"
 
-#include "lethe/mountinfo.h"
+#include "lethe/plan/mountinfo.h"
 
 static struct lethe_span trimmed(struct lethe_span line)
 {

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-#include "lethe/meminfo.h"
-#include "lethe/verb.h"
+#include "lethe/plan/meminfo.h"
+#include "lethe/plan/verb.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "../unit/scene.h"
-#include "lethe/names.h"
+#include "lethe/plan/names.h"
 
 static size_t count(const char *text, char c)
 {

@@ -15,8 +15,8 @@
 
 #include "../unit/invariants.h"
 #include "../unit/scene.h"
-#include "lethe/devices.h"
-#include "lethe/roles.h"
+#include "lethe/plan/devices.h"
+#include "lethe/plan/roles.h"
 
 enum { BLOCKS_MAX = 16, SLAVES_MAX = 8, MOUNTS_MAX = 48 };
 

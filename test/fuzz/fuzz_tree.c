@@ -17,8 +17,8 @@
 
 #include "../unit/invariants.h"
 #include "../unit/scene.h"
-#include "lethe/capture.h"
-#include "lethe/snapshot.h"
+#include "lethe/kernel/capture.h"
+#include "lethe/kernel/snapshot.h"
 
 enum { ARENA = 1 << 20, MOUNTS_MAX = 48, BLOCKS_MAX = 48 };
 #define OUTSIDE "OUTSIDE"

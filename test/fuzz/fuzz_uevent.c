@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "lethe/uevent.h"
+#include "lethe/plan/uevent.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/sys.h"
+#include "lethe/kernel/sys.h"
 
 enum { CALLS_MAX = 64, FIRST_FD = 1000 };
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lethe/devices.h"
-#include "lethe/union.h"
+#include "lethe/plan/devices.h"
+#include "lethe/plan/union.h"
 
 enum { ARENA_SIZE = 1 << 19 };
 

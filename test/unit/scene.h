@@ -3,9 +3,9 @@
 #ifndef LETHE_TEST_SCENE_H
 #define LETHE_TEST_SCENE_H
 
-#include "lethe/model.h"
-#include "lethe/mountinfo.h"
-#include "lethe/plan.h"
+#include "lethe/plan/model.h"
+#include "lethe/plan/mountinfo.h"
+#include "lethe/plan/plan.h"
 
 /* A device of a scene in one line; what it has beside that, by fields. */
 #define BLOCK(maj, min, block_name, block_kind, ...)                                               \

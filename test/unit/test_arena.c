@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/arena.h"
+#include "lethe/plan/arena.h"
 #include "scene.h"
 
 static void gives_zeroed_and_aligned_memory(void **unused)

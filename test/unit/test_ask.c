@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/ask.h"
+#include "lethe/kernel/ask.h"
 
 enum { N = 6, HANGS = 2, CRASHES = 4 };
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/below.h"
+#include "lethe/plan/below.h"
 #include "scene.h"
 
 enum { STICK, PART, FILE_LOOP, HOME, UNION_LOOP, ZRAM, BACKING, OTHER, N_BLOCKS };

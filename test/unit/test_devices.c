@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/devices.h"
+#include "lethe/plan/devices.h"
 #include "scene.h"
 
 static void knows_a_device_by_its_name(void **unused)

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/efi.h"
+#include "lethe/kernel/efi.h"
 
 static const char request[] = "MemoryOverwriteRequestControl-e20939be-32d4-41be-a150-897f85d49829";
 static const char lock[] = "MemoryOverwriteRequestControlLock-bb983ccf-151d-40e1-a07b-4a17be168292";

@@ -12,9 +12,9 @@
 
 #include <cmocka.h>
 
-#include "lethe/execute.h"
-#include "lethe/left.h"
-#include "lethe/sweep.h"
+#include "lethe/kernel/execute.h"
+#include "lethe/kernel/left.h"
+#include "lethe/kernel/sweep.h"
 #include "mock_sys.h"
 #include "scene.h"
 

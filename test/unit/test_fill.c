@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
-#include "lethe/fill.h"
-#include "lethe/policy.h"
-#include "lethe/zoneinfo.h"
+#include "lethe/kernel/policy.h"
+#include "lethe/plan/fill.h"
+#include "lethe/plan/zoneinfo.h"
 #include "scene.h"
 
 static void want(struct lethe_fill fill, bool clean, const char *words)

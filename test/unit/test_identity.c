@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/identity.h"
+#include "lethe/kernel/identity.h"
 #include "mock_sys.h"
 
 /* A kernel before 6.11: its pidfds have no such ioctl(2). */

@@ -15,8 +15,8 @@
 
 #include <cmocka.h>
 
-#include "lethe/ipc.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/ipc.h"
+#include "lethe/kernel/sys.h"
 
 enum { SIZE = 3 << 20 };
 enum { PASSED, FAILED, SKIPPED = 77 };

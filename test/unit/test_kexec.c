@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/kexec.h"
+#include "lethe/kernel/kexec.h"
 #include "mock_sys.h"
 
 /* On a machine where nothing is loaded, which is what a look finds whatever the call has said. */

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/meminfo.h"
+#include "lethe/plan/meminfo.h"
 #include "scene.h"
 
 static uint64_t read_number(const char *text, const char *name)

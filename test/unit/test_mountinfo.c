@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/mountinfo.h"
+#include "lethe/plan/mountinfo.h"
 #include "scene.h"
 
 /* Parses the text out of memory that ends with it. */

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/names.h"
+#include "lethe/plan/names.h"
 #include "scene.h"
 
 static struct lethe_arena arena;

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/network.h"
+#include "lethe/kernel/network.h"
 #include "mock_sys.h"
 #include "scene.h"
 

@@ -12,9 +12,9 @@
 
 #include <cmocka.h>
 
-#include "lethe/keyboard.h"
-#include "lethe/power.h"
-#include "lethe/watchdog.h"
+#include "lethe/kernel/keyboard.h"
+#include "lethe/kernel/power.h"
+#include "lethe/kernel/watchdog.h"
 #include "mock_sys.h"
 
 static void assert_ends_by(enum lethe_verb verb, unsigned command)

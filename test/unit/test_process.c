@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/process.h"
+#include "lethe/kernel/process.h"
 
 /* In a child, which may change itself. */
 static void assert_in_child(bool (*good)(void))

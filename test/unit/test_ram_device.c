@@ -15,8 +15,8 @@
 
 #include <cmocka.h>
 
-#include "lethe/ram_device.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/ram_device.h"
+#include "lethe/kernel/sys.h"
 
 enum { PAGE = 4096, SIZE = (1 << 20) + 3 * PAGE };
 

@@ -18,8 +18,8 @@
 
 #include <cmocka.h>
 
-#include "lethe/ram_fs.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/ram_fs.h"
+#include "lethe/kernel/sys.h"
 
 enum { PAGE = 4096, MIB = 1 << 20 };
 

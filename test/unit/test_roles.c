@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/roles.h"
+#include "lethe/plan/roles.h"
 #include "scene.h"
 
 enum { MEDIUM_DISK, MEDIUM_PART, SQUASH, STORE_DISK, CRYPT, OTHER, N_BLOCKS };

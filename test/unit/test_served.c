@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/served.h"
+#include "lethe/plan/served.h"
 #include "scene.h"
 
 enum { DISK, LOOP, ARRAY, BLOCKS };

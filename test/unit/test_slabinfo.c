@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/slabinfo.h"
+#include "lethe/plan/slabinfo.h"
 #include "scene.h"
 
 static const char text[] =

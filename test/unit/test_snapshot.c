@@ -18,8 +18,8 @@
 
 #include <cmocka.h>
 
-#include "lethe/snapshot.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/snapshot.h"
+#include "lethe/kernel/sys.h"
 #include "scene.h"
 
 static char directory[64];

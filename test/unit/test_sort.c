@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/sort.h"
+#include "lethe/plan/sort.h"
 
 struct item {
     unsigned key, place;

@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/stop.h"
+#include "lethe/kernel/stop.h"
 #include "mock_sys.h"
 
 #define CONTROL                                                                                    \

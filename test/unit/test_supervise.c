@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "lethe/supervise.h"
-#include "lethe/sys.h"
+#include "lethe/kernel/supervise.h"
+#include "lethe/kernel/sys.h"
 
 enum { MANY_MS = 60000 };
 

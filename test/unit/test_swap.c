@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/swap.h"
+#include "lethe/plan/swap.h"
 #include "scene.h"
 
 enum { DISK, PART, CRYPT, VOLUME, STRIPE, ZRAM, LOOP_DISK, LOOP_RAM, LOOP_LOST, NBD, N };

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/sys.h"
+#include "lethe/kernel/sys.h"
 
 /* The kernel then can't vouch for a ".." (openat2(2), EAGAIN); links of sysfs are full of them. */
 static void finds_its_way_while_others_rename(void **unused)

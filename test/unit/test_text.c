@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/text.h"
+#include "lethe/plan/text.h"
 #include "scene.h"
 
 static void cuts_at_the_separator(void **unused)

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/uevent.h"
+#include "lethe/plan/uevent.h"
 
 /* Of a string's bytes, the NUL at its end left out, in memory of exactly their size. */
 static bool parse(struct lethe_uevent *event, const char *text, size_t n)

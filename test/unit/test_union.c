@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/union.h"
+#include "lethe/plan/union.h"
 #include "scene.h"
 
 #define OVERLAY(options)                                                                           \

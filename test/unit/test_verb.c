@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/verb.h"
+#include "lethe/plan/verb.h"
 #include "scene.h"
 
 static void each_verb_has_its_name(void **unused)

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "lethe/watched.h"
+#include "lethe/kernel/watched.h"
 
 enum { PASSED, SKIPPED, MISSED_FIRST, GONE_COVERED, GONE_UNMOUNTED, FOUND_ELSEWHERE };
 

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "lethe/page.h"
-#include "lethe/words.h"
+#include "lethe/plan/page.h"
+#include "lethe/plan/words.h"
 #include "scene.h"
 
 static unsigned lines_told;

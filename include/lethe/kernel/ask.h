@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * ask: questions that may never be answered, such as one to a file system whose server has stopped.
+ * They are asked by a child, which is left behind when it hangs.
+ */
+#ifndef LETHE_KERNEL_ASK_H
+#define LETHE_KERNEL_ASK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Memory that a child and its parent both see, zeroed, never given back; NULL where there is none.
+ */
+void *lethe_ask_memory(size_t size);
+
+/* Has ask(context, i) called for each i below n, in order. One that takes longer than `ms` is
+ * passed over, and after `hangs` of them the rest is. What is answered has to be put into shared
+ * memory. How many were passed over; all of them where there can be no child. */
+size_t lethe_ask(void (*ask)(void *context, size_t i), void *context, size_t n, int64_t ms,
+                 unsigned hangs);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* confined: whether this process may do less than PID 1, as what a udev rule, a sandboxed service
+ * or a container has started. */
+#ifndef LETHE_KERNEL_CONFINED_H
+#define LETHE_KERNEL_CONFINED_H
+
+#include <stdbool.h>
+
+/* True under a filter on system calls that PID 1 is not under, or without a capability that it has
+ * (/proc/PID/status, proc(5)). Uses no call that such a filter is known to forbid. */
+bool lethe_confined(void);
+
+/* True in the mounts of PID 1, which are those that count, or when that can't be told. */
+bool lethe_confined_has_mounts(void);
+
+/* Moves there. False where it is still in others. */
+bool lethe_confined_join_mounts(void);
+
+#endif

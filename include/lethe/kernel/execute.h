@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* execute: carries out a plan, step by step. Runs inside a worker of supervise.h. */
+#ifndef LETHE_KERNEL_EXECUTE_H
+#define LETHE_KERNEL_EXECUTE_H
+
+#include "lethe/kernel/policy.h"
+#include "lethe/kernel/supervise.h"
+#include "lethe/plan/plan.h"
+
+/* How many steps changed something; what failed is logged when `loud`. Steps that are stuck are
+ * gone around: a stuck unmount by detaching the mount with a descriptor held on it, which needs no
+ * answer from the device. */
+unsigned lethe_execute(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
+                       const struct lethe_policy *policy, struct lethe_progress *progress,
+                       bool loud);
+
+/* Takes the keys out of the dm-crypt devices that are still there. */
+void lethe_execute_wipe_keys(const struct lethe_snapshot *snapshot,
+                             const struct lethe_policy *policy, struct lethe_progress *progress);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * face: the screen at the end, for whoever sits in front of it.
+ *
+ * A process of its own owns a virtual terminal from the beginning on, and draws there what
+ * lethe_page_print() lays out: whatever had the screen before, a splash, Xorg, a greeter. It may
+ * hang in a driver, and nobody waits for it. What the bar shows is read off /proc/meminfo: pages of
+ * RAM file systems that are no more, free memory that has been taken. The kernel's messages go to
+ * another terminal meanwhile (ioctl_console(2), TIOCLINUX 11), to the serial line and the log as
+ * ever. Until it has drawn, and where there is no screen, nothing is different from without it.
+ */
+#ifndef LETHE_KERNEL_FACE_H
+#define LETHE_KERNEL_FACE_H
+
+#include "lethe/kernel/supervise.h"
+#include "lethe/plan/page.h"
+
+/* Starts it, in either stage of the end; one that was started before had better be dead. What
+ * lethe_log() says from now on is shown too. */
+void lethe_face_start(const struct lethe_progress *progress);
+
+/* The number of the terminal that it has, 0 when it has none. */
+int lethe_face_terminal(void);
+
+/* All of it is drawn anew: the frame buffer was zeroed. */
+void lethe_face_redraw(void);
+
+/* How it ended: with nothing left, or with `left`, bits of page.h. True when there is a screen on
+ * which that is shown by now. */
+bool lethe_face_end(unsigned left);
+
+/* The file of words that is written when the system is armed. */
+#define LETHE_FACE_WORDS "/run/initramfs/words"
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * identity: whether this process is in the machine's first pid and user namespace, from where alone
+ * a machine may be ended.
+ *
+ * The kernel is asked by calls that need no file system, for an image builder's chroot has no /proc
+ * (test/vm/test_small.py chroot_without_proc):
+ * - ioctl(2) on a pidfd gives its namespaces (PIDFD_GET_PID_NAMESPACE, Linux 6.11); the first ones
+ *   have fixed numbers (linux/proc_ns.h, PROC_PID_INIT_INO).
+ * - reboot(2) with LINUX_REBOOT_CMD_CAD_OFF (kernel/reboot.c): 0 in the first namespaces, -EINVAL
+ * in another pid namespace, -EPERM in another user namespace. It has Ctrl-Alt-Delete no longer
+ * reset the machine, which would leave all in RAM. Only where the second is forbidden (a filter on
+ * system calls, a capability that was dropped) are the links in /proc/self/ns believed, and only if
+ * the kernel's own file systems are there.
+ */
+#ifndef LETHE_KERNEL_IDENTITY_H
+#define LETHE_KERNEL_IDENTITY_H
+
+#include <stdbool.h>
+
+/* Every doubt is a false. */
+bool lethe_identity_is_machine(void);
+
+/* By the links in /proc/self/ns alone, by calls that no filter forbids: for one who only asks
+ * another process to end the machine. Every doubt is a false. */
+bool lethe_identity_seems_machine(void);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* left: says what is left when all is done that could be, from a last look. */
+#ifndef LETHE_KERNEL_LEFT_H
+#define LETHE_KERNEL_LEFT_H
+
+#include <stdbool.h>
+
+#include "lethe/kernel/policy.h"
+#include "lethe/kernel/supervise.h"
+#include "lethe/plan/plan.h"
+
+/* Logs what the steps of a last plan show to be left, and who holds it; how many things that are.
+ * Where PID 1 stays what it was, it holds the medium: that is not told. */
+unsigned lethe_left_report(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
+                           bool init_stays);
+
+/* Notes the devices that carry file systems which may be written to, for the look below. */
+void lethe_left_note_stores(const struct lethe_snapshot *snapshot, struct lethe_progress *progress);
+
+/* Logs which devices still carry a file system, or are held by anybody, though the snapshot shows
+ * no user of theirs; how many. No device is opened where the policy does not wait for any. Where
+ * PID 1 stays, only those that were noted: it holds the medium. Runs inside a worker. */
+unsigned lethe_left_report_claimed(const struct lethe_snapshot *snapshot, bool init_stays,
+                                   const struct lethe_policy *policy,
+                                   struct lethe_progress *progress);
+
+/* Logs tmpfs pages beyond Lethe's own root and the frame buffers of graphics cards, which are
+ * cleared (drm.h): somebody must be holding them; 1 if there are any. Runs inside a worker. */
+unsigned lethe_left_report_shmem(const struct lethe_policy *policy,
+                                 struct lethe_progress *progress);
+
+/* Logs System V objects and huge pages that are there; how many kinds of them are. */
+unsigned lethe_left_report_objects(void);
+
+/* Logs what tasks that were not done in time have left, where nobody can look; how many
+ * those are. Other looks judge the rest: a task that came to its end late has left nothing. */
+unsigned lethe_left_report_stuck(const struct lethe_progress *progress);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* offline: has a disk fail what waits for it, by the word that its driver has for that. */
+#ifndef LETHE_KERNEL_OFFLINE_H
+#define LETHE_KERNEL_OFFLINE_H
+
+#include <stdbool.h>
+
+#include "lethe/plan/model.h"
+
+/* A disk of the kernel's SCSI layer (USB, SATA, iSCSI) fails everything from now on. One whose
+ * transport is lost keeps what waits for it, and is removed instead. Of a partition it is asked of
+ * the disk around it. `name` is the kernel's, as below /sys/class/block; one that is no such disk
+ * is left alone. */
+void lethe_offline_set(const char *name);
+
+/* Of NVMe: what the controller is at fails, and is not tried again. It takes new requests
+ * afterwards, unless it is reached over a network: it is then removed. False when it is no such
+ * disk. May take as long as the controller. */
+bool lethe_offline_reset(const char *name);
+
+/* Has all multipath devices fail what they have no path for; unless `always`, only those that have
+ * none left (stop.h). Waits for no device. */
+void lethe_offline_stop_queueing(bool always);
+
+/* A device-mapper device of this name, from sysfs alone. *block is good until the next call. */
+bool lethe_offline_find_dm(const char *name, struct lethe_block *block);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* own_root: a small root of Lethe's own, so that every other file system can go. */
+#ifndef LETHE_KERNEL_OWN_ROOT_H
+#define LETHE_KERNEL_OWN_ROOT_H
+
+#include <stdbool.h>
+
+#define LETHE_OWN_ROOT_PROGRAM "/lethe"
+
+/* Mounts /proc, /sys and /dev where they are missing. */
+void lethe_mount_api(void);
+
+/* Mounts a tmpfs (noswap where the kernel knows it), copies the running program into it as
+ * LETHE_OWN_ROOT_PROGRAM, gives it its own /proc, /sys and /dev, makes all mounts private and
+ * pivots, so that the old root is found at /oldroot. pivot_root(2) moves every process whose root
+ * was the old one, the caller's parent too. From rootfs, which can't be pivoted away, the new root
+ * is moved over it. 0, or -errno with the old root still in place. */
+int lethe_own_root_enter(void);
+
+/* Mounts a tmpfs for a copy of Lethe: small, not swapped, and executable. 0, or -errno. */
+int lethe_own_tmpfs(const char *path);
+
+/* Copies the running program to `path`, made executable; the copy is whole when the name appears.
+ * 0, or -errno. */
+int lethe_copy_self(const char *path);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * ram_fs: zeroes the files of a RAM-backed file system in place, before anything frees their pages.
+ *
+ * Writing over a tmpfs file reaches the same physical pages each time, even below a mounted union
+ * (docs/facts.md, What survives in RAM), so nothing depends on what the kernel does with freed
+ * pages. Holes are skipped (SEEK_DATA), the tail of the last page is zeroed too, then the file is
+ * cut to nothing and unlinked: its name is a secret as well. Device nodes, sockets and what can't
+ * be removed stay; other mounts below are not entered.
+ */
+#ifndef LETHE_KERNEL_RAM_FS_H
+#define LETHE_KERNEL_RAM_FS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct lethe_erased {
+    uint64_t bytes, files;
+    uint64_t failed; /* files that could not be zeroed … */
+    int first_error; /* … and why the first could not: -errno */
+};
+
+/* Erases the file system, or the directory or file of one, that is mounted at `path`: what other
+ * mounts cover is reached through a private clone of the mount (open_tree(2), Linux 5.2), a
+ * read-only one is made writable. `keep_names` leaves the directory tree and cuts nothing
+ * (devtmpfs). 0, or -errno when the mount could not be entered at all: -ESTALE when the path does
+ * not lead to the device `devno` (makedev(3)). What failed inside is in *erased. */
+int lethe_ram_fs_erase(const char *path, uint64_t devno, bool keep_names,
+                       struct lethe_erased *erased);
+
+/* Zeroes one open, writable file of a RAM-backed file system in place; the bytes go onto *bytes. 0,
+ * or -errno. */
+int lethe_ram_fs_zero(int fd, uint64_t *bytes);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * slab_makers: makes objects of the kernel's caches, with content that is nobody's.
+ *
+ * Which call makes an object of which cache was read in the kernel's sources (v6.1, v6.12) and is
+ * verified by scanning RAM (test/vm/test_small.py): d_alloc(), simple_xattr_alloc(), load_msg(),
+ * user_preparse(), shmem_symlink(), dup_task_struct(), kmalloc_reserve().
+ */
+#ifndef LETHE_KERNEL_SLAB_MAKERS_H
+#define LETHE_KERNEL_SLAB_MAKERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lethe/plan/slabinfo.h"
+
+struct lethe_makers {
+    int top,
+        dir;    /* a tmpfs that is mounted nowhere, and the directory in it that is being filled */
+    int bearer; /* a file in it, which extended attributes are given to */
+    unsigned n_names; /* made so far: every one is new */
+    int queue, datagrams;
+    int gate[2]; /* a pipe: its processes wait for its closing */
+    unsigned n_processes;
+};
+
+/* 0, or -errno when there can be no detached tmpfs (Linux 5.2). All objects go with the makers. */
+int lethe_makers_open(struct lethe_makers *makers);
+void lethe_makers_close(struct lethe_makers *makers);
+
+/* Makes one object of `size` bytes, the size of its cache, on the processor that the caller runs
+ * on. False when there can be no more. */
+bool lethe_makers_make(struct lethe_makers *makers, enum lethe_slab_maker maker, size_t size);
+
+#endif

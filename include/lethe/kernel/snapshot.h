@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* snapshot: reads /proc and /sys below a root and calls the parsers of lib/plan. */
+#ifndef LETHE_KERNEL_SNAPSHOT_H
+#define LETHE_KERNEL_SNAPSHOT_H
+
+#include "lethe/plan/model.h"
+#include "lethe/plan/mountinfo.h"
+
+/* What the system, or the captured tree below the directory `root`, says now. Everything lies in
+ * `arena`. `live` allows to ask devices and files themselves (whose file system hosts a loop's
+ * file), which a captured tree can't answer. 0, or -errno: no mountinfo to be read, or -ENOMEM.
+ * What else is missing is left out. */
+int lethe_snapshot_take(struct lethe_snapshot *snapshot, int root, bool live,
+                        struct lethe_arena *arena, const struct lethe_complaint *complaint);
+
+/* Adds the mount namespaces of processes, for those who look: at the end no process is left in any.
+ * 0, or -ENOMEM. */
+int lethe_snapshot_add_namespaces(struct lethe_snapshot *snapshot, int root, bool live,
+                                  struct lethe_arena *arena);
+
+/* An arena as large as the machine allows (1 GiB of addresses down to 1 MiB), touched only as it is
+ * used; base NULL when there is none. */
+struct lethe_arena lethe_arena_map(void);
+
+/* Complaints as lines of the log. */
+extern const struct lethe_complaint lethe_complain_to_log;
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* source: what a snapshot is read from, for the parts of lethe_snapshot_take(). */
+#ifndef LETHE_KERNEL_SOURCE_H
+#define LETHE_KERNEL_SOURCE_H
+
+#include <dirent.h>
+
+#include "lethe/plan/model.h"
+
+struct lethe_device_name;
+struct lethe_daemon;
+
+struct lethe_source {
+    int root; /* /proc and /sys are below this directory */
+    bool live;
+    struct lethe_arena *arena;
+    struct lethe_snapshot *snapshot;
+    struct lethe_device_name *names; /* of all devices, in order */
+    size_t n_names;
+    struct lethe_daemon *daemons; /* of FUSE unions, the last found first … */
+    bool looked;                  /* … when they were looked for */
+};
+
+/* A whole file, cut from the arena. 0, or -errno. */
+int lethe_source_read(const struct lethe_source *source, const char *path, struct lethe_span *text);
+
+/* NULL when there is none, or it can't be read. */
+DIR *lethe_source_open_dir(const struct lethe_source *source, const char *path);
+size_t lethe_source_count(DIR *dir);
+
+/* -- the devices, in blocks.c ------------------------------------------------------------------ */
+
+/* Fills the snapshot's devices, in the order of their numbers, with all that /sys says of each. 0,
+ * or -ENOMEM. */
+int lethe_blocks_read(struct lethe_source *source);
+
+/* What file systems lie on beside the device of their mounts; after lethe_devices_tie(). 0, or
+ * -ENOMEM. */
+int lethe_blocks_read_beside(const struct lethe_source *source);
+
+/* The number of the device that a name in /dev leads to, 0:0 for none; the context is the source.
+ */
+struct lethe_devno lethe_blocks_resolve(void *context, const char *path);
+
+#endif

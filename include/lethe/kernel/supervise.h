@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * supervise: work that may hang is done by a worker process; the supervisor holds the clock.
+ *
+ * The worker says what it begins, until when, and by which id the task is known. When the time is
+ * over, or the worker dies, the supervisor puts the task on the list of stuck things, kills the
+ * worker, leaves it behind if it can't die (a process in D state takes no signal) and starts a new
+ * one, which begins again from what the system is then and goes around what is stuck. So no path
+ * waits without a deadline, a crash costs one step, and a step costs no fork.
+ */
+#ifndef LETHE_KERNEL_SUPERVISE_H
+#define LETHE_KERNEL_SUPERVISE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lethe/kernel/task.h"
+#include "lethe/plan/fill.h"
+
+enum { LETHE_STUCK_MAX = 64, LETHE_ASIDE_MAX = 32, LETHE_DAEMONS_MAX = 64 };
+
+/* An unmount that goes on in a child of a worker's, and the device that it writes to. */
+struct lethe_aside {
+    pid_t child;
+    struct lethe_devno devno;
+    char name[64];
+};
+
+/* Shared by the supervisor and its workers; what outlives a worker is here. */
+struct lethe_progress {
+    _Atomic int64_t deadline_ms; /* of what is under way, by lethe_now_ms(); 0: nothing is */
+    uint64_t task;
+    int64_t allowed_ms;
+    char what[160];
+    uint64_t stuck[LETHE_STUCK_MAX];
+    unsigned n_stuck;
+
+    uint64_t erased_bytes, erased_files; /* the account for the summary */
+    unsigned erased_file_systems, unmounted, stopped, failed;
+    bool cut_off;        /* a server that does not answer was given up */
+    unsigned not_erased; /* RAM file systems, files and segments that could not be zeroed */
+    unsigned left;       /* things that a last look has shown */
+    unsigned kept;       /* objects and buffers of the kernel's that a look has shown to be left */
+    bool zswap_overwritten;
+    int64_t erased_ms;      /* when the last of them was zeroed, by lethe_now_ms(); 0: none was */
+    int64_t keys_ms;        /* the same for the last key that was wiped */
+    unsigned keys;          /* how many were, before all else */
+    bool refilled;          /* the free slots of slabs were used again */
+    struct lethe_fill fill; /* free memory */
+    unsigned unclean; /* file systems that were not closed clean, each told when it was seen */
+    uint64_t finished[LETHE_STUCK_MAX]; /* tasks that need no second try */
+    unsigned n_finished;
+    uint64_t stores[LETHE_STUCK_MAX]; /* devices that were mounted for writing, by their numbers */
+    unsigned n_stores;
+    struct lethe_aside aside[LETHE_ASIDE_MAX]; /* see unmount.h */
+    unsigned n_aside;
+    pid_t daemons[LETHE_DAEMONS_MAX]; /* see daemons.h: those that still serve */
+    unsigned n_daemons;
+};
+
+/* A progress in memory that children share, locked; NULL when there is none. Never freed. */
+struct lethe_progress *lethe_progress_new(void);
+
+/* The worker's side. lethe_task_begin() is false, and nothing is begun, when `task` is stuck. */
+bool lethe_task_begin(struct lethe_progress *progress, uint64_t task, int64_t ms, const char *what);
+bool lethe_task_beginf(struct lethe_progress *progress, uint64_t task, int64_t ms,
+                       const char *format, ...) __attribute__((format(printf, 4, 5)));
+void lethe_task_done(struct lethe_progress *progress);
+bool lethe_task_is_stuck(const struct lethe_progress *progress, uint64_t task);
+void lethe_task_set_stuck(struct lethe_progress *progress, uint64_t task);
+
+/* A device that carries a file system which may be written to: it is asked about at the end. */
+void lethe_progress_add_store(struct lethe_progress *progress, uint64_t device);
+bool lethe_progress_has_store(const struct lethe_progress *progress, uint64_t device);
+
+/* For what is done once and for all. */
+void lethe_task_set_finished(struct lethe_progress *progress, uint64_t task);
+bool lethe_task_is_finished(const struct lethe_progress *progress, uint64_t task);
+
+struct lethe_supervisor {
+    int64_t total_ms;     /* all workers together */
+    void (*tick)(void *); /* called at least each 200 ms, for the watchdog */
+    void *tick_context;
+    bool writes; /* data that are being written count as headway, and their time not as part of the
+                    total: not where nothing waits for a disk */
+};
+
+/* Runs work(progress, context) in workers until one returns. What it returned (0 to 127),
+ * -ETIMEDOUT when total_ms were over, or -errno when no worker could be started. SIGCHLD must be
+ * blocked; every child that ends is reaped. */
+int lethe_supervise(struct lethe_progress *progress, int (*work)(struct lethe_progress *, void *),
+                    void *context, const struct lethe_supervisor *supervisor);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * task: what a worker does one after the other, each known by a number.
+ *
+ * A task's id is its kind and the thing that it is done to: a mount's number, a device's, or 0 for
+ * what there is once. A task that hangs is known by its id to the workers that come after.
+ */
+#ifndef LETHE_KERNEL_TASK_H
+#define LETHE_KERNEL_TASK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lethe/plan/text.h"
+
+enum lethe_task {
+    LETHE_TASK_LOOK_AT_SYSTEM = 1,
+    LETHE_TASK_LOOK_AT_PROC, /* the same where a device does not answer: /proc and /sys alone */
+    LETHE_TASK_LOOK_FOR_SERVERS,
+    LETHE_TASK_LOOK_AT_INIT,
+    LETHE_TASK_LOAD_PROGRAM,
+    LETHE_TASK_EMPTY_INIT,
+    LETHE_TASK_ENTER_OWN_ROOT,
+    LETHE_TASK_DETACH_OLD_ROOT,
+    LETHE_TASK_WRITE_BACK_REMOTE,
+    LETHE_TASK_CUT_OFF_REMOTE,
+    LETHE_TASK_CUT_OFF_NBD,
+    LETHE_TASK_START_WRITING,
+    LETHE_TASK_SYNC,
+    LETHE_TASK_RESUME,
+    LETHE_TASK_THAW,
+    LETHE_TASK_REMOVE_PROBES,
+    LETHE_TASK_LOOK_AT_STORE,
+    LETHE_TASK_AWAIT_UNMOUNT,
+    LETHE_TASK_FIND_DAEMONS,
+    LETHE_TASK_WIPE_KEY,
+    LETHE_TASK_ERASE,
+    LETHE_TASK_ERASE_DEVICE,
+    LETHE_TASK_ERASE_IPC,
+    LETHE_TASK_UNMOUNT,
+    LETHE_TASK_UNMOUNT_TOGETHER,
+    LETHE_TASK_DETACH,
+    LETHE_TASK_SWAPOFF,
+    LETHE_TASK_STOP_DEVICE,
+    LETHE_TASK_DELETE_LINKS,
+    LETHE_TASK_FREE_SOUND,
+    LETHE_TASK_OVERWRITE_ZSWAP,
+    LETHE_TASK_UNLOAD_MODULE,
+    LETHE_TASK_OVERWRITE_BOUNCE,
+    LETHE_TASK_LOOK_AT_DISPLAYS,
+    LETHE_TASK_LOOK_AT_OBJECTS,
+    LETHE_TASK_CLEAR_SCREENS,
+    LETHE_TASK_NETWORK_DOWN,
+    LETHE_TASK_FREE_HUGE_PAGES,
+    LETHE_TASK_DROP_CACHES,
+    LETHE_TASK_DROP_PAGE_CACHE,
+    LETHE_TASK_LOOK_AT_CLEARING,
+    LETHE_TASK_REFILL_SLABS,
+    LETHE_TASK_FILL_MEMORY,
+    LETHE_TASK_FILL_REST,
+    LETHE_TASK_READ_BACK,
+    LETHE_TASK_ASK_FIRMWARE,
+};
+
+uint64_t lethe_task_id(enum lethe_task task, uint64_t number);
+uint64_t lethe_task_id_of_device(enum lethe_task task, struct lethe_devno devno);
+
+/* The word for its kind; "?" for none. */
+const char *lethe_task_word(uint64_t id);
+/* True when lethe.skip= of a test's program names the task: words with commas between them, as
+ * task.c lists them. False in any other program. */
+bool lethe_task_is_skipped(uint64_t id);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * edges: what has to come before what, among the nodes in use, and why. Then it can be said which
+ * mounts are views (plan.h).
+ */
+#ifndef LETHE_PLAN_EDGES_H
+#define LETHE_PLAN_EDGES_H
+
+#include "lethe/plan/graph.h"
+
+/* 0, or -ENOMEM. */
+int lethe_edges_add(struct lethe_graph *graph);
+
+#endif

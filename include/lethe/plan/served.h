@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * served: which steps of a plan a process may have to answer for, and so come before its end.
+ *
+ * A FUSE file system, an array whose metadata mdmon writes, a network block device: each is of no
+ * use any more when its daemon has gone. So are the devices of multipathd and iscsid, which no
+ * number in the plan shows: whatever may be written to counts.
+ */
+#ifndef LETHE_PLAN_SERVED_H
+#define LETHE_PLAN_SERVED_H
+
+#include "lethe/plan/plan.h"
+
+/* The steps of `plan` that take apart what is served, with all that has to go before, in their
+ * order. 0, or -ENOMEM. */
+int lethe_plan_served(struct lethe_plan *served, const struct lethe_plan *plan,
+                      const struct lethe_snapshot *snapshot, struct lethe_arena *arena);
+
+#endif

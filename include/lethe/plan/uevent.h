@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * uevent: what the kernel says when a device comes, goes or changes.
+ *
+ * A message is "ACTION@DEVPATH" and then KEY=VALUE pairs, each with its NUL
+ * (lib/kobject_uevent.c, Documentation/ABI/testing/sysfs-uevent for those that somebody has asked
+ * for, which carry SYNTH_UUID). udev sends its own to another multicast group.
+ */
+#ifndef LETHE_PLAN_UEVENT_H
+#define LETHE_PLAN_UEVENT_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "lethe/plan/text.h"
+
+enum lethe_action {
+    LETHE_ACTION_OTHER,
+    LETHE_ACTION_ADD,
+    LETHE_ACTION_REMOVE,
+    LETHE_ACTION_CHANGE
+};
+
+struct lethe_uevent {
+    enum lethe_action action;
+    bool is_block;            /* SUBSYSTEM=block; else the number is that of a character device */
+    struct lethe_devno devno; /* 0:0 for a device that has none */
+    bool media;               /* a disc was changed, or is asked for (DISK_MEDIA_CHANGE …) */
+};
+
+/* False for what is no message of the kernel's. */
+bool lethe_uevent_parse(struct lethe_uevent *event, struct lethe_span message);
+
+/* Copies the identity of a device of the USB, "usb:VVVV:PPPP[:SERIAL]", as sysfs would write it:
+ * vendor and product in small letters. False when it is none, or too long. */
+bool lethe_usb_identity(const char *text, char *out, size_t size);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * union: which layers a union mount consists of.
+ *
+ * overlay tells its layers in the super options, each path as it was given to mount(8): with
+ * backslashes before ':' and '\', then with mountinfo's octal escapes (docs/facts.md, What a union
+ * tells of its layers). From Linux 6.5 on there may be one lowerdir+= and
+ * datadir+= a layer, without the backslashes. aufs tells them in /sys/fs/aufs/si_ID/brN as
+ * path=permission, or in its option br:path=permission:… when it has no sysfs; xi_path beside them
+ * is a file that it holds. The FUSE unions tell nobody but on the command line of the program that
+ * serves them: fuse-overlayfs -o lowerdir=…,upperdir=…,workdir=…, unionfs-fuse path=RW:path=RO,
+ * mergerfs path=RW:path=NC, which also has its paths as the mount's source.
+ */
+#ifndef LETHE_PLAN_UNION_H
+#define LETHE_PLAN_UNION_H
+
+#include "lethe/plan/model.h"
+
+struct lethe_reader {
+    /* A small file of /sys: the text of it, whose n is 0 when there is none. */
+    struct lethe_span (*read)(void *context, const char *path);
+    /* The command line of the program that serves a FUSE union, each word with a NUL behind it; n
+     * is 0 when it is not known. NULL: never known. */
+    struct lethe_span (*daemon)(void *context, const struct lethe_mount *mount);
+    /* Whether a layer named `path`, which `seen` leads to from the reader's root, is there. It is
+     * asked for mounts of RAM only. NULL: always. */
+    bool (*is_there)(void *context, const char *path, const char *seen);
+    void *context;
+};
+
+/* Fills snapshot->unions from the mounts and ties each branch to the mount that shows it now: after
+ * the system's root was moved, below "/oldroot", and where systemd moved it first, below that
+ * again. 0, or -ENOMEM. */
+int lethe_unions_find(struct lethe_snapshot *snapshot, const struct lethe_tree *tree,
+                      struct lethe_arena *arena, const struct lethe_reader *sysfs);
+
+/* True for the FUSE unions whose command lines are understood. */
+bool lethe_union_is_fuse(const struct lethe_mount *mount);
+
+/* True when this is the command line of a program that serves such unions, or this one. */
+bool lethe_union_is_daemon(struct lethe_span command);
+bool lethe_union_is_served_by(const struct lethe_mount *mount, struct lethe_span command);
+
+/* Cuts the first layer out of the value of an overlay's option and returns its path, escapes
+ * resolved; `many`: of a list with colons, as in lowerdir=. "" for an empty one, NULL when the
+ * arena is full. */
+const char *lethe_overlay_layer(struct lethe_arena *arena, struct lethe_span *value, bool many);
+
+#endif
