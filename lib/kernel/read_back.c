@@ -77,12 +77,15 @@ static bool is_free(uint64_t flags)
     return flags >> KPF_BUDDY & 1;
 }
 
-static bool is_zero(const uint64_t *content)
+/* With page_poison=1 the kernel overwrites each page that it frees with PAGE_POISON, which says as
+ * little as zeroes do (include/linux/poison.h). */
+static bool is_blank(const uint64_t *content)
 {
-    uint64_t any = 0;
-    for (size_t i = 0; i < LETHE_PAGE / sizeof *content; i++)
-        any |= content[i];
-    return !any;
+    const uint64_t poison = 0xaaaaaaaaaaaaaaaa, first = content[0];
+    uint64_t other = 0;
+    for (size_t i = 1; i < LETHE_PAGE / sizeof *content; i++)
+        other |= content[i] ^ first;
+    return !other && (!first || first == poison);
 }
 
 /* A page that has been taken since it was seen to be free holds what it should. */
@@ -90,7 +93,7 @@ static bool is_left(uint64_t page)
 {
     uint64_t flags;
     return lethe_kcore_read(&reader.kcore, page, reader.content[0], LETHE_PAGE) &&
-           !is_zero(reader.content[0]) && read_flags(page, 1, &flags) && is_free(flags);
+           !is_blank(reader.content[0]) && read_flags(page, 1, &flags) && is_free(flags);
 }
 
 static void look_at_run(uint64_t page, size_t n, struct lethe_fill *fill)
@@ -99,11 +102,11 @@ static void look_at_run(uint64_t page, size_t n, struct lethe_fill *fill)
         reader.missed = true;
         return;
     }
-    bool zero[RUN];
+    bool blank[RUN];
     for (size_t i = 0; i < n; i++)
-        zero[i] = is_zero(reader.content[i]);
+        blank[i] = is_blank(reader.content[i]);
     for (size_t i = 0; i < n; i++)
-        fill->not_zero += !zero[i] && is_left(page + i);
+        fill->not_zero += !blank[i] && is_left(page + i);
     fill->read_kib += n * KIB;
 }
 
