@@ -105,7 +105,8 @@ int lethe_stays_find(struct lethe_stays_list *left, const struct lethe_snapshot 
     if (!left->list || !left->roles)
         return -ENOMEM;
     left->origin = lethe_roles_find(s, own_root, left->roles);
-    for (size_t i = 0; i < s->n_unions && !has_anchor(s); i++)
+    const bool anchored = has_anchor(s);
+    for (size_t i = 0; i < s->n_unions && !anchored; i++)
         add_branches(left, &s->unions[i], i);
     for (size_t i = 0; i < s->n_mounts; i++)
         if (lethe_mount_is_own(&s->mounts[i], own_root))
