@@ -2,6 +2,7 @@
 # fish completion for lethe(8)
 complete -c lethe -f
 complete -c lethe -n __fish_use_subcommand -a now -d 'end the machine at once'
+complete -c lethe -n __fish_use_subcommand -a end -d 'end it cleanly, from the last script of an init that is not systemd'
 complete -c lethe -n __fish_use_subcommand -a watch -d 'do that when the boot medium is pulled out'
 complete -c lethe -n __fish_use_subcommand -a arm -d 'get ready'
 complete -c lethe -n __fish_use_subcommand -a disarm -d 'undo arm'
@@ -10,7 +11,9 @@ complete -c lethe -n __fish_use_subcommand -a plan -d 'show the steps in which t
 complete -c lethe -n __fish_use_subcommand -a capture -d 'write what a plan is made from'
 complete -c lethe -n __fish_use_subcommand -a help -d 'tell the commands'
 complete -c lethe -l help -d 'tell the options'
+complete -c lethe -n __fish_use_subcommand -l version -d 'tell the version'
 complete -c lethe -n '__fish_seen_subcommand_from now' -a 'poweroff reboot halt'
+complete -c lethe -n '__fish_seen_subcommand_from end' -a 'poweroff reboot halt kexec'
 complete -c lethe -n '__fish_seen_subcommand_from now watch' -l sync -x -d 'let what is still there be written back'
 complete -c lethe -n '__fish_seen_subcommand_from now watch' -l deadline -x -d 'when the machine is switched off in any case'
 complete -c lethe -n '__fish_seen_subcommand_from watch' -l list -d 'tell what would be watched'
