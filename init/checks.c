@@ -247,7 +247,7 @@ static void check_firmware(struct lethe_findings *f)
     if (!access(path, F_OK) && locked)
         lethe_find(f, LETHE_WEAKNESS, "firmware-locked",
                    "the firmware's variable that asks it to clear RAM is locked: what is set there "
-                   "can't be changed until the next start");
+                   "can't be changed until the next start: let the firmware's set-up unlock it");
     else if (!access(path, F_OK))
         lethe_find(f, LETHE_STRENGTH, "firmware-clears",
                    "the firmware can be asked to clear RAM at the next start");

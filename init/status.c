@@ -87,8 +87,10 @@ static void check_ready(struct status *s)
     for (size_t i = 0; facts && i < N_FACTS; i++)
         facts[i] = -1;
     if (!facts || lethe_ask(find_fact, facts, N_FACTS, ANSWER_MS, HANGS_MAX))
-        lethe_find(f, LETHE_PROBLEM, "no-answer",
-                   "a file system that the system runs from does not answer");
+        lethe_find(
+            f, LETHE_PROBLEM, "no-answer",
+            "a file system that the system runs from does not answer: look in the kernel's log "
+            "for the disk or server that fails");
     if (lethe_command_armed_mount(&s->snapshot) == LETHE_NONE)
         lethe_find(f, LETHE_PROBLEM, "not-armed",
                    "not armed: nothing of Lethe is mounted on %s%s (run: lethe arm)",
@@ -99,14 +101,16 @@ static void check_ready(struct status *s)
                    LETHE_ARMED_PROGRAM);
     else if (facts && facts[FACT_NOEXEC] == 1)
         lethe_find(f, LETHE_PROBLEM, "noexec",
-                   "%s is mounted noexec, so systemd-shutdown will pass it by", LETHE_ARMED_DIR);
+                   "%s is mounted noexec, so systemd-shutdown will pass it by (run: lethe disarm, "
+                   "lethe arm)",
+                   LETHE_ARMED_DIR);
     else if (facts && !facts[FACT_SAME])
         lethe_find(f, LETHE_PROBLEM, "other-build",
                    "%s is another build than this program (run: lethe arm)", LETHE_ARMED_PROGRAM);
     if (facts && facts[FACT_INITRD] == 1)
         lethe_find(f, LETHE_PROBLEM, "initrd-release",
                    "/etc/initrd-release exists, so systemd-shutdown takes this system for an "
-                   "initramfs and does not hand over");
+                   "initramfs and does not hand over: remove it");
     s->takeover = facts && facts[FACT_TAKEOVER] == 1;
 }
 
@@ -119,7 +123,7 @@ static void check_plan(struct status *s)
         if (l->kind == LETHE_STAYS_BRANCH)
             lethe_find(&s->findings, LETHE_WEAKNESS, "branch-lost",
                        "the writable branch %s can't be reached by its path: it is freed, not "
-                       "zeroed in place",
+                       "zeroed in place: add init_on_free=1 to the kernel's arguments",
                        lethe_printable(shown, sizeof shown,
                                        s->snapshot.unions[l->index].branches[l->branch].path));
         if (l->kind == LETHE_STAYS_SWAP)
@@ -130,7 +134,8 @@ static void check_plan(struct status *s)
                        l->reason);
     }
     if (lethe_origin_text(s->stays.origin))
-        lethe_find(&s->findings, LETHE_WEAKNESS, "medium", "%s",
+        lethe_find(&s->findings, LETHE_WEAKNESS, "medium",
+                   "%s: name it to the watcher as a cord (lethe watch --list)",
                    lethe_origin_text(s->stays.origin));
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lethe/kernel/ask.h"
 #include "lethe/kernel/sys.h"
 #include "lethe/plan/text.h"
 
@@ -109,47 +110,77 @@ static void read_program(char *out, size_t size)
     lethe_printable(out, size, program);
 }
 
-static void look_at_scripts(struct lethe_findings *findings, const char *program)
+/* What is seen of PID 1 and its scripts, which may lie on what does not answer: by a child, into
+ * memory that both see. */
+struct ways {
+    char program[128];
+    int init; /* of `inits`; -1 for one that is not known */
+    bool off, reboot, soft_reboot;
+};
+
+static bool is_systemd(const struct ways *w)
+{
+    return !strcmp(w->program, "systemd");
+}
+
+static int find_init(const char *program)
+{
+    for (int i = 0; i < N_INITS; i++)
+        if (!strcmp(inits[i].program, program) && (!inits[i].mark || !access(inits[i].mark, F_OK)))
+            return i;
+    return -1;
+}
+
+static void look(void *context, size_t unused)
 {
     static const char *const script[N_PLACES] = {"/sbin/init"}; /* where PID 1 is one */
-    for (int i = 0; i < N_INITS; i++) {
-        const struct init *init = &inits[i];
-        if (strcmp(init->program, program) != 0 || (init->mark && access(init->mark, F_OK)))
-            continue;
-        bool off = any_calls_lethe(init->off), reboot = any_calls_lethe(init->reboot);
-        if (!off || !reboot)
-            lethe_find(findings, LETHE_PROBLEM, "last-script",
-                       "PID 1 is %s, and a %s passes Lethe by: no script in %s calls lethe end",
-                       init->name,
-                       off      ? "reboot"
-                       : reboot ? "poweroff"
-                                : "poweroff or reboot",
-                       off ? init->reboot[0] : init->off[0]);
+    struct ways *w = context;
+    (void)unused;
+    read_program(w->program, sizeof w->program);
+    w->soft_reboot = !access("/usr/lib/systemd/system/soft-reboot.target", F_OK);
+    if (is_systemd(w))
         return;
-    }
-    if (!any_calls_lethe(script))
-        lethe_find(
-            findings, LETHE_PROBLEM, "last-script",
-            "PID 1 is %.60s, of whose poweroff Lethe knows nothing: its last script has to call "
-            "lethe "
-            "end",
-            program);
+    w->init = find_init(w->program);
+    w->off = any_calls_lethe(w->init < 0 ? script : inits[w->init].off);
+    w->reboot = w->init < 0 ? w->off : any_calls_lethe(inits[w->init].reboot);
+}
+
+static void tell_scripts(struct lethe_findings *findings, const struct ways *w)
+{
+    const struct init *init = &inits[w->init < 0 ? 0 : w->init];
+    if (w->off && w->reboot)
+        return;
+    if (w->init < 0)
+        lethe_find(findings, LETHE_PROBLEM, "last-script",
+                   "PID 1 is %.60s, of whose poweroff Lethe knows nothing: its last script has to "
+                   "call lethe end",
+                   w->program);
+    else
+        lethe_find(findings, LETHE_PROBLEM, "last-script",
+                   "PID 1 is %s, and a %s passes Lethe by: no script in %s calls lethe end",
+                   init->name,
+                   w->off      ? "reboot"
+                   : w->reboot ? "poweroff"
+                               : "poweroff or reboot",
+                   w->off ? init->reboot[0] : init->off[0]);
 }
 
 bool lethe_ways_look(struct lethe_findings *findings)
 {
-    char program[128];
-    read_program(program, sizeof program);
-    const bool systemd = !strcmp(program, "systemd");
-    if (!systemd)
-        look_at_scripts(findings, program);
-    else if (!access("/usr/lib/systemd/system/soft-reboot.target", F_OK))
+    enum { ANSWER_MS = 2000 };
+    struct ways *w = lethe_ask_memory(sizeof *w);
+    if (!w || lethe_ask(look, w, 1, ANSWER_MS, 1))
+        lethe_find(findings, LETHE_PROBLEM, "no-answer",
+                   "what PID 1 runs at its end lies where nothing answers");
+    else if (!is_systemd(w))
+        tell_scripts(findings, w);
+    else if (w->soft_reboot)
         lethe_find(findings, LETHE_WEAKNESS, "soft-reboot",
-                   "systemctl soft-reboot passes Lethe by, and leaves everything in RAM");
+                   "systemctl soft-reboot passes Lethe by, and leaves everything in RAM: end with "
+                   "poweroff or reboot");
     if (!access("/dev/liveupdate", F_OK))
-        lethe_find(
-            findings, LETHE_WEAKNESS, "liveupdate",
-            "this kernel hands memory over to the next at a kexec (/dev/liveupdate): what is "
-            "handed over is not erased");
-    return systemd;
+        lethe_find(findings, LETHE_WEAKNESS, "liveupdate",
+                   "this kernel hands memory over to the next at a kexec, and what is handed over "
+                   "is not erased: take liveupdate= off the kernel's arguments");
+    return w && is_systemd(w);
 }
