@@ -41,17 +41,19 @@ static void usage(FILE *out)
 
 int main(int argc, char **argv)
 {
+    char shown[200];
     bool ends = getpid() == 1 || lethe_end_is_second_stage(argv);
     if (ends && lethe_identity_is_machine())
         return lethe_shutdown_main(argc, argv);
     const char *word = argc > 1 ? argv[1] : "";
-    if (!strcmp(word, "--version")) {
-        puts("lethe " LETHE_VERSION);
-        return lethe_command_flush("version") ? 2 : 0;
-    }
-    if (!strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help")) {
-        usage(stdout);
-        return lethe_command_flush("help") ? 2 : 0;
+    const bool helps = !strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help"),
+               tells = helps || !strcmp(word, "--version");
+    if (tells && argc == 2) {
+        if (helps)
+            usage(stdout);
+        else
+            puts("lethe " LETHE_VERSION);
+        return lethe_command_flush(helps ? "help" : "version") ? 2 : 0;
     }
     for (size_t i = 0; i < N_PROGRAMS; i++)
         if (!strcmp(word, programs[i].name))
@@ -60,7 +62,9 @@ int main(int argc, char **argv)
         fputs("lethe: PID 1 of a pid or user namespace ends no machine; nothing was done\n",
               stderr);
     else if (word[0])
-        fprintf(stderr, "lethe: unknown command '%s'; nothing was done\n", word);
+        fprintf(stderr, "lethe: %s '%s'; nothing was done\n",
+                tells ? "one word too many:" : "unknown command",
+                lethe_printable(shown, sizeof shown, tells ? argv[2] : word));
     else
         fputs("lethe: a command is missing; nothing was done\n", stderr);
     usage(stderr);
