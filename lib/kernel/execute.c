@@ -40,23 +40,48 @@ static uint64_t part_number(const struct lethe_mount *m)
     return n;
 }
 
+/* A union may look a path up in its branches again (aufs and FUSE do): what is mounted on it is
+ * found as long as their names are there. One whose path leads nowhere may be any. */
+static bool is_branch(const struct lethe_snapshot *s, const struct lethe_mount *m)
+{
+    for (size_t i = 0; i < s->n_unions; i++)
+        for (size_t j = 0; j < s->unions[i].n_branches; j++) {
+            size_t shown = s->unions[i].branches[j].mount;
+            if (shown == LETHE_NONE ||
+                devno_number(s->mounts[shown].devno) == devno_number(m->devno))
+                return true;
+        }
+    return false;
+}
+
+static void count_erased(struct lethe_progress *progress, const struct lethe_erased *erased)
+{
+    progress->erased_file_systems++;
+    progress->erased_bytes += erased->bytes;
+    progress->erased_files += erased->files;
+}
+
+/* The names of a branch are left to its unmount, or to the next pass, when all has gone that can.
+ */
 static bool erase(const struct pass *p, const struct lethe_mount *m, const char *text)
 {
     struct lethe_erased erased;
-    uint64_t task = lethe_task_id(LETHE_TASK_ERASE, part_number(m));
-    bool keep_names = !strcmp(m->fstype, "devtmpfs");
-    if (lethe_task_is_finished(p->progress, task) ||
+    uint64_t number = part_number(m), task = lethe_task_id(LETHE_TASK_ERASE, number),
+             zeroed = lethe_task_id(LETHE_TASK_ERASE, ~number);
+    bool again = lethe_task_is_finished(p->progress, zeroed),
+         wait = (!again || p->progress->n_daemons) && is_branch(p->snapshot, m),
+         keep_names = wait || !strcmp(m->fstype, "devtmpfs");
+    if (lethe_task_is_finished(p->progress, task) || (wait && again) ||
         !lethe_task_begin(p->progress, task, p->policy->erase_ms, text))
         return false;
     int r = lethe_ram_fs_erase(m->path, devno_number(m->devno), keep_names, &erased);
     lethe_task_done(p->progress);
     if (!r) {
-        lethe_task_set_finished(p->progress, task);
-        p->progress->erased_file_systems++;
+        lethe_task_set_finished(p->progress, wait ? zeroed : task);
         p->progress->erased_ms = lethe_now_ms();
-        p->progress->erased_bytes += erased.bytes;
-        p->progress->erased_files += erased.files;
     }
+    if (!r && !again)
+        count_erased(p->progress, &erased);
     p->progress->not_erased += r ? 1 : (unsigned)erased.failed;
     if (!r && erased.failed)
         lethe_log(LETHE_LOG_ERROR, "%s: %llu files could not be zeroed: %s", text,

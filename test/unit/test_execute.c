@@ -8,7 +8,11 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -224,6 +228,59 @@ static void reports_what_is_left(void **unused)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* Its mount is a bind of one file of RAM, which the mock's descriptors are made to lead to. */
+static struct scene scene_of_union(int file)
+{
+    static char text[512];
+    struct stat st;
+    struct scene s;
+    assert_int_equal(fstat(file, &st), 0);
+    snprintf(text, sizeof text,
+             "1 0 0:1 / / rw - overlay o rw,lowerdir=/ro,upperdir=/branch\n"
+             "2 1 %u:%u / /branch rw - tmpfs t rw\n"
+             "3 1 0:3 / /only rw - ext4 x rw\n",
+             major(st.st_dev), minor(st.st_dev));
+    scene_init(&s, &(struct scene_input){.mountinfo = lethe_span(text), .swaps = lethe_span("")});
+    assert_int_equal(s.r, 0);
+    return s;
+}
+
+static off_t size_after_pass(struct scene *s, int file)
+{
+    enum { FIRST_FD = 1000 };
+    struct lethe_step erase = {LETHE_STEP_ERASE, 1, false, "", 0};
+    const struct lethe_plan plan = {.steps = &erase, .n_steps = 1};
+    struct stat st;
+    MOCK_EXPECT(
+        {MOCK_OPEN, .path = "/branch", .number = O_PATH | O_NOFOLLOW, .kept = true},
+        {MOCK_MOUNT, .path = "/branch", .number = MS_REMOUNT},
+        {MOCK_MOUNT, .path = "/branch", .number = MS_REMOUNT | MS_BIND},
+        {MOCK_OPEN, .path = "/proc/self/fd/1000", .number = O_RDWR | O_NONBLOCK, .kept = true});
+    dup2(file, FIRST_FD);
+    dup2(file, FIRST_FD + 3);
+    assert_int_equal(lethe_execute(&plan, &s->snapshot, &policy, progress, false), 1);
+    mock_finish();
+    assert_int_equal(fstat(file, &st), 0);
+    return st.st_size;
+}
+
+/* What is mounted on a union is found by names of its branches, so these stay in the first pass. */
+static void leaves_the_names_of_a_branch_to_the_next_pass(void **unused)
+{
+    (void)unused;
+    int file = memfd_create("branch", 0);
+    char byte = 'x';
+    assert_int_equal(pwrite(file, "x", 1, 0), 1);
+    struct scene s = scene_of_union(file);
+    assert_int_not_equal(size_after_pass(&s, file), 0);
+    assert_int_equal(pread(file, &byte, 1, 0), 1);
+    assert_int_equal(byte, 0);
+    assert_int_equal(size_after_pass(&s, file), 0);
+    assert_int_equal(progress->erased_file_systems, 1);
+    scene_finish(&s);
+    close(file);
+}
+
 enum { MANY = 64 };
 
 /* /many, then what is mounted on it. */
@@ -289,6 +346,7 @@ int main(void)
         TEST(switches_swap_off),
         TEST(drops_caches_unless_that_is_stuck),
         TEST(reports_what_is_left),
+        TEST(leaves_the_names_of_a_branch_to_the_next_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
