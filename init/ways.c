@@ -16,32 +16,37 @@
 static const struct init {
     const char *program; /* of PID 1 */
     const char *name;
-    const char *mark; /* a directory that is there if it is this one */
+    const char *marks[2]; /* directories that are there if it is this one */
     const char *off[3], *reboot[3];
 } inits[] = {
     {"openrc-init",
      "openrc-init",
-     NULL,
+     {NULL},
      {"/etc/runlevels/shutdown/*"},
      {"/etc/runlevels/shutdown/*"}},
     {"runit",
      "runit",
-     NULL,
+     {NULL},
      {"/etc/rc0.d/K*", "/etc/runit/shutdown.d/*", "/etc/runit/3"},
      {"/etc/rc6.d/K*", "/etc/runit/shutdown.d/*", "/etc/runit/3"}},
     {"busybox",
      "busybox init",
-     NULL,
+     {NULL},
      {"/etc/inittab", "/etc/runlevels/shutdown/*"},
      {"/etc/inittab", "/etc/runlevels/shutdown/*"}},
+    {"init", /* Debian's unmounts in a runlevel of its own */
+     "init with OpenRC",
+     {"/run/openrc", "/etc/runlevels/off"},
+     {"/etc/runlevels/off/*"},
+     {"/etc/runlevels/off/*"}},
     {"init",
      "init with OpenRC",
-     "/run/openrc",
+     {"/run/openrc"},
      {"/etc/runlevels/shutdown/*", "/etc/inittab"},
      {"/etc/runlevels/shutdown/*", "/etc/inittab"}},
     {"init",
      "sysvinit",
-     "/etc/rc0.d",
+     {"/etc/rc0.d"},
      {"/etc/rc0.d/K*", "/etc/inittab"},
      {"/etc/rc6.d/K*", "/etc/inittab"}},
 };
@@ -123,10 +128,18 @@ static bool is_systemd(const struct ways *w)
     return !strcmp(w->program, "systemd");
 }
 
+static bool has_marks(const struct init *init)
+{
+    for (int i = 0; i < 2; i++)
+        if (init->marks[i] && access(init->marks[i], F_OK))
+            return false;
+    return true;
+}
+
 static int find_init(const char *program)
 {
     for (int i = 0; i < N_INITS; i++)
-        if (!strcmp(inits[i].program, program) && (!inits[i].mark || !access(inits[i].mark, F_OK)))
+        if (!strcmp(inits[i].program, program) && has_marks(&inits[i]))
             return i;
     return -1;
 }
