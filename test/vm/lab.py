@@ -231,6 +231,7 @@ class Guest:
             stick.port = port
         self._events = []
         self._console_from = 0
+        self._kernels = 1  # that say their version on the console before a kexec
         command = [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none",
             "-machine", "q35,memory-backend=ram", "-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm",
@@ -408,6 +409,7 @@ class Guest:
         self._snapshot("snapshot-load")
         self._events.clear()
         self._console_from = self.console_file.stat().st_size
+        self._kernels = 0
         self.qmp("cont")
 
     def _snapshot(self, command, timeout=120):
@@ -441,7 +443,7 @@ class Guest:
             text = self.console
             end = ("halt" if "reboot: System halted" in text else
                    "panic" if "Kernel panic - not syncing" in text else
-                   "kexec" if text.count("] Linux version ") > 1 else None)
+                   "kexec" if text.count("] Linux version ") > self._kernels else None)
             if end:
                 self.qmp("stop")
                 return end

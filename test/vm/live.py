@@ -12,6 +12,7 @@ cryptsetup's offline re-encryption turns ext4 into LUKS2 and back in user space.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -69,8 +70,9 @@ WantedBy=multi-user.target
 """}
 
 SHELL = f"""#!/bin/sh
-export PS1= PS2=
+export PS1= PS2= PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 stty raw -echo
+[ -d /dev/hugepages ] || {{ mkdir /dev/hugepages; mount -t hugetlbfs hugetlbfs /dev/hugepages; }}
 echo "{lab.READY}"
 exec sh
 """
@@ -115,6 +117,12 @@ SYSTEMS = {
     "trixie-openrc": System("trixie", "openrc", (*LIVE_BOOT, "sysvinit-core", "openrc", "procps", "psmisc")),
 }
 MAIN = "trixie"
+
+# Commands by PID 1: what fires when the stick is pulled out, and what takes Lethe from a running system.
+WATCH = {"systemd": "systemctl start lethe-watch", "": "setsid lethe watch </dev/null >/dev/null 2>&1 & sleep 10"}
+SCRIPTS = "update-rc.d -f lethe-arm remove; lethe disarm"
+REMOVE = {"systemd": "systemctl disable --now lethe-arm; lethe disarm; true", "sysvinit": SCRIPTS, "runit": SCRIPTS,
+          "openrc": "rc-update del lethe-end off; lethe disarm"}
 
 
 def say(text):
@@ -215,7 +223,7 @@ def installed(build, folder):
 
 
 def put_shell(root, init):
-    """A root shell on the second serial port."""
+    """A root shell on the second serial port, and a place for huge pages, which only systemd sees to."""
     files = {"usr/local/bin/lab-shell": SHELL}
     tty = "#!/bin/sh\nexec /usr/local/bin/lab-shell <>/dev/ttyS1 >&0 2>&0\n"
     if init == "systemd":
@@ -232,13 +240,22 @@ def put_shell(root, init):
             sh("systemctl", f"--root={root}", "enable", "--quiet", unit)
 
 
+def printed_commands(init):
+    """What docs/systems.md tells a user of this PID 1 to enter in a chroot."""
+    rows = {"systemd": "systemd", "sysvinit": "sysvinit, runit on Debian", "runit": "sysvinit, runit on Debian", "openrc": "OpenRC on Debian"}
+    text = (lab.HERE.parent.parent / "docs/systems.md").read_text()
+    row = re.search(rf"(?m)^\| {rows[init]} \| (.*) \|$", text)[1]
+    return re.findall("`(.*?)`", row.split(";")[0])
+
+
 def put_lethe(root, init, lethe):
-    """What `DESTDIR=lethe meson install` has put there, and what a user enters then: docs/systems.md."""
+    """What `DESTDIR=lethe meson install` has put there, and what a user enters then: at most three commands."""
     sh("cp", "-a", "--remove-destination", f"{lethe}/.", root)
-    command = {"systemd": "systemctl preset --quiet lethe-arm.service",
-               "openrc": "cp /usr/share/lethe/openrc/lethe-* /etc/init.d/ && rc-update add lethe-arm boot && rc-update add lethe-end shutdown",
-               }.get(init, "cp /usr/share/lethe/sysvinit/lethe-arm /etc/init.d/ && update-rc.d lethe-arm defaults")
-    sh("chroot", root, "sh", "-c", command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    commands = printed_commands(init)
+    if not 1 <= len(commands) <= 3:
+        raise lab.Failure(f"docs/systems.md: {commands}")
+    for command in commands:
+        sh("chroot", root, "sh", "-c", command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def put_on_medium(image, files):
@@ -281,7 +298,7 @@ def stick(lethe=None, name=MAIN):
             for image, at in ((medium, 1), (persistence() / "image", 1 + size)):
                 sh("dd", f"if={image}", f"of={path}", "bs=1M", f"seek={at}", "conv=notrunc,sparse", "status=none")
 
-    recipe = [base(name).name, persistence().name, plant.name, SHELL, SHELL_UNIT, repr(system), *([lethe] if lethe else [])]
+    recipe = [base(name).name, persistence().name, plant.name, SHELL, SHELL_UNIT, repr(system), *([lethe, str(printed_commands(system.init))] if lethe else [])]
     return lab.cached(f"live/stick-{name}-{lab.digest(*recipe)}", build)
 
 

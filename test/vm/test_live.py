@@ -4,9 +4,9 @@
 
     test_live.py [--build DIR] [--suite NAME] [--runs N] [--jobs N] [CASE...]
 
-Each case boots the system from its stick, plants secrets of all kinds, shows that they are in RAM, ends the system, and looks
-for them again in the RAM of the machine that has just switched itself off. `--runs 20` does poweroff, reboot and halt in
-turn, 20 runs in all.
+A system is booted from its stick, has secrets of all kinds planted, which are shown to be in RAM, and is kept as it is then. Each
+case goes back to that moment, ends the system, and looks for them again in the RAM of the machine that has just switched itself
+off. `--runs 20` does poweroff, reboot and halt in turn, 20 runs in all, each with a boot of its own.
 """
 
 import argparse
@@ -28,37 +28,47 @@ LEFT_WITHOUT_LETHE = ["rw", "shm", "run", "names"]
 LOAD_KEXEC = "kexec -l $MEDIUM/live/vmlinuz --append='console=ttyS0 panic=0'"
 
 
+NOW = "exec /run/initramfs/lethe now"
+HOOK = "/usr/lib/systemd/system-shutdown/lab"  # a user's, which systemd runs before Lethe in a clean end
+PUT_HOOK = f"mkdir -p {HOOK[:-4]}; printf '#!/bin/sh\\necho lab: hook of $1 >/dev/kmsg\\n' >{HOOK}; chmod 755 {HOOK}"
+
+
 @dataclass
 class Case:
     name: str
     command: str
     end: str
     arguments: str = "init_on_free=1"
-    lethe: bool = True  # else its unit is masked: the same stick serves
+    lethe: bool = True  # else it is removed before: what was planted must be left then
     asked: bool = False  # run only when asked for by name
     prepare: str = "true"
     says: str = "nothing is left"
     systemd: bool = False  # means nothing to another PID 1
+    emergency: bool = False  # on live-boot with systemd it is test_kill.py's
+    pulls: bool = False  # the stick
 
 
 CASES = [
-    Case("poweroff", "systemctl poweroff", "poweroff"),
+    Case("poweroff", "systemctl poweroff", "poweroff", prepare=PUT_HOOK),
     Case("reboot", "systemctl reboot", "reboot"),
     Case("halt", "systemctl halt", "halt"),
     Case("kexec", "systemctl kexec", "kexec", prepare=LOAD_KEXEC, systemd=True),
     Case("kexec-unloaded", "systemctl start kexec.target", "reboot", asked=True, systemd=True),  # in the small system it always runs
+    Case("now", NOW, "poweroff", emergency=True),
+    Case("pulled", "", "poweroff", prepare="$WATCH", emergency=True, pulls=True),
+    Case("without-lethe", "systemctl poweroff", "poweroff", lethe=False, prepare="$REMOVE"),
     Case("default-kernel", "systemctl poweroff", "poweroff", arguments="", says="nothing else is known to be left"),
     # As Kicksecure sets it: nobody can look whether freed memory is cleared, so it is filled all the same.
     Case("hardened", "systemctl poweroff", "poweroff", arguments="init_on_free=1 lockdown=confidentiality", asked=True,
          prepare="echo 3 >/proc/sys/kernel/yama/ptrace_scope; mount -o remount,hidepid=2 /proc", says="nothing else is known to be left"),
-    Case("without-lethe", "systemctl poweroff", "poweroff", arguments="init_on_free=1 systemd.mask=lethe-arm.service", lethe=False),
 ]
+WITH_KILL = ["bookworm", "trixie", "forky"]  # what test_kill.py runs on
 
 
-def check_status(guest):
-    """The next end that a user asks for is Lethe's, and is said to be; it is done below."""
-    said = guest.run("lethe status", check=False)
-    if not said.startswith("ready: "):
+def check_status(guest, lethe=True):
+    """Whether the next end that a user asks for is Lethe's is said; it is done below."""
+    said = guest.run("lethe status", timeout=120, check=False)
+    if not said.startswith("ready: " if lethe else "NOT ready"):
         raise lab.Failure(f"lethe status: {said}")
 
 
@@ -86,8 +96,15 @@ def check_console(console, case):
     summaries = [line for line in said if re.match(r"\w+ after [\d.]+ s: ", line)]
     if not case.lethe and said:
         yield f"Lethe was there: {said}"
+    said = summaries if case.emergency else said
     if case.lethe and (len(said) != 1 or said != summaries or not said[0].endswith(case.says)):
         yield f"the console should say one thing, that {case.says}, but says {said}"
+
+
+def check_hook(console, case):
+    """A user's hook has run, and before Lethe's end."""
+    if not re.search(f"lab: hook of {case.name}.*lethe: {case.name} after", console, re.DOTALL):
+        yield f"the hook {HOOK} did not run before Lethe"
 
 
 def check_ram(before, after, case):
@@ -107,54 +124,78 @@ def check_ram(before, after, case):
 @contextmanager
 def planted(case, lethe, suite):
     """A booted system with secrets in RAM, which are counted: (guest, before)."""
-    system = live.SYSTEMS[suite]
-    image = live.stick(lethe if case.lethe or system.init == "systemd" else None, suite)
-    with live.booted(image, case.arguments, name=suite) as guest:
+    with live.booted(live.stick(lethe, suite), case.arguments, name=suite) as guest:
         guest.booted = time.monotonic() - guest.started
-        if case.lethe:
-            check_status(guest)
-        guest.run(case.prepare.replace("$MEDIUM", system.medium), timeout=60)
-        guest.run("plant " + " ".join(live.KINDS), timeout=120)
+        check_status(guest)
+        guest.run("plant " + " ".join(live.KINDS), timeout=300)
         yield guest, guest.scan(live.KINDS, live.persistence() / "key")
+
+
+def prepare(guest, case, system):
+    words = {"$MEDIUM": system.medium, "$WATCH": live.WATCH.get(system.init, live.WATCH[""]), "$REMOVE": live.REMOVE[system.init]}
+    command = case.prepare
+    for word, text in words.items():
+        command = command.replace(word, text)
+    guest.run(command, timeout=180)
+    if not case.lethe:
+        check_status(guest, lethe=False)
 
 
 def ended(guest, case, before, suite):
     """End it; what went wrong, how long it took, and what is left."""
+    system = live.SYSTEMS[suite]
+    prepare(guest, case, system)
     begun = time.monotonic()
-    guest.send(case.command if live.SYSTEMS[suite].init == "systemd" else case.command.replace("systemctl ", ""))
-    end = guest.wait_end(240)
+    if case.pulls:
+        guest.unplug("stick")
+    guest.send(case.command if system.init == "systemd" else case.command.replace("systemctl ", ""))
+    end = guest.wait_end(400)
     took = time.monotonic() - begun
     after = guest.scan(live.KINDS, live.persistence() / "key")
     problems = [f"it ended with {end}, not {case.end}"] if end != case.end else []
-    problems += [*check_ram(before, after, case), *check_console(guest.console, case), *check_persistence(guest)]
+    problems += [*check_ram(before, after, case), *check_console(guest.console, case), *([] if case.emergency else check_persistence(guest))]
+    if case.prepare == PUT_HOOK and system.init == "systemd":
+        problems += check_hook(guest.console, case)
     if problems:
         problems.append(guest._tail())
-    return problems, took, after
+    left = ", ".join(f"{kind} {count}" for kind, count in after.items() if count) or "nothing"
+    return problems, f"end {took:.1f} s, {sum(before.values())} patterns before, left: {left}"
 
 
-def run(case, lethe, suite):
-    """Carry out one case; returns (what went wrong, a line about it)."""
-    with planted(case, lethe, suite) as (guest, before):
-        problems, took, after = ended(guest, case, before, suite)
-        left = ", ".join(f"{kind} {count}" for kind, count in after.items() if count) or "nothing"
-        return problems, f"boot {guest.booted:.0f} s, end {took:.1f} s, {sum(before.values())} patterns before, left: {left}"
-
-
-def run_again(case, lethe, suite, times):
-    """End one booted and planted system again and again from the same moment: yields (what went wrong, a line) a run."""
-    with planted(case, lethe, suite) as (guest, before):
-        guest.save()
-        for _ in range(times):
-            guest.restore()
-            problems, took, _ = ended(guest, case, before, suite)
-            yield problems, f"end {took:.1f} s"
-
-
-def guarded(case, lethe, suite):
+def run(cases, lethe, suite, tell):
+    """End one booted and planted system as each case does, from one saved moment: tells (case, what went wrong, a line) a case."""
+    done = 0
     try:
-        return run(case, lethe, suite)
+        with planted(cases[0], lethe, suite) as (guest, before):
+            if len(cases) > 1:
+                guest.save()
+            for case in cases:
+                if done:
+                    guest.restore()
+                done += 1
+                try:
+                    problems, line = ended(guest, case, before, suite)
+                except (lab.Failure, subprocess.CalledProcessError) as failure:
+                    problems, line = [str(failure)], "broke off"
+                tell(case, problems, f"boot {guest.booted:.0f} s, {line}")
     except (lab.Failure, subprocess.CalledProcessError) as failure:
-        return [str(failure)], "broke off"
+        for case in cases[done:]:
+            tell(case, [str(failure)], "broke off")
+
+
+def grouped(cases):
+    """One boot serves what has the same kernel arguments."""
+    groups = {}
+    for case in cases:
+        groups.setdefault(case.arguments, []).append(case)
+    return list(groups.values())
+
+
+def chosen(options):
+    system = live.SYSTEMS[options.suite]
+    cases = [case for case in CASES if case.name in options.cases or
+             not (options.cases or case.asked or case.emergency and options.suite in WITH_KILL)]
+    return [case for case in cases if system.init == "systemd" or not case.systemd]
 
 
 def main():
@@ -166,25 +207,23 @@ def main():
     parser.add_argument("--jobs", type=int, default=1, help="guests at a time (1)")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of: {', '.join(c.name for c in CASES)}")
     options = parser.parse_args()
-    suite = options.suite
-    cases = [case for case in CASES if case.name in options.cases or not (options.cases or case.asked)]
-    if live.SYSTEMS[suite].init != "systemd":
-        cases = [case for case in cases if not case.systemd]
+    groups = grouped(chosen(options))
+    if options.again:
+        groups = [(chosen(options) if options.cases else CASES)[:1] * options.again]
     if options.runs:
-        cases = [CASES[i % 3] for i in range(options.runs)]
-    failed = 0
+        groups = [[CASES[i % 3]] for i in range(options.runs)]
+    results = []
+
+    def tell(case, problems, line):
+        print(f"{'FAIL' if problems else 'ok'} live {options.suite} {case.name}: {line}", *problems, sep="\n     ", flush=True)
+        results.append(not problems)
+
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
         lethe = live.installed(options.build, Path(folder) / "lethe")
-        if options.again:
-            case = cases[0] if options.cases else CASES[0]
-            cases, results = [case] * options.again, run_again(case, lethe, suite, options.again)
-        else:
-            results = pool.map(lambda case: guarded(case, lethe, suite), cases)
-        for case, (problems, line) in zip(cases, results):
-            print(f"{'FAIL' if problems else 'ok'} live {suite} {case.name}: {line}", *problems, sep="\n     ", flush=True)
-            failed += bool(problems)
-    print(f"{len(cases) - failed} passed, {failed} failed")
-    return 1 if failed or not cases else 0
+        list(pool.map(lambda cases: run(cases, lethe, options.suite, tell), groups))
+    passed = sum(results)
+    print(f"{passed} passed, {len(results) - passed} failed")
+    return 0 if results and passed == len(results) else 1
 
 
 if __name__ == "__main__":

@@ -950,9 +950,10 @@ def keys_pressed(boot):
 
 @case
 def pause(boot):
-    """lethe.pause=3 waits between the summary and the end, lethe.verbose tells each step"""
-    with boot("loglevel=7 lethe.pause=3 lethe.verbose") as guest:
+    """lethe.pause=1 and a file for two more wait between the summary and the end, lethe.verbose tells each step"""
+    with boot("loglevel=7 lethe.pause=1 lethe.verbose") as guest:
         guest.arm()
+        guest.run("echo 2 >/run/initramfs/pause")
         plant(guest, "rw:1M")
         guest.hand_over("poweroff")
         want_end(guest, "poweroff")
