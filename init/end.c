@@ -14,6 +14,7 @@
 
 #include "apart.h"
 #include "handover.h"
+#include "init.h"
 #include "lethe/kernel/deadman.h"
 #include "lethe/kernel/face.h"
 #include "lethe/kernel/keyboard.h"
@@ -43,6 +44,20 @@ static void read_cmdline(struct lethe_end *end)
     lethe_log_set_verbose(end->cmdline.verbose);
 }
 
+/* After systemd's pivot the armed directory is the root. The second stage has been told. */
+static void read_pause(struct lethe_end *end)
+{
+    enum { PAUSE_MAX = 3600 };
+    char text[16];
+    uint64_t seconds;
+    const char *path = LETHE_ARMED_DIR LETHE_PAUSE;
+    if (lethe_process_runs("/shutdown"))
+        path = LETHE_PAUSE;
+    if (lethe_read_line(AT_FDCWD, path, text, sizeof text) &&
+        !lethe_number(lethe_span(text), PAUSE_MAX, &seconds))
+        end->pause_seconds = (int64_t)seconds;
+}
+
 void lethe_end_prepare_workers(void)
 {
     lethe_process_shield();
@@ -67,6 +82,7 @@ void lethe_end_prepare(struct lethe_end *end)
     lethe_log_to_kernel();
     lethe_watchdog_open();
     read_cmdline(end);
+    read_pause(end);
 }
 
 static int enter_own_root(struct lethe_progress *progress, void *context)
@@ -317,7 +333,7 @@ void lethe_end_finish(struct lethe_end *end, struct lethe_progress *progress)
     if (!clean && end->policy->keeps_log)
         lethe_summary_keep(progress);
     stay(show_ms(end, progress, clean));
-    stay(1000 * (int64_t)end->cmdline.pause_seconds);
+    stay(1000 * ((int64_t)end->cmdline.pause_seconds + end->pause_seconds));
     lethe_power_end(end->verb, end->argument, end->policy->power_ms);
     for (;;) /* PID 1 never exits */
         pause();

@@ -37,6 +37,7 @@ struct lethe_end {
     int64_t keys_ms, stopped_ms; /* … how long they and the processes have lasted; 0: not known */
     int64_t unreaped;            /* dead processes that nobody reaps */
     int64_t init_memory;         /* enum lethe_init_memory */
+    int64_t pause_seconds;       /* what a file asks for, besides the kernel's command line */
     bool sync_hung;              /* already in the first stage */
     bool keys_left;              /* not all keys could be wiped at first */
     bool cut_off;                /* a server that does not answer was given up */

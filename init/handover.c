@@ -23,6 +23,7 @@ static const struct field {
     {"stopped", offsetof(struct lethe_end, stopped_ms)},
     {"unreaped", offsetof(struct lethe_end, unreaped)},
     {"init-memory", offsetof(struct lethe_end, init_memory)},
+    {"pause", offsetof(struct lethe_end, pause_seconds)},
 };
 enum { N_FIELDS = sizeof fields / sizeof *fields };
 

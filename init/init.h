@@ -25,6 +25,8 @@ int lethe_capture_main(int argc, char **argv);
 #define LETHE_ARMED_BRANCHES LETHE_ARMED_DIR "/branches"
 /* What the kill switch tells PID 1 (end.h). */
 #define LETHE_ARMED_EMERGENCY LETHE_ARMED_DIR "/emergency"
+/* In the armed tmpfs: seconds to wait when all is erased, written by root while the system runs. */
+#define LETHE_PAUSE "/pause"
 /* What is written here fires the kill switch (helper.h); who is at it holds the lock. */
 #define LETHE_ARMED_FIRE LETHE_ARMED_DIR "/fire"
 #define LETHE_ARMED_LOCK LETHE_ARMED_DIR "/lock"
