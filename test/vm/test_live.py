@@ -61,6 +61,11 @@ CASES = [
     # As Kicksecure sets it: nobody can look whether freed memory is cleared, so it is filled all the same.
     Case("hardened", "systemctl poweroff", "poweroff", arguments="init_on_free=1 lockdown=confidentiality", asked=True,
          prepare="echo 3 >/proc/sys/kernel/yama/ptrace_scope; mount -o remount,hidepid=2 /proc", says="nothing else is known to be left"),
+    # As Tails 7 sets it, its tmpfs for an exitrd of its own still there: docs/tails.md.
+    Case("tails", "systemctl poweroff", "poweroff", asked=True, systemd=True,
+         arguments="init_on_free=1 slub_debug=FZ slab_nomerge page_alloc.shuffle=1 lockdown=integrity",
+         prepare="systemctl stop lethe-arm; lethe disarm; mount -t tmpfs -o size=20% tmpfs /run/initramfs; "
+                 "if lethe arm 2>/dev/null; then false; else lethe arm --take-over && echo 1 >/run/initramfs/pause; fi"),
 ]
 WITH_KILL = ["bookworm", "trixie", "forky"]  # what test_kill.py runs on
 
