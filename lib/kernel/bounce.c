@@ -54,7 +54,7 @@ static uint64_t count_slots(const struct lethe_kcore *kcore, const struct pool *
     static alignas(4096) char block[LARGE];
     uint64_t n = 0;
     for (uint64_t at = pool->start; at + LARGE <= pool->end; at += LARGE) {
-        bool seen = lethe_kcore_read(kcore, at / LETHE_PAGE, block, LARGE);
+        bool seen = lethe_kcore_read(kcore, at / kcore->page, block, LARGE);
         for (size_t slot = 0; slot < LARGE; slot += SLOT)
             n += !seen || !is_clean(block + slot, disks);
     }
@@ -73,11 +73,14 @@ static bool is_in(const char *path, const char *word)
     return found;
 }
 
-/* The kernel takes one where memory lies beyond what 32 bits reach, for an encrypted guest, and
- * when it is told to (pci_swiotlb_detect(), arch/x86/kernel/pci-dma.c): the search for it takes
- * long. */
+/* On x86 the kernel takes one where memory lies beyond what 32 bits reach, for an encrypted guest,
+ * and when it is told to (pci_swiotlb_detect(), arch/x86/kernel/pci-dma.c): the search for it takes
+ * long. Other processors' kernels may have one for devices that see no caches, too. */
 static bool may_have_pool(void)
 {
+#if !defined __x86_64__ && !defined __i386__
+    return true;
+#endif
     char line[256];
     unsigned long long start = 0, end = 0;
     FILE *map = fopen("/proc/iomem", "re");
@@ -130,7 +133,7 @@ static int find_pool(const struct lethe_kcore *kcore, struct pool *pool)
     if (!pool->start && !pool->slots)
         return -ENOENT;
     bool good = pool->end > pool->start && pool->end - pool->start == pool->slots * SLOT &&
-                pool->start % LETHE_PAGE == 0;
+                pool->start % kcore->page == 0;
     return good ? 0 : -ENOENT;
 }
 

@@ -32,16 +32,16 @@ static enum lethe_clearing try(const struct lethe_kcore *kcore)
     uint64_t numbers[PAGES];
     unsigned marked, zero;
     char *pages =
-        mmap(NULL, PAGES * LETHE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        mmap(NULL, PAGES * kcore->page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages == MAP_FAILED)
         return LETHE_CLEARING_UNKNOWN;
-    madvise(pages, PAGES * LETHE_PAGE, MADV_NOHUGEPAGE);
+    madvise(pages, PAGES * kcore->page, MADV_NOHUGEPAGE);
     for (size_t i = 0; i < PAGES; i++) {
-        memcpy(pages + i * LETHE_PAGE, mark, sizeof mark);
-        numbers[i] = lethe_kcore_page_of(kcore, pages + i * LETHE_PAGE);
+        memcpy(pages + i * kcore->page, mark, sizeof mark);
+        numbers[i] = lethe_kcore_page_of(kcore, pages + i * kcore->page);
     }
     look(kcore, numbers, &marked, &zero);
-    munmap(pages, PAGES * LETHE_PAGE);
+    munmap(pages, PAGES * kcore->page);
     if (marked < PAGES)
         return LETHE_CLEARING_UNKNOWN;
     look(kcore, numbers, &marked, &zero);

@@ -30,7 +30,7 @@ struct mapping {
 #define GET_FRAME_BUFFER _IOWR('d', 0xCE, struct frame_buffer)
 #define MAP_BUFFER _IOWR('d', 0xB3, struct mapping)
 
-enum { CARDS_MAX = 16, IDS_MAX = 1024, BUFFERS_MAX = 64, PAGE = LETHE_PAGE };
+enum { CARDS_MAX = 16, IDS_MAX = 1024, BUFFERS_MAX = 64 };
 enum { KPF_ANON = 12, KPF_SWAPBACKED = 14 }; /* bits, linux/kernel-page-flags.h */
 
 struct buffers {
@@ -46,13 +46,13 @@ static void map_buffer(struct buffers *buffers, int card, const struct frame_buf
 {
     struct mapping mapping = {.handle = buffer->handles[0]};
     const size_t bytes = buffer->offsets[0] + (size_t)buffer->pitches[0] * buffer->height,
-                 size = (bytes + PAGE - 1) / PAGE * PAGE;
+                 page = lethe_sys->page_size(), size = (bytes + page - 1) / page * page;
     if (buffers->n == BUFFERS_MAX || !mapping.handle || ioctl(card, (int)MAP_BUFFER, &mapping))
         return;
     char *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, card, (off_t)mapping.offset);
     if (at == MAP_FAILED)
         return;
-    for (size_t i = 0; i < size; i += PAGE)
+    for (size_t i = 0; i < size; i += page)
         memcpy(at + i, buffers->mark, sizeof buffers->mark);
     buffers->maps[buffers->n].at = at;
     buffers->maps[buffers->n++].size = size;
@@ -76,9 +76,9 @@ static void map_card(struct buffers *buffers, int number)
 static bool is_marked(const struct lethe_kcore *kcore, const char *mark, uint64_t page,
                       uint64_t flags)
 {
-    static char text[PAGE];
+    char text[32];
     return flags >> KPF_SWAPBACKED & 1 && !(flags >> KPF_ANON & 1) &&
-           lethe_kcore_read(kcore, page, text, PAGE) && !memcmp(text, mark, 32);
+           lethe_kcore_read(kcore, page, text, sizeof text) && !memcmp(text, mark, sizeof text);
 }
 
 /* How many of tmpfs' pages are those of the buffers. */
@@ -119,5 +119,5 @@ uint64_t lethe_drm_clear(void)
         memset(buffers.maps[i].at, 0, buffers.maps[i].size);
         munmap(buffers.maps[i].at, buffers.maps[i].size);
     }
-    return pages * (PAGE / 1024);
+    return pages * (lethe_sys->page_size() / 1024);
 }

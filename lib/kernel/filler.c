@@ -23,8 +23,8 @@
 #define MADV_POPULATE_WRITE 23 /* linux/mman.h */
 #endif
 
-enum { PAGE = 4096, MIB = 1 << 20, DECOYS = 8, TAKERS_MAX = 4 * CPU_SETSIZE, POLL_MS = 2 };
-enum { CHUNK_MAX = 64 * MIB, CHUNK_MIN = 256 << 10, FLOOR = 16 * MIB, POOL_MIN = 4 * MIB };
+enum { MIB = 1 << 20, DECOYS = 8, TAKERS_MAX = 4 * CPU_SETSIZE, POLL_MS = 2 };
+enum { CHUNK_MAX = 64 * MIB, CHUNK_MIN = 256 << 10, FLOOR = 16 * MIB, POOL_PAGES_MIN = 1024 };
 
 struct taker {
     pid_t pid;
@@ -33,6 +33,7 @@ struct taker {
 };
 
 static struct {
+    size_t page;
     cpu_set_t processors;
     int n_processors;
     struct taker *takers; /* shared with them; the first is that of the rest */
@@ -128,6 +129,7 @@ int lethe_filler_open(void)
         filler.takers = shared;
     }
     filler.n_takers = 1;
+    filler.page = lethe_sys->page_size();
     lower_reserves();
     find_processors();
     lethe_read_line(AT_FDCWD, "/proc/sys/kernel/printk", filler.printk, sizeof filler.printk);
@@ -171,9 +173,9 @@ static bool take(struct taker *t, size_t size)
     if (!chunk)
         return false;
     int r = madvise((void *)chunk, size, MADV_POPULATE_WRITE);
-    for (size_t at = 0; r && errno == EINVAL && at < size; at += PAGE)
+    for (size_t at = 0; r && errno == EINVAL && at < size; at += filler.page)
         chunk[at] = 0;
-    t->pages += size / PAGE;
+    t->pages += size / filler.page;
     return !r || errno == EINVAL;
 }
 
@@ -262,14 +264,15 @@ void lethe_filler_take(int64_t end_ms)
 /* How many of the pool's bytes the kernel has not taken yet. */
 static size_t pool_left(char *pool, size_t size)
 {
-    static unsigned char resident[PAGE];
+    static unsigned char resident[4096];
+    const size_t window = sizeof resident * filler.page;
     size_t left = 0;
-    for (size_t at = 0; at < size; at += sizeof resident * PAGE) {
-        size_t n = size - at < sizeof resident * PAGE ? size - at : sizeof resident * PAGE;
+    for (size_t at = 0; at < size; at += window) {
+        size_t n = size - at < window ? size - at : window;
         if (mincore(pool + at, n, resident))
             return 0;
-        for (size_t i = 0; i < n / PAGE; i++)
-            left += resident[i] & 1 ? PAGE : 0;
+        for (size_t i = 0; i < n / filler.page; i++)
+            left += resident[i] & 1 ? filler.page : 0;
     }
     return left;
 }
@@ -280,7 +283,7 @@ static char *make_pool(size_t size)
     if (!pool)
         return NULL;
     madvise(pool, size, MADV_NOHUGEPAGE);
-    for (size_t at = 0; at < size; at += PAGE)
+    for (size_t at = 0; at < size; at += filler.page)
         *(volatile char *)(pool + at) = 0;
     madvise(pool, size, MADV_FREE);
     return pool;
@@ -294,34 +297,36 @@ static bool fill_pipe(struct taker *t)
     if (pipe2(ends, O_NONBLOCK | O_CLOEXEC))
         return false;
     ssize_t n = write(ends[1], zeroes, sizeof zeroes);
-    t->pages += n > 0 ? (uint64_t)n / PAGE : 0;
+    t->pages += n > 0 ? (uint64_t)n / filler.page : 0;
     return n > 0;
 }
 
 static void touch(struct taker *t, char *at, size_t n)
 {
-    for (size_t i = 0; i < n; i += PAGE)
+    for (size_t i = 0; i < n; i += filler.page)
         *(volatile char *)(at + i) = 0;
-    t->pages += n / PAGE;
+    t->pages += n / filler.page;
 }
 
 /* The pool is larger than what the kernel's own reclaim (kswapd) may take of it at a time, which
  * grows with the memory: two high watermarks, each a ten-thousandth of it. */
 static void take_rest(struct taker *t)
 {
-    enum { SLICE = 16 * PAGE, NEAR = 1 * MIB };
+    enum { SLICE = 64 << 10, NEAR = 1 * MIB };
     struct sysinfo info;
     const struct rlimit files = {1 << 16, 1 << 16}; /* two for each pipe */
     setrlimit(RLIMIT_NOFILE, &files);
     sysinfo(&info);
     size_t size = (size_t)((uint64_t)info.totalram * info.mem_unit / 512) & ~((size_t)MIB - 1);
-    size = size < POOL_MIN ? POOL_MIN : size;
+    size = size < POOL_PAGES_MIN * filler.page ? POOL_PAGES_MIN * filler.page : size;
     char *pool = make_pool(size), *rest = map((size_t)FLOOR * 64);
     if (!pool || !rest)
         return;
-    for (uint64_t left; (left = free_bytes()) > 2 * NEAR;)
-        if (!take(t, (left - NEAR) / 2 & ~((size_t)PAGE - 1)))
+    for (uint64_t left; (left = free_bytes()) > 2 * NEAR;) {
+        uint64_t chunk = (left - NEAR) / 2 < CHUNK_MAX ? (left - NEAR) / 2 : CHUNK_MAX;
+        if (!take(t, (size_t)chunk & ~(filler.page - 1)))
             break;
+    }
     while (pool_left(pool, size) > size / 2 && fill_pipe(t))
         ;
     for (size_t at = 0; at < (size_t)FLOOR * 64 && pool_left(pool, size) > size / 8; at += SLICE)
@@ -348,5 +353,5 @@ uint64_t lethe_filler_held_kib(void)
         is_busy(&filler.takers[i]);
         pages += filler.takers[i].pid > 0 ? filler.takers[i].pages : 0;
     }
-    return pages * (PAGE / 1024);
+    return pages * (filler.page / 1024);
 }

@@ -15,9 +15,9 @@ static bool read_at(int fd, void *out, size_t n, uint64_t offset)
 }
 
 /* Parts that are no physical memory (the vmalloc area) have no such address. */
-static bool is_memory(const Elf64_Phdr *part)
+static bool is_memory(const struct lethe_kcore *kcore, const Elf64_Phdr *part)
 {
-    return part->p_type == PT_LOAD && part->p_paddr != (uint64_t)-1 && part->p_memsz >= LETHE_PAGE;
+    return part->p_type == PT_LOAD && part->p_paddr != (uint64_t)-1 && part->p_memsz >= kcore->page;
 }
 
 static int read_parts(struct lethe_kcore *kcore)
@@ -26,12 +26,12 @@ static int read_parts(struct lethe_kcore *kcore)
     if (!read_at(kcore->fd, &elf, sizeof elf, 0))
         return errno ? -errno : -EIO;
     if (memcmp(elf.e_ident, ELFMAG, SELFMAG) || elf.e_ident[EI_CLASS] != ELFCLASS64 ||
-        elf.e_phnum > LETHE_KCORE_PARTS_MAX || sysconf(_SC_PAGESIZE) != LETHE_PAGE)
+        elf.e_phnum > LETHE_KCORE_PARTS_MAX || kcore->page > LETHE_PAGE_MAX)
         return -EOPNOTSUPP;
     if (!read_at(kcore->fd, kcore->parts, elf.e_phnum * sizeof *kcore->parts, elf.e_phoff))
         return -EIO;
     for (size_t i = 0; i < elf.e_phnum; i++)
-        if (is_memory(&kcore->parts[i]))
+        if (is_memory(kcore, &kcore->parts[i]))
             kcore->parts[kcore->n++] = kcore->parts[i];
     return kcore->n ? 0 : -EOPNOTSUPP;
 }
@@ -39,6 +39,7 @@ static int read_parts(struct lethe_kcore *kcore)
 int lethe_kcore_open(struct lethe_kcore *kcore)
 {
     kcore->n = 0;
+    kcore->page = lethe_sys->page_size();
     kcore->pagemap = lethe_sys->open("/proc/self/pagemap", O_RDONLY);
     kcore->fd = lethe_sys->open("/proc/kcore", O_RDONLY);
     int r = kcore->pagemap < 0 ? kcore->pagemap : kcore->fd < 0 ? kcore->fd : read_parts(kcore);
@@ -49,10 +50,10 @@ int lethe_kcore_open(struct lethe_kcore *kcore)
 
 static void read_zeroes(const struct lethe_kcore *kcore)
 {
-    static alignas(LETHE_PAGE) char zeroes[LETHE_PAGE];
-    char out[LETHE_PAGE];
+    static alignas(LETHE_PAGE_MAX) char zeroes[2 * LETHE_PAGE_MAX];
     *(volatile char *)zeroes = 0; /* a page is there from the first write on */
-    lethe_kcore_read(kcore, lethe_kcore_page_of(kcore, zeroes), out, sizeof out);
+    lethe_kcore_read(kcore, lethe_kcore_page_of(kcore, zeroes), zeroes + LETHE_PAGE_MAX,
+                     kcore->page);
 }
 
 void lethe_kcore_close(struct lethe_kcore *kcore)
@@ -71,8 +72,8 @@ uint64_t lethe_kcore_next(const struct lethe_kcore *kcore, uint64_t page, uint64
 {
     uint64_t next = UINT64_MAX;
     for (size_t i = 0; i < kcore->n; i++) {
-        uint64_t first = (kcore->parts[i].p_paddr + LETHE_PAGE - 1) / LETHE_PAGE;
-        uint64_t after = (kcore->parts[i].p_paddr + kcore->parts[i].p_memsz) / LETHE_PAGE;
+        uint64_t first = (kcore->parts[i].p_paddr + kcore->page - 1) / kcore->page;
+        uint64_t after = (kcore->parts[i].p_paddr + kcore->parts[i].p_memsz) / kcore->page;
         uint64_t start = page > first ? page : first;
         if (start < after && start < next) {
             next = start;
@@ -84,9 +85,9 @@ uint64_t lethe_kcore_next(const struct lethe_kcore *kcore, uint64_t page, uint64
 
 bool lethe_kcore_read(const struct lethe_kcore *kcore, uint64_t page, void *out, size_t n)
 {
-    if (page > UINT64_MAX / LETHE_PAGE)
+    if (page > UINT64_MAX / kcore->page)
         return false;
-    const uint64_t address = page * LETHE_PAGE;
+    const uint64_t address = page * kcore->page;
     for (size_t i = 0; i < kcore->n; i++) {
         const Elf64_Phdr *part = &kcore->parts[i];
         if (address >= part->p_paddr && address - part->p_paddr + n <= part->p_memsz)
@@ -99,7 +100,7 @@ uint64_t lethe_kcore_page_of(const struct lethe_kcore *kcore, const void *addres
 {
     uint64_t entry;
     if (!read_at(kcore->pagemap, &entry, sizeof entry,
-                 (uintptr_t)address / LETHE_PAGE * sizeof entry) ||
+                 (uintptr_t)address / kcore->page * sizeof entry) ||
         !(entry >> 63))
         return UINT64_MAX;
     entry &= (UINT64_C(1) << 55) - 1;

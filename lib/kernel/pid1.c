@@ -176,11 +176,11 @@ void lethe_pid1_empty_files(void)
         close(pidfd);
 }
 
-static bool zero_range(int memory, unsigned long begin, unsigned long end)
+static bool zero_range(int memory, uint64_t begin, uint64_t end)
 {
     static char zeroes[4096]; /* not const: it would lie in the program */
     while (begin < end) {
-        size_t n = end - begin < sizeof zeroes ? end - begin : sizeof zeroes;
+        size_t n = end - begin < sizeof zeroes ? (size_t)(end - begin) : sizeof zeroes;
         if (pwrite(memory, zeroes, n, (off_t)begin) != (ssize_t)n)
             return false;
         begin += n;
@@ -189,7 +189,7 @@ static bool zero_range(int memory, unsigned long begin, unsigned long end)
 }
 
 /* A byte of each page: what is read this way is read in. */
-static bool touch_range(int memory, unsigned long begin, unsigned long end)
+static bool touch_range(int memory, uint64_t begin, uint64_t end)
 {
     char byte;
     for (; begin < end; begin += lethe_sys->page_size())
@@ -200,18 +200,17 @@ static bool touch_range(int memory, unsigned long begin, unsigned long end)
 
 /* Each range of memory that only a process itself writes to, those that began as a file's only
  * where `files` says so; true when `use` was of all. */
-static bool each_range(pid_t pid, bool files,
-                       bool (*use)(int memory, unsigned long begin, unsigned long end))
+static bool each_range(pid_t pid, bool files, bool (*use)(int memory, uint64_t begin, uint64_t end))
 {
     char line[4096 + 128], path[32], permissions[8];
-    unsigned long begin, end, inode;
+    unsigned long long begin, end, inode; /* those of a PID 1 of 64 bits, whatever this one has */
     snprintf(path, sizeof path, "/proc/%d/mem", pid);
     int memory = lethe_sys->open(path, O_RDWR);
     snprintf(path, sizeof path, "/proc/%d/maps", pid);
     FILE *maps = fopen(path, "re");
     bool good = memory >= 0 && maps;
     while (memory >= 0 && maps && fgets(line, sizeof line, maps))
-        if (sscanf(line, "%lx-%lx %7s %*s %*s %lu", &begin, &end, permissions, &inode) == 4 &&
+        if (sscanf(line, "%llx-%llx %7s %*s %*s %llu", &begin, &end, permissions, &inode) == 4 &&
             permissions[1] == 'w' && permissions[3] == 'p' && (files || !inode))
             good &= use(memory, begin, end);
     if (maps)

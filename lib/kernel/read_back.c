@@ -15,9 +15,9 @@
 enum {
     BLOCK = 8192,
     BLOCK_OF_SAMPLE = 512,
-    RUN = 16,
+    RUN = 16, /* where pages have 4 KiB; as many bytes in any case */
+    CONTENT = LETHE_PAGE_MAX,
     ZONEINFO_MAX = 256 << 10,
-    KIB = LETHE_PAGE / 1024
 };
 
 static struct {
@@ -26,7 +26,7 @@ static struct {
     bool missed; /* not all that was to be read could be */
     int page_flags, zoneinfo;
     uint64_t flags[BLOCK];
-    uint64_t content[RUN][LETHE_PAGE / sizeof(uint64_t)];
+    uint64_t content[CONTENT / sizeof(uint64_t)];
     char text[ZONEINFO_MAX];
 } reader;
 
@@ -79,11 +79,13 @@ static bool is_free(uint64_t flags)
 
 /* With page_poison=1 the kernel overwrites each page that it frees with PAGE_POISON, which says as
  * little as zeroes do (include/linux/poison.h). */
-static bool is_blank(const uint64_t *content)
+static bool is_blank(size_t nth)
 {
-    const uint64_t poison = 0xaaaaaaaaaaaaaaaa, first = content[0];
+    const size_t words = reader.kcore.page / sizeof *reader.content;
+    const uint64_t poison = 0xaaaaaaaaaaaaaaaa, *content = reader.content + nth * words,
+                   first = content[0];
     uint64_t other = 0;
-    for (size_t i = 1; i < LETHE_PAGE / sizeof *content; i++)
+    for (size_t i = 1; i < words; i++)
         other |= content[i] ^ first;
     return !other && (!first || first == poison);
 }
@@ -92,29 +94,30 @@ static bool is_blank(const uint64_t *content)
 static bool is_left(uint64_t page)
 {
     uint64_t flags;
-    return lethe_kcore_read(&reader.kcore, page, reader.content[0], LETHE_PAGE) &&
-           !is_blank(reader.content[0]) && read_flags(page, 1, &flags) && is_free(flags);
+    return lethe_kcore_read(&reader.kcore, page, reader.content, reader.kcore.page) &&
+           !is_blank(0) && read_flags(page, 1, &flags) && is_free(flags);
 }
 
 static void look_at_run(uint64_t page, size_t n, struct lethe_fill *fill)
 {
-    if (!lethe_kcore_read(&reader.kcore, page, reader.content, n * LETHE_PAGE)) {
+    if (!lethe_kcore_read(&reader.kcore, page, reader.content, n * reader.kcore.page)) {
         reader.missed = true;
         return;
     }
     bool blank[RUN];
     for (size_t i = 0; i < n; i++)
-        blank[i] = is_blank(reader.content[i]);
+        blank[i] = is_blank(i);
     for (size_t i = 0; i < n; i++)
         fill->not_zero += !blank[i] && is_left(page + i);
-    fill->read_kib += n * KIB;
+    fill->read_kib += n * (reader.kcore.page / 1024);
 }
 
 static void look_at_block(uint64_t page, size_t n, struct lethe_fill *fill)
 {
     for (size_t i = 0; i < n;) {
         size_t run = 0;
-        while (i + run < n && run < RUN && is_free(reader.flags[i + run]))
+        while (i + run < n && run < CONTENT / reader.kcore.page && run < RUN &&
+               is_free(reader.flags[i + run]))
             run++;
         if (run)
             look_at_run(page + i, run, fill);
@@ -144,14 +147,15 @@ static void look_everywhere(uint64_t stride, int64_t end_ms, struct lethe_fill *
 
 void lethe_read_back(uint64_t pages_max, int64_t end_ms, struct lethe_fill *fill)
 {
-    uint64_t free_pages = lethe_filler_free_kib() / KIB;
+    const size_t page_kib = reader.kcore.page / 1024;
+    uint64_t free_pages = lethe_filler_free_kib() / page_kib;
     uint64_t stride = pages_max && pages_max < free_pages ? free_pages / pages_max : 1;
     fill->look = LETHE_LOOK_NONE;
     fill->read_kib = fill->not_zero = 0;
     reader.missed = false;
     if (!reader.error)
         look_everywhere(stride, end_ms, fill);
-    fill->kept_kib = read_kept() * KIB;
+    fill->kept_kib = read_kept() * page_kib;
     fill->look = reader.error    ? LETHE_LOOK_REFUSED
                  : reader.missed ? LETHE_LOOK_PART
                                  : LETHE_LOOK_WHOLE;

@@ -22,7 +22,7 @@
 
 #include "lethe/kernel/sys.h"
 
-enum { OBJECT_MAX = 8192, PER_DIR = 4096 };
+enum { OBJECT_MAX = 65536, PER_DIR = 4096 };
 
 static const char *filling(size_t n)
 {

@@ -98,16 +98,15 @@ struct piece {
  */
 static bool map_piece(const char *line, struct piece *piece)
 {
-    unsigned long begin, end, inode;
-    unsigned long long offset;
+    unsigned long long begin, end, offset, inode;
     char path[64];
-    if (sscanf(line, "%lx-%lx %*s %llx %*s %lu", &begin, &end, &offset, &inode) != 4 || !inode)
+    if (sscanf(line, "%llx-%llx %*s %llx %*s %llu", &begin, &end, &offset, &inode) != 4 || !inode)
         return false;
-    snprintf(path, sizeof path, "/proc/1/map_files/%lx-%lx", begin, end);
+    snprintf(path, sizeof path, "/proc/1/map_files/%llx-%llx", begin, end);
     int fd = lethe_sys->open(path, O_RDONLY);
     if (fd < 0)
         return false;
-    piece->length = end - begin;
+    piece->length = (size_t)(end - begin);
     piece->at = mmap(NULL, piece->length, PROT_READ, MAP_SHARED, fd, (off_t)offset);
     lethe_sys->close(fd);
     return piece->at != MAP_FAILED;

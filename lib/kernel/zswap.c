@@ -22,7 +22,7 @@
 #define MADV_PAGEOUT 21 /* linux/mman.h, Linux 5.4 */
 #endif
 
-enum { PAGE = 4096, SWAP_PAGES = 1024, PAGES = 64 };
+enum { SWAP_PAGES = 1024, PAGES = 64 };
 
 static const char enabled[] = "/sys/module/zswap/parameters/enabled";
 
@@ -39,8 +39,9 @@ static long count_stored(void)
 static bool make_area(int fd)
 {
     const uint32_t info[3] = {1, SWAP_PAGES - 1, 0};
-    return !ftruncate(fd, (off_t)SWAP_PAGES * PAGE) && pwrite(fd, info, sizeof info, 1024) > 0 &&
-           pwrite(fd, "SWAPSPACE2", 10, PAGE - 10) == 10;
+    const off_t page = (off_t)lethe_sys->page_size();
+    return !ftruncate(fd, SWAP_PAGES * page) && pwrite(fd, info, sizeof info, 1024) > 0 &&
+           pwrite(fd, "SWAPSPACE2", 10, page - 10) == 10;
 }
 
 /* A loop device on a file in RAM with a swap area in it. Its descriptor, or -errno; it goes with
@@ -80,14 +81,15 @@ static void fill(uint64_t *at, size_t n)
 /* Has pages swapped out whose first `random` bytes get no shorter. */
 static void page_out(size_t random)
 {
+    const size_t page = lethe_sys->page_size();
     char *pages =
-        mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        mmap(NULL, PAGES * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages == MAP_FAILED)
         return;
-    for (size_t at = 0; at < PAGES * PAGE; at += PAGE)
+    for (size_t at = 0; at < PAGES * page; at += page)
         fill((uint64_t *)(void *)(pages + at), random / sizeof(uint64_t));
-    madvise(pages, PAGES * PAGE, MADV_PAGEOUT);
-    munmap(pages, PAGES * PAGE);
+    madvise(pages, PAGES * page, MADV_PAGEOUT);
+    munmap(pages, PAGES * page);
 }
 
 /* Of pages that get no shorter at all the whole of each buffer is overwritten, but they are not
@@ -95,9 +97,9 @@ static void page_out(size_t random)
 static bool compress_here(void)
 {
     const long before = count_stored();
-    page_out(PAGE * 3 / 4);
+    page_out(lethe_sys->page_size() * 3 / 4);
     bool seen = count_stored() > before;
-    page_out(PAGE);
+    page_out(lethe_sys->page_size());
     return seen;
 }
 

@@ -48,6 +48,8 @@ bool lethe_slabinfo_next(struct lethe_span *text, struct lethe_slab_cache *cache
     return false;
 }
 
+enum { KEY_MAX = 32768 }; /* of a key's payload */
+
 /* kmalloc-cg-: messages, or where these have caches of their own (6.11) attributes, which are there
  * since 6.6; their names, too, are in caches too small for a message.
  * kmalloc-rnd-: one of 16 is chosen by the place in the kernel's code that asks. memdup_user-,
@@ -56,7 +58,8 @@ static const struct lethe_slab_family families[] = {
     {"task_struct", 0, UINT64_MAX, {LETHE_SLAB_PROCESS}, false},
     {"dentry", 0, UINT64_MAX, {LETHE_SLAB_NAME}, false},
     {"kmalloc-", 0, 128, {LETHE_SLAB_LINK}, false},
-    {"kmalloc-", 129, UINT64_MAX, {LETHE_SLAB_KEY}, false},
+    {"kmalloc-", 129, KEY_MAX, {LETHE_SLAB_KEY}, false},
+    {"kmalloc-", KEY_MAX + 1, UINT64_MAX, {LETHE_SLAB_NO_MAKER}, false},
     {"kmalloc-rcl-", 64, 512, {LETHE_SLAB_LONG_NAME}, false},
     {"kmalloc-cg-", 16, 63, {LETHE_SLAB_ATTRIBUTE_NAME}, true},
     {"kmalloc-cg-", 64, 4096, {LETHE_SLAB_MESSAGE, LETHE_SLAB_ATTRIBUTE}, false},

@@ -15,16 +15,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LETHE_PAGE = 4096, LETHE_KCORE_PARTS_MAX = 256 };
+enum { LETHE_PAGE_MAX = 65536, LETHE_KCORE_PARTS_MAX = 256 };
 
 struct lethe_kcore {
     int fd, pagemap; /* /proc/self/pagemap */
+    size_t page;     /* bytes; no kernel's are larger than LETHE_PAGE_MAX */
     size_t n;
     Elf64_Phdr parts[LETHE_KCORE_PARTS_MAX];
 };
 
-/* 0, or -errno when there is no such file, it may not be read, or the kernel is not one of 64 bits
- * with pages of 4 KiB. */
+/* 0, or -errno when there is no such file, it may not be read, or the kernel is not one of 64
+ * bits. The size of a page is known in any case. */
 int lethe_kcore_open(struct lethe_kcore *kcore);
 void lethe_kcore_close(struct lethe_kcore *kcore);
 
