@@ -13,6 +13,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -250,6 +251,8 @@ static int erases_a_tree(void)
     CHECK(!link("/tmp/one", "/tmp/a/again"));
     CHECK(!chmod("/tmp/a/two", 0));
     CHECK(!stat("/tmp", &st));
+    if (syscall(SYS_open_tree, -1, "", 0) && errno == ENOSYS) /* Linux 5.2 */
+        return SKIPPED;
     /* another file system on top, and one that covers what is to be erased */
     CHECK(!mount("x", "/tmp/a/other", "tmpfs", 0, NULL) && put("/tmp/a/other/kept", 10));
     CHECK(!mount("x", "/tmp/a/b", "tmpfs", 0, NULL) && put("/tmp/a/b/kept", 10));

@@ -47,7 +47,7 @@ static const char *find_request(char *cmdline, size_t size)
     const char *request = getenv("LETHE_FAULT");
     if (request)
         return request;
-    long fd = __real_syscall(SYS_open, "/proc/cmdline", O_RDONLY | O_CLOEXEC);
+    long fd = __real_syscall(SYS_openat, AT_FDCWD, "/proc/cmdline", O_RDONLY | O_CLOEXEC);
     long n = fd < 0 ? 0 : __real_syscall(SYS_read, fd, cmdline, size - 1);
     if (fd >= 0)
         __real_syscall(SYS_close, fd);
@@ -69,7 +69,8 @@ static void read_request(void)
     if (!request)
         return;
     bool shows = !strcmp(request, "show");
-    told = shows ? STDERR_FILENO : (int)__real_syscall(SYS_open, "/dev/kmsg", O_WRONLY | O_CLOEXEC);
+    told = shows ? STDERR_FILENO
+                 : (int)__real_syscall(SYS_openat, AT_FDCWD, "/dev/kmsg", O_WRONLY | O_CLOEXEC);
     listing = shows || !strcmp(request, "list");
     if (listing)
         return;
@@ -128,7 +129,7 @@ static bool fails(const char *name, void *from)
     if (what == KILL)
         __real_syscall(SYS_kill, pid, SIGKILL);
     for (;;)
-        __real_syscall(SYS_pause);
+        __real_syscall(SYS_ppoll, 0, 0, 0, 0);
 }
 
 #define WRAP(type, failure, name, parameters, arguments)                                           \
