@@ -11,7 +11,7 @@ so what `Guest.scan()` then counts is what an attacker would find.
         end = guest.wait_end(60)             # 'poweroff', 'reboot', 'halt', 'kexec' or 'panic'
         left = guest.scan(["shm"])           # {'shm': 0}
 
-Each guest has two serial ports: ttyS0 is its console, logged to `guest.console`; on ttyS1 the guest runs a root shell which
+Each guest has two serial ports, on amd64 called so: ttyS0 is its console, logged to `guest.console`; on ttyS1 the guest runs a root shell which
 says READY first. Nothing that is sent there may hold a secret: it would lie in the guest's RAM by our own doing.
 """
 
@@ -35,6 +35,48 @@ READY = "lab: ready"
 # into that page: under address randomisation, zeroing the pages of a busy program's text takes minutes.
 # On a host under load the timer's interrupts come late, and the kernel's check of them panics: "IO-APIC + timer doesn't work!"
 QUICK = "norandmaps cryptomgr.notests no_timer_check"
+
+
+class Amd64:
+    """What the guests' machine is like."""
+    cache = CACHE
+    compiler = ["musl-gcc"]
+    console, shell = "ttyS0", "ttyS1"
+    qemu = ["qemu-system-x86_64", "-machine", "q35,memory-backend=ram", "-cpu", "max,-erms,-fsrm"]
+    shell_device = ["-serial", "chardev:shell"]
+    aes = "aesni_intel"
+
+    @staticmethod
+    def files(program):
+        """A program of the machine's and what its loader wants, as {path in the guest: path on the host}."""
+        shown = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
+        words = [word for line in shown.splitlines() for word in line.split() if word.startswith("/")]
+        return {name: Path(name).resolve() for name in (program, *words)}
+
+
+class Arm64:
+    """A Cortex-A76, as in a Raspberry Pi 5, which may have pages of 16 KiB. Its programs are Debian's (test/setup --arch=arm64)."""
+    cache = CACHE / "arm64"
+    compiler = ["aarch64-linux-gnu-gcc", f"-specs={CACHE}/arm64/musl/musl-gcc.specs"]
+    console, shell = "ttyAMA0", "ttyS0"
+    qemu = ["qemu-system-aarch64", "-machine", "virt,memory-backend=ram", "-cpu", "cortex-a76"]
+    shell_device = ["-device", "pci-serial,chardev=shell"]
+    aes = "aes_ce_blk"
+
+    @staticmethod
+    def files(program):
+        root, found, wanted = Arm64.cache / "root", {}, [program]
+        while wanted:
+            name = wanted.pop()
+            found[name] = root / os.path.realpath(f"{root}{name}").removeprefix(f"{root}").lstrip("/")
+            shown = subprocess.run(["readelf", "-ld", found[name]], check=True, capture_output=True, text=True).stdout
+            needed = [f"/lib/aarch64-linux-gnu/{library}" for library in re.findall(r"NEEDED.*\[(.*)\]", shown)]
+            needed += re.findall(r"program interpreter: (.*)\]", shown)
+            wanted += [name for name in needed if name not in found]
+        return found
+
+
+MACHINE = {"amd64": Amd64, "arm64": Arm64}[os.environ.get("LETHE_ARCH", "amd64")]
 
 
 class Failure(Exception):
@@ -82,7 +124,7 @@ def decrypt(image, folder):
 def compiled(name, static=False):
     """Path of test/vm/NAME.c compiled: for the host, or as a static program for any guest."""
     source = HERE / f"{name}.c"
-    compiler = ["musl-gcc", "-static", "-s", "-idirafter", str(CACHE / "musl/include")] if static else ["gcc"]
+    compiler = [*MACHINE.compiler, "-static", "-s", "-idirafter", str(MACHINE.cache / "musl/include")] if static else ["gcc"]
     flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra"]
 
     def build(path):
@@ -91,7 +133,7 @@ def compiled(name, static=False):
     return cached(f"bin/{name}-{digest(source, HERE / 'secrets.h', compiler, flags)}", build)
 
 
-def initramfs(path, tree, modules=(), kernel=CACHE / "kernel/cloud"):
+def initramfs(path, tree, modules=(), kernel=MACHINE.cache / "kernel/cloud"):
     """Write an initramfs: `tree` maps paths in the guest to a host file (Path) or to the text of an executable script.
 
     busybox is always in it as /bin/busybox, and so are the named modules of the kernel with all that they need, listed
@@ -117,7 +159,7 @@ def initramfs(path, tree, modules=(), kernel=CACHE / "kernel/cloud"):
             shutil.copy(source, root / name)
             names.append("/" + name + "\n")
         (root / "modules").write_text("".join(names))
-        for name, content in {"bin/busybox": Path("/bin/busybox"), **tree}.items():
+        for name, content in {"bin/busybox": MACHINE.files("/bin/busybox")["/bin/busybox"], **tree}.items():
             target = root / name.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(content, Path):
@@ -233,14 +275,12 @@ class Guest:
         self._console_from = 0
         self._kernels = 1  # that say their version on the console before a kexec
         command = [
-            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none",
-            "-machine", "q35,memory-backend=ram", "-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm",
-            "-smp", str(cpus), "-m", ram,
+            *MACHINE.qemu, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-accel", "tcg,thread=multi", "-smp", str(cpus), "-m", ram,
             "-object", f"memory-backend-file,id=ram,share=on,size={ram},mem-path={self.ram_file}",
             "-no-reboot", "-action", "shutdown=pause", "-S",
             "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off",
             "-chardev", f"file,id=console,path={self.console_file}", "-serial", "chardev:console",
-            "-chardev", f"socket,id=shell,path={self.folder}/shell,server=on,wait=off", "-serial", "chardev:shell",
+            "-chardev", f"socket,id=shell,path={self.folder}/shell,server=on,wait=off", *MACHINE.shell_device,
             "-device", "qemu-xhci,id=xhci",
             "-kernel", str(kernel), "-initrd", str(initrd), "-append", f"{cmdline} {QUICK}",
         ]

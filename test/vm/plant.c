@@ -371,6 +371,21 @@ static void plant_huge(const struct order *o)
 /* Sleeps with the pattern in the vector registers and nowhere else: the kernel has to keep them. */
 static _Noreturn void sleep_with_registers(void)
 {
+#if defined __aarch64__
+    __asm__ volatile("ldr q0, [%0]\n"
+                     "mov v7.16b, v0.16b\n"
+                     "mov v31.16b, v0.16b\n"
+                     "stp xzr, xzr, [%0]\n"
+                     "1: mov x0, xzr\n"
+                     "mov x1, xzr\n"
+                     "mov x2, xzr\n"
+                     "mov x3, xzr\n"
+                     "mov x8, %1\n"
+                     "svc 0\n"
+                     "b 1b" ::"r"(pattern),
+                     "i"(SYS_ppoll)
+                     : "memory", "x0", "x1", "x2", "x3", "x8", "v0", "v7", "v31");
+#else
     __asm__ volatile("movups (%0), %%xmm0\n"
                      "movaps %%xmm0, %%xmm7\n"
                      "movaps %%xmm0, %%xmm15\n"
@@ -381,6 +396,7 @@ static _Noreturn void sleep_with_registers(void)
                      "jmp 1b" ::"r"(pattern),
                      "i"(SYS_pause)
                      : "memory", "rax", "rcx", "r11", "xmm0", "xmm7", "xmm15");
+#endif
     __builtin_unreachable();
 }
 

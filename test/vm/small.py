@@ -18,9 +18,11 @@ from pathlib import Path
 
 import lab
 
-KERNEL, KERNEL_13 = lab.CACHE / "kernel/cloud", lab.CACHE / "kernel/cloud-13"  # of Debian 12, 6.1, and of Debian 13, 6.12
+KERNEL, KERNEL_13 = lab.MACHINE.cache / "kernel/cloud", lab.MACHINE.cache / "kernel/cloud-13"  # of Debian 12, 6.1, and of Debian 13, 6.12
+KERNEL_16K = lab.MACHINE.cache / "kernel/16k"  # of Debian 13, for arm64 alone
+KERNELS = [KERNEL, KERNEL_13] if lab.MACHINE is lab.Amd64 else [KERNEL, KERNEL_16K]
 BOOT_MODULES = ["virtio_pci", "virtio_blk", "loop", "squashfs", "overlay"]
-MORE_MODULES = ["dm_mod", "dm_crypt", "xts", "aesni_intel", "af_alg", "algif_skcipher", "algif_hash", "zram", "brd", "softdog",
+MORE_MODULES = ["dm_mod", "dm_crypt", "xts", lab.MACHINE.aes, "af_alg", "algif_skcipher", "algif_hash", "zram", "brd", "softdog",
                 "qemu_fw_cfg", "lzo_rle"]
 PROGRAMS = ["/usr/sbin/cryptsetup", "/usr/sbin/dmsetup", "/usr/sbin/mke2fs", "/usr/bin/chattr"]
 # What the stacks (stacks.py) are set up with.
@@ -86,7 +88,7 @@ mount -t tmpfs -o nosuid,nodev tmpfs /tmp
 mkdir /run/lock
 mount -t tmpfs -o nosuid,nodev,noexec,size=5120k tmpfs /run/lock
 end() {{ exec lethe end poweroff; }} # which makes status call it ready
-exec </dev/ttyS1 >/dev/ttyS1 2>&1
+exec </dev/{lab.MACHINE.shell} >/dev/{lab.MACHINE.shell} 2>&1
 stty raw -echo
 echo "{lab.READY}"
 exec sh >/dev/null 2>&1 # with a terminal for its output it would be interactive
@@ -131,13 +133,6 @@ def sh(*command, **options):
     return subprocess.run([str(c) for c in command], check=True, **options)
 
 
-def with_libraries(program):
-    """A program of the host's and what its loader wants, as {path in the guest: path on the host}."""
-    shown = sh("ldd", program, capture_output=True, text=True).stdout
-    words = [word for line in shown.splitlines() for word in line.split() if word.startswith("/")]
-    return {name: Path(name).resolve() for name in (program, *words)}
-
-
 def modules(root, kernel, names):
     """Put modules of this kernel and all that they need into `root`, where the guest's modprobe finds them. The names of those that this
     kernel has no more are passed by."""
@@ -148,7 +143,7 @@ def modules(root, kernel, names):
         shutil.copy(index, folder)
     for name in names:
         shown = subprocess.run(["modprobe", "-d", kernel, "-S", version, "--show-depends", name], capture_output=True, text=True)
-        if shown.returncode and kernel == KERNEL:
+        if shown.returncode and kernel == KERNEL and lab.MACHINE is lab.Amd64:
             raise lab.Failure(f"{kernel} has no module {name}")
         for line in shown.stdout.splitlines():
             if line.startswith("insmod "):
@@ -170,9 +165,9 @@ def medium(lethe, tools=False):
             files.mkdir()
             for place in ("bin", "sbin", "dev", "proc", "sys", "run", "tmp", "mnt", "root", "etc", "var/tmp", "home"):
                 (root / place).mkdir(parents=True)
-            tree = {"/sbin/lethe": lethe, "/bin/busybox": Path("/bin/busybox")} | {f"/bin/{n}": path for n, path in helpers.items()}
+            tree = {"/sbin/lethe": lethe, "/bin/busybox": lab.MACHINE.files("/bin/busybox")["/bin/busybox"]} | {f"/bin/{n}": path for n, path in helpers.items()}
             for program in programs:
-                tree |= with_libraries(program)
+                tree |= lab.MACHINE.files(program)
             for name, source in tree.items():
                 target = root / name.lstrip("/")
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -188,7 +183,7 @@ def medium(lethe, tools=False):
             for name, text in {"sbin/init": SHELL, "sbin/handover": HANDOVER}.items():
                 (root / name).write_text(text)
                 (root / name).chmod(0o755)
-            for kernel in (KERNEL, KERNEL_13):
+            for kernel in KERNELS:
                 modules(root, kernel, MORE_MODULES + TOOL_MODULES if tools else MORE_MODULES)
             sh("mksquashfs", root, files / "filesystem.squashfs", "-all-root", "-noI", "-noD", "-noF", "-noX", "-quiet",
                "-no-progress", stdout=subprocess.DEVNULL)
@@ -328,10 +323,10 @@ def booted(lethe, arguments="", *, memory="init_on_free=1", ram="512M", disk=Fal
         devices.append(lab.Stick(encrypted_disk() / "image", "disk", "virtio-blk-pci"))
         fw_cfg["opt/lethe.passphrase"] = encrypted_disk() / "passphrase"
     image = next(path for pattern in ("vmlinuz", "boot/vmlinuz-*") for path in kernel.glob(pattern) if path.is_file())
-    with Small(image, initrd(kernel, load), f"console=ttyS0 loglevel=6 cryptomgr.notests printk.devkmsg=on lethe.show=0 {memory} {arguments}"
+    with Small(image, initrd(kernel, load), f"console={lab.MACHINE.console} loglevel=6 cryptomgr.notests printk.devkmsg=on lethe.show=0 {memory} {arguments}"
                + (f" start={start}" if start else ""), ram=ram, sticks=devices, fw_cfg=fw_cfg, args=args, **options) as guest:
         guest.disk = devices[-1] if disk else None
         guest.disks = devices[start != "disc":]
         guest.wait_ready(120)
-        guest.send("exec >/dev/ttyS1 2>&1")
+        guest.send(f"exec >/dev/{lab.MACHINE.shell} 2>&1")
         yield guest

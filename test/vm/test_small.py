@@ -25,6 +25,7 @@ import stacks
 
 CASES = []
 LONG = set()
+PORTED = set()
 # All kinds that plant can plant in a system without a disk.
 EVERYTHING = ["rw:16M", "shm:8M", "run:2M", "file:1M", "file+dev:1M:/dev", "heap:8M", "names", "pipe", "unlinked", "mapped", "memfd",
               "sealed", "hugetlb", "huge", "links:500", "xattrs:500", "environ", "stack", "registers", "socket", "sysv", "mqueue", "keyring"]
@@ -41,6 +42,12 @@ def long_case(function):
     """One that takes minutes: only with --all, or by its name."""
     LONG.add(function)
     return case(function)
+
+
+def ported(function):
+    """One that other machines' guests have too."""
+    PORTED.add(function)
+    return function
 
 
 class Skip(Exception):
@@ -109,6 +116,7 @@ def end_clean(guest, *plants, verb="poweroff", end="poweroff", timeout=60, befor
 
 
 @case
+@ported
 def everything(boot):
     """poweroff: of each kind that a user leaves in RAM nothing is left"""
     with boot() as guest:
@@ -117,6 +125,7 @@ def everything(boot):
 
 
 @case
+@ported
 def without_lethe(boot):
     """the control: a plain poweroff with init_on_free=1 leaves what lies in files, and the tests see it"""
     with boot() as guest:
@@ -128,6 +137,7 @@ def without_lethe(boot):
 
 
 @case
+@ported
 def reboot(boot):
     """reboot: with the argument that systemd leaves in /run"""
     with boot() as guest:
@@ -138,6 +148,7 @@ def reboot(boot):
 
 
 @case
+@ported
 def halt(boot):
     """halt: stands still with nothing left in the RAM that is still powered"""
     with boot() as guest:
@@ -237,6 +248,7 @@ def no_proc(boot):
 
 
 @case
+@ported
 def memory_nearly_full(boot):
     """memory is nearly full when it starts"""
     with boot() as guest:
@@ -249,6 +261,7 @@ def memory_nearly_full(boot):
 
 
 @case
+@ported
 def spared_processes(boot):
     """processes that systemd spares ('@' in argv[0]): unlinked, mapped and memory files go with them"""
     with boot() as guest:
@@ -279,6 +292,7 @@ def read_only(boot):
 
 
 @case
+@ported
 def hidden(boot):
     """what other mounts hide: a tmpfs below another one, a file below a mount point, a file of the union below /tmp"""
     with boot() as guest:
@@ -357,6 +371,7 @@ def old_exitrd(boot):
 
 
 @case
+@ported
 def namespaces(boot):
     """a tmpfs that only another mount namespace shows, kept alive by a bind mount of it"""
     with boot() as guest:
@@ -379,6 +394,7 @@ def second_union(boot):
 
 
 @case
+@ported
 def immutable(boot):
     """immutable files, an append-only one, and an immutable directory"""
     with boot() as guest:
@@ -393,6 +409,7 @@ def immutable(boot):
 
 
 @case
+@ported
 def shapes(boot):
     """3,000 directories deep, 50,000 small files, sparse files of 1 TiB, all in tmpfs and in ramfs"""
     with boot(ram="1G") as guest:
@@ -411,6 +428,7 @@ def shapes(boot):
 
 
 @case
+@ported
 def many_mounts(boot):
     """hundreds of mounts on one, which go with one call, but for the persistence among them: it is written back, the RAM is zeroed"""
     with boot("lethe.verbose", disk=True) as guest:
@@ -432,7 +450,7 @@ def many_mounts(boot):
 
 
 def open_disk(guest, at="/mnt"):
-    guest.run("modprobe -a qemu_fw_cfg dm_crypt xts algif_skcipher aesni_intel; cryptsetup open --key-file "
+    guest.run(f"modprobe -a qemu_fw_cfg dm_crypt xts algif_skcipher {lab.MACHINE.aes}; cryptsetup open --key-file "
               f"/sys/firmware/qemu_fw_cfg/by_name/opt/lethe.passphrase/raw /dev/vdb crypt && mkdir -p {at} && mount /dev/mapper/crypt {at}")
 
 
@@ -450,6 +468,7 @@ def want_disk_clean(guest, *complete):
 
 
 @case
+@ported
 def encrypted(boot):
     """dm-crypt with a mounted ext4, a file held open and a working directory in it: no key left, the file system clean"""
     with boot(disk=True) as guest:
@@ -477,6 +496,7 @@ def loop_on_tmpfs(boot):
 
 
 @case
+@ported
 def swap(boot):
     """swap on a file, on zram and on a loop over a tmpfs: all of it is called back and switched off"""
     with boot(disk=True) as guest:
@@ -640,6 +660,7 @@ def want_filled(boot, clearing="none", most=0, **options):
 
 
 @case
+@ported
 def default_kernel(boot):
     """a kernel that clears nothing that is freed, as most boot: nothing is left all the same"""
     want_filled(boot, memory="")
@@ -666,6 +687,7 @@ def no_clearing(boot):
 
 
 @case
+@ported
 def one_processor(boot):
     """the same with one processor"""
     want_filled(boot, memory="", cpus=1)
@@ -690,9 +712,27 @@ def want_read_back(boot, plants=PAGES, says=READ_BACK, prepare=lambda guest: Non
 
 
 @case
+@ported
 def read_back(boot):
     """free memory is filled and read back, on kernel 6.1"""
     want_read_back(boot)
+
+
+@long_case
+@ported
+def pages_of_16k(boot):
+    """all of it on a kernel with pages of 16 KiB, which only arm64 has: what lies in files and what is freed"""
+    if not small.KERNEL_16K.exists():
+        raise Skip("this machine has no such kernel")
+    plants = [plant for plant in EVERYTHING if not plant.startswith("huge")]
+    for options in ({}, {"memory": ""}):
+        with boot(kernel=small.KERNEL_16K, ram="1G", **options) as guest:
+            want(guest.run("grep -m 1 KernelPageSize /proc/self/smaps").split()[1] == "16", "its pages are others")
+            guest.arm()
+            plant(guest, *plants)
+            guest.hand_over("poweroff")
+            want_clean_end(guest, says="nothing else is known to be left" if options else "nothing is left")
+            want_gone(guest, kinds_of(plants))
 
 
 @case
@@ -767,6 +807,7 @@ def storm(guest):
 
 
 @case
+@ported
 def fork_storm(boot):
     """hundreds of processes, some of which are spared and fork all the time, and memory nearly full, on a kernel that clears nothing"""
     with boot(memory="") as guest:
@@ -1279,6 +1320,7 @@ def now_unreaped(boot):
 
 
 @case
+@ported
 def now_closed_init(boot):
     """lethe now: the memory of PID 1 is closed (Yama's ptrace_scope 3): it is said"""
     with boot() as guest:
@@ -1292,6 +1334,7 @@ def now_closed_init(boot):
 
 
 @case
+@ported
 def now_inherits(boot):
     """lethe now from a shell that has a nameless file of RAM open, and on one processor"""
     with boot() as guest:
@@ -1302,6 +1345,7 @@ def now_inherits(boot):
 
 
 @case
+@ported
 def now_three_times(boot):
     """lethe now three times at once: they do not stop each other, nor take each other's work for failures"""
     with boot(disk=True) as guest:
@@ -1385,6 +1429,7 @@ def slow_disk(boot):
 
 
 @case
+@ported
 def commands(boot):
     """arm, disarm and status: exit statuses, JSON, twice in a row, and undone"""
     with boot() as guest:
@@ -1432,7 +1477,8 @@ def main():
     global verbose, skipping
     verbose = args.verbose
     skipping = (args.skipping or args.lethe.with_name("lethe-skipping")).resolve()
-    chosen = [c for c in CASES if any(part in c.__name__ for part in args.cases) or (not args.cases and (args.all or c not in LONG))]
+    known = CASES if lab.MACHINE is lab.Amd64 else [c for c in CASES if c in PORTED]
+    chosen = [c for c in known if any(part in c.__name__ for part in args.cases) or (not args.cases and (args.all or c not in LONG))]
     if not chosen:
         parser.error("no such case")
     boot = functools.partial(small.booted, args.lethe.resolve(), memory=args.memory)
