@@ -59,7 +59,7 @@ static _Noreturn void fire_for(struct lethe_watcher *watch, const struct lethe_w
                                int64_t seen_ms)
 {
     static char reason[128];
-    snprintf(reason, sizeof reason, "the %s %s is gone", w->role, w->device.name);
+    snprintf(reason, sizeof reason, "the %s %s %s", w->role, w->device.name, w->lost);
     fire(watch, reason, seen_ms);
 }
 
@@ -112,6 +112,20 @@ static void take_notice_of_loss(struct lethe_watcher *watch, struct lethe_watche
     lethe_log_to_kernel();
 }
 
+static bool is_there(struct lethe_watcher *watch, struct lethe_watcher_device *w, bool ask_it)
+{
+    if (w->device.kind == LETHE_WATCHED_LID)
+        return w->device.is_there = !watch->hotkey.is_closed;
+    return lethe_watched_look(&w->device, ask_it);
+}
+
+static bool is_back(struct lethe_watcher *watch, struct lethe_watcher_device *w)
+{
+    if (w->device.kind > LETHE_WATCHED_DISK)
+        return is_there(watch, w, false);
+    return lethe_watched_find(&w->device);
+}
+
 static bool is_awaited(const struct lethe_watcher_device *w)
 {
     return !w->device.is_there && !w->due_ms;
@@ -120,14 +134,14 @@ static bool is_awaited(const struct lethe_watcher_device *w)
 static void leave_additions_if_none_is_awaited(struct lethe_watcher *watch)
 {
     for (size_t i = 0; i < watch->n; i++)
-        if (is_awaited(&watch->watched[i]))
+        if (is_awaited(&watch->watched[i]) || watch->freeze)
             return;
     lethe_uevent_leave_additions(watch->events);
 }
 
 static void look_for_awaited(struct lethe_watcher *watch, struct lethe_watcher_device *w)
 {
-    if (!lethe_watched_find(&w->device))
+    if (!is_back(watch, w))
         return;
     lethe_log_to_kernel();
     lethe_log(LETHE_LOG_SUMMARY, "the %s %s is watched from now on", w->role, w->device.name);
@@ -139,7 +153,7 @@ static void look(struct lethe_watcher *watch, struct lethe_watcher_device *w, bo
 {
     if (is_awaited(w))
         look_for_awaited(watch, w);
-    else if (!w->due_ms && !lethe_watched_look(&w->device, ask_it))
+    else if (!w->due_ms && !is_there(watch, w, ask_it))
         take_notice_of_loss(watch, w, seen_ms);
 }
 
@@ -161,15 +175,15 @@ static void look_for_missing(struct lethe_watcher *watch)
         struct lethe_watcher_device *w = &watch->watched[i];
         if (!w->due_ms)
             continue;
-        if (lethe_watched_find(&w->device)) {
+        if (is_back(watch, w)) {
             w->due_ms = 0;
             lethe_log(LETHE_LOG_ERROR, "the %s is back: %s", w->role, w->device.name);
         } else if (now >= w->due_ms) {
             fire_for(watch, w, now);
         } else {
             lethe_log(LETHE_LOG_ERROR,
-                      "the %s %s is gone: the kill switch fires in %lld s unless it is put back",
-                      w->role, w->device.name, (long long)(w->due_ms - now + 999) / 1000);
+                      "the %s %s %s: the kill switch fires in %lld s unless it is put back",
+                      w->role, w->device.name, w->lost, (long long)(w->due_ms - now + 999) / 1000);
         }
     }
 }
@@ -184,6 +198,9 @@ static void take_key(struct lethe_watcher *watch)
 {
     if (lethe_hotkey_look(&watch->hotkey))
         fire(watch, "the key", lethe_now_ms());
+    for (size_t i = 0; i < watch->n; i++)
+        if (watch->watched[i].device.kind == LETHE_WATCHED_LID)
+            look(watch, &watch->watched[i], false, lethe_now_ms());
 }
 
 /* How long poll(2) may sleep. */
@@ -216,16 +233,23 @@ static void notice_suspend(struct lethe_watcher *watch)
     watch->asleep_ms = asleep;
 }
 
+static bool concerns(const struct lethe_watcher_device *w, const struct lethe_uevent *event)
+{
+    if (w->device.kind > LETHE_WATCHED_DISK)
+        return w->device.kind == LETHE_WATCHED_FROZEN
+                   ? event->is_usb
+                   : w->device.kind == LETHE_WATCHED_MAINS && event->is_power;
+    return event->is_block == (w->device.kind == LETHE_WATCHED_DISK) &&
+           ((is_awaited(w) && event->action == LETHE_ACTION_ADD) ||
+            lethe_devno_is(event->devno, w->device.devno));
+}
+
 static void take_event(struct lethe_watcher *watch, const struct lethe_uevent *event,
                        int64_t seen_ms)
 {
-    for (size_t i = 0; i < watch->n; i++) {
-        struct lethe_watcher_device *w = &watch->watched[i];
-        bool awaited = is_awaited(w) && event->action == LETHE_ACTION_ADD;
-        if (event->is_block == w->device.is_block &&
-            (awaited || lethe_devno_is(event->devno, w->device.devno)))
-            look(watch, w, event->media, seen_ms);
-    }
+    for (size_t i = 0; i < watch->n; i++)
+        if (concerns(&watch->watched[i], event))
+            look(watch, &watch->watched[i], event->media, seen_ms);
 }
 
 static void take_events(struct lethe_watcher *watch)
@@ -262,7 +286,7 @@ static _Noreturn void watch_for_ever(struct lethe_watcher *watch)
     struct pollfd sources[] = {{watch->events, POLLIN, 0},
                                {watch->resumes, POLLIN, 0},
                                {watch->requests, POLLIN, 0},
-                               {watch->hotkey.n ? watch->hotkey.sources : -1, POLLIN, 0}};
+                               {watch->hotkey.sources, POLLIN, 0}};
     for (;;) {
         if (poll(sources, 4, rest(watch)) < 0)
             continue;
@@ -317,6 +341,7 @@ int lethe_watch_main(int argc, char **argv)
     int status;
     watch.kill.verb = LETHE_VERB_POWEROFF;
     watch.hotkey.hold_ms = LETHE_HOTKEY_HOLD_MS;
+    watch.hotkey.sources = -1; /* not open: poll(2) passes it by */
     if (!lethe_options_read(&lethe_watch_usage, &watch, argc, argv, &status))
         return status;
     if (geteuid())
@@ -337,14 +362,14 @@ int lethe_watch_main(int argc, char **argv)
     }
     if (lethe_watcher_find_medium(&watch))
         return 2;
-    if (lethe_watcher_add_cords(&watch))
+    if (lethe_watcher_add_cords(&watch) || lethe_watcher_add_rest(&watch))
         return lethe_command_refuse(
-            "watch", "a cord is named usb:VVVV:PPPP[:SERIAL], see lethe watch --list");
+            "watch", "a device is named usb:VVVV:PPPP[:SERIAL], see lethe watch --list");
     if (watch.list)
         return lethe_watcher_list(&watch);
     if (watch.is_late)
         fire(&watch, "the medium is gone, since before it was watched", lethe_now_ms());
-    if (watch.hotkey.n && (r = lethe_hotkey_open(&watch.hotkey))) {
+    if ((watch.hotkey.n || watch.hotkey.lid) && (r = lethe_hotkey_open(&watch.hotkey))) {
         fprintf(stderr, "lethe watch: /dev/input: %s\n", strerror(-r));
         return 1;
     }

@@ -10,14 +10,15 @@
 #include "options.h"
 
 enum {
-    LETHE_WATCHED_MAX = 16,
     LETHE_CORDS_MAX = 8,
+    LETHE_WATCHED_MAX = LETHE_CORDS_MAX + 10, /* with those that stand for no device */
 };
 
 /* A device, and what it is watched as. */
 struct lethe_watcher_device {
     struct lethe_watched device;
-    const char *role; /* "medium" or "cord" */
+    const char *role; /* "medium", "cord", "set of" USB devices, "laptop's" lid */
+    const char *lost; /* what the log says of it then: "is gone" */
     int64_t due_ms;   /* missing: it fires then, unless the device is back; else 0 */
 };
 
@@ -28,6 +29,9 @@ struct lethe_watcher {
     size_t n;
     const char *cords[LETHE_CORDS_MAX];
     size_t n_cords;
+    const char *free[LETHE_FREE_MAX]; /* these may come and go where the USB is frozen */
+    size_t n_free;
+    bool freeze;
     int events, resumes; /* the kernel's messages; a timer that ends with a suspend */
     int requests;        /* of a `lethe now` that needs help; -errno: nobody can ask */
     int64_t asleep_ms;   /* in suspends until now */
@@ -45,6 +49,8 @@ extern const struct lethe_usage lethe_watch_usage;
 int lethe_watcher_find_medium(struct lethe_watcher *watch);
 /* Adds the cords, there or not. 0, or -EINVAL for one that is named wrongly. */
 int lethe_watcher_add_cords(struct lethe_watcher *watch);
+/* Adds the set of USB devices, and the lid, if they are to be watched. As above. */
+int lethe_watcher_add_rest(struct lethe_watcher *watch);
 
 /* --list: the exit status. */
 int lethe_watcher_list(const struct lethe_watcher *watch);

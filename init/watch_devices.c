@@ -19,6 +19,7 @@ static void add_disk(struct lethe_watcher *watch, const char *name)
 {
     struct lethe_watcher_device *w = &watch->watched[watch->n];
     w->role = "medium";
+    w->lost = "is gone";
     if (lethe_watched_disk(&w->device, name))
         watch->is_late = true; /* it was there a moment ago */
     else
@@ -36,7 +37,7 @@ int lethe_watcher_find_medium(struct lethe_watcher *watch)
     if (roles)
         watch->is_late = lethe_roles_find(&snapshot, false, roles) == LETHE_ORIGIN_GONE;
     for (size_t i = 0;
-         roles && i < snapshot.n_blocks && watch->n + LETHE_CORDS_MAX < LETHE_WATCHED_MAX; i++)
+         roles && i < snapshot.n_blocks && watch->n + LETHE_CORDS_MAX + 2 < LETHE_WATCHED_MAX; i++)
         if (roles[i] & LETHE_ROLE_MEDIUM && is_whole_disk(&snapshot.blocks[i]))
             add_disk(watch, snapshot.blocks[i].name);
     munmap(arena.base, arena.size);
@@ -48,10 +49,28 @@ int lethe_watcher_add_cords(struct lethe_watcher *watch)
     for (size_t i = 0; i < watch->n_cords; i++) {
         struct lethe_watcher_device *w = &watch->watched[watch->n++];
         w->role = "cord";
-        if (lethe_watched_usb(&w->device, watch->cords[i]) == -EINVAL)
+        w->lost = "is gone";
+        if (!strcmp(watch->cords[i], "power"))
+            lethe_watched_mains(&w->device);
+        else if (lethe_watched_usb(&w->device, watch->cords[i]) == -EINVAL)
             return -EINVAL;
     }
     return 0;
+}
+
+int lethe_watcher_add_rest(struct lethe_watcher *watch)
+{
+    if (watch->hotkey.lid)
+        watch->watched[watch->n++] = (struct lethe_watcher_device){
+            .device = {.kind = LETHE_WATCHED_LID, .name = "lid", .identity = "lid"},
+            .role = "laptop's",
+            .lost = "is closed"};
+    if (!watch->freeze)
+        return 0;
+    struct lethe_watcher_device *w = &watch->watched[watch->n++];
+    w->role = "set of";
+    w->lost = "has changed";
+    return lethe_watched_freeze(&w->device, watch->free, watch->n_free);
 }
 
 /* Serial numbers are what a device says of itself. */

@@ -15,6 +15,27 @@ static bool take_cord(void *context, const char *value)
     return true;
 }
 
+static bool take_free(void *context, const char *value)
+{
+    struct lethe_watcher *watch = context;
+    if (watch->n_free == LETHE_FREE_MAX)
+        return false;
+    watch->free[watch->n_free++] = value;
+    return true;
+}
+
+static bool take_freeze(void *context, const char *unused)
+{
+    (void)unused;
+    return ((struct lethe_watcher *)context)->freeze = true;
+}
+
+static bool take_lid(void *context, const char *unused)
+{
+    (void)unused;
+    return ((struct lethe_watcher *)context)->hotkey.lid = true;
+}
+
 static bool add_key(void *context, const char *value)
 {
     return !lethe_hotkey_add(&((struct lethe_watcher *)context)->hotkey, value);
@@ -59,7 +80,11 @@ static bool take_deadline(void *context, const char *value)
 static const struct lethe_option options[] = {
     {"--list", NULL, "tell what would be watched and what can be a cord, and end", take_list,
      false},
-    {"--cord", "usb:VVVV:PPPP[:SERIAL]", "fire when this is pulled out, too", take_cord, true},
+    {"--cord", "usb:VVVV:PPPP[:SERIAL]|power", "fire when this is pulled out, too", take_cord,
+     true},
+    {"--freeze-usb", NULL, "fire when any USB device comes or goes", take_freeze, false},
+    {"--free", "usb:VVVV:PPPP[:SERIAL]", "but for this one", take_free, true},
+    {"--lid", NULL, "fire when the lid is closed", take_lid, false},
     {"--key", "COMBINATION", "fire when these keys are held down together", add_key, true},
     {"--hold", "MS", "for so many milliseconds", take_hold, false},
     {"--grace", "SECONDS", "wait so long for what is gone to come back", take_grace, false},

@@ -126,18 +126,35 @@ static int mask(int keyboard, uint32_t type, const uint8_t *bits, uint32_t size)
     return lethe_sys->ioctl(keyboard, EVIOCSMASK, &passed);
 }
 
-/* Of the types of events only keys pass, of these only the combinations'. The kernel takes whole
- * longs (bits_from_user(), evdev.c). */
+/* Of the types of events only keys and switches pass, of these only the combinations' and the lid.
+ * The kernel takes whole longs (bits_from_user(), evdev.c). */
 static int let_pass(const struct lethe_hotkey *h, int keyboard)
 {
-    uint8_t types[sizeof(long)] = {1U << EV_KEY}, codes[BYTES] = {0};
+    uint8_t types[sizeof(long)] = {1U << EV_KEY | 1U << EV_SW}, codes[BYTES] = {0};
+    const uint8_t switches[sizeof(long)] = {h->lid ? 1U << SW_LID : 0};
     for (unsigned c = 0; c < h->n; c++)
         for (unsigned i = 0; i < 2 * h->combinations[c].n; i++) {
             uint16_t code = h->combinations[c].codes[i / 2][i % 2];
             codes[code / 8] |= (uint8_t)(code ? 1U << code % 8 : 0);
         }
     int r = mask(keyboard, EV_SYN, types, sizeof types);
+    if (r >= 0)
+        r = mask(keyboard, EV_SW, switches, sizeof switches);
     return r < 0 ? r : mask(keyboard, EV_KEY, codes, sizeof codes);
+}
+
+static bool has_lid(const struct lethe_hotkey *h, int fd)
+{
+    uint8_t bits[sizeof(long)] = {0};
+    return h->lid && lethe_sys->ioctl(fd, EVIOCGBIT(EV_SW, sizeof bits), bits) >= 0 &&
+           bits[0] & 1U << SW_LID;
+}
+
+static bool is_lid_closed(const struct lethe_hotkey *h, int fd)
+{
+    uint8_t bits[sizeof(long)] = {0};
+    return h->lid && lethe_sys->ioctl(fd, EVIOCGSW(sizeof bits), bits) >= 0 &&
+           bits[0] & 1U << SW_LID;
 }
 
 /* The kernel's numbers of event devices are small, and used again. */
@@ -151,7 +168,7 @@ static void open_keyboard(struct lethe_hotkey *h, unsigned number)
     if (fd < 0)
         return;
     if (lethe_sys->ioctl(fd, EVIOCGBIT(EV_KEY, sizeof bits), bits) < 0 ||
-        !has_combination(h, bits) || let_pass(h, fd) < 0 ||
+        (!has_combination(h, bits) && !has_lid(h, fd)) || let_pass(h, fd) < 0 ||
         epoll_ctl(h->sources, EPOLL_CTL_ADD, fd, &event)) {
         lethe_sys->close(fd);
         return;
@@ -177,7 +194,7 @@ int lethe_hotkey_open(struct lethe_hotkey *h)
     if (inotify_add_watch(h->arrivals, INPUT, IN_CREATE) < 0 ||
         epoll_ctl(h->sources, EPOLL_CTL_ADD, h->arrivals, &event))
         return -errno;
-    open_all(h);
+    lethe_hotkey_look(h);
     return 0;
 }
 
@@ -205,11 +222,13 @@ bool lethe_hotkey_look(struct lethe_hotkey *h)
     bool down = false;
     drain(h->arrivals);
     open_all(h);
+    h->is_closed = false;
     for (unsigned i = 0; i < LETHE_HOTKEY_KEYBOARDS; i++) {
         if (!h->keyboards[i])
             continue;
         if (drain(h->keyboards[i])) {
             down |= is_down(h, h->keyboards[i]);
+            h->is_closed |= is_lid_closed(h, h->keyboards[i]);
         } else {
             lethe_sys->close(h->keyboards[i]);
             h->keyboards[i] = 0;

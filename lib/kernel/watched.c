@@ -44,6 +44,11 @@ int lethe_watched_open(void)
     return 0;
 }
 
+void lethe_watched_look_in(int folder)
+{
+    sysfs = folder;
+}
+
 static DIR *open_folder(const char *path)
 {
     int fd = lethe_open_below(sysfs, path, O_RDONLY | O_DIRECTORY);
@@ -123,7 +128,7 @@ int lethe_watched_disk(struct lethe_watched *watched, const char *name)
 {
     enum { SCSI_CD = 5 }; /* TYPE_ROM, scsi/scsi_proto.h */
     char folder[320];
-    *watched = (struct lethe_watched){.is_block = true, .is_there = true};
+    *watched = (struct lethe_watched){.kind = LETHE_WATCHED_DISK, .is_there = true};
     snprintf(folder, sizeof folder, "class/block/%.255s", name);
     if (!read_devno(folder, &watched->devno))
         return -ENODEV;
@@ -175,6 +180,86 @@ int lethe_watched_usb(struct lethe_watched *watched, const char *identity)
         return -EINVAL;
     return lethe_watched_find(watched) ? 0 : -ENODEV;
 }
+
+/* -- what is plugged in as a whole ------------------------------------------------------------- */
+
+/* Those that may come and go. */
+static char free_identities[LETHE_FREE_MAX][160];
+static size_t n_free;
+
+/* FNV-1a. Sums do not depend on the order. */
+static bool add_to_sum(void *context, const char *name, const char *folder, const char *identity)
+{
+    uint64_t hash = 0xcbf29ce484222325;
+    (void)name;
+    (void)folder;
+    for (size_t i = 0; i < n_free; i++)
+        if (is_meant(free_identities[i], identity))
+            return false;
+    for (const char *c = identity; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 0x100000001b3;
+    *(uint64_t *)context += hash;
+    return false;
+}
+
+int lethe_watched_freeze(struct lethe_watched *watched, const char *const *identities, size_t n)
+{
+    *watched = (struct lethe_watched){.kind = LETHE_WATCHED_FROZEN, .is_there = true};
+    snprintf(watched->name, sizeof watched->name, "USB devices");
+    memcpy(watched->identity, watched->name, sizeof watched->name);
+    for (n_free = 0; n_free < n; n_free++)
+        if (!lethe_usb_identity(identities[n_free], free_identities[n_free],
+                                sizeof *free_identities))
+            return -EINVAL;
+    each_usb(add_to_sum, &watched->sum);
+    return 0;
+}
+
+/* No memory to read one of them is no change: another look follows. */
+static bool is_as_frozen(const struct lethe_watched *watched)
+{
+    enum { TRIES = 3 };
+    const struct timespec pause = {0, 10 * 1000 * 1000};
+    for (int i = 0; i < TRIES; i++, nanosleep(&pause, NULL)) {
+        uint64_t sum = 0;
+        each_usb(add_to_sum, &sum);
+        if (sum == watched->sum)
+            return true;
+    }
+    return false;
+}
+
+/* A mouse that is charged has a supply, too. */
+static bool is_online(const char *name)
+{
+    char folder[320], type[16], scope[16];
+    snprintf(folder, sizeof folder, "class/power_supply/%.255s", name);
+    return read_text(folder, "type", type, sizeof type) &&
+           (!strcmp(type, "Mains") || !strcmp(type, "USB")) &&
+           (!read_text(folder, "scope", scope, sizeof scope) || strcmp(scope, "Device") != 0) &&
+           read_number(folder, "online");
+}
+
+static bool has_mains(void)
+{
+    bool found = false;
+    DIR *supplies = open_folder("class/power_supply");
+    if (!supplies)
+        return false;
+    for (struct dirent *entry; !found && (entry = readdir(supplies));)
+        found = entry->d_name[0] != '.' && is_online(entry->d_name);
+    closedir(supplies);
+    return found;
+}
+
+void lethe_watched_mains(struct lethe_watched *watched)
+{
+    *watched = (struct lethe_watched){.kind = LETHE_WATCHED_MAINS, .is_there = has_mains()};
+    snprintf(watched->name, sizeof watched->name, "power");
+    memcpy(watched->identity, watched->name, sizeof watched->name);
+}
+
+/* -- looking ----------------------------------------------------------------------------------- */
 
 /* A drive says so when it is asked; a reader can't be opened without a card (ENOMEDIUM), but any
  * drive can with O_NONBLOCK. */
@@ -244,13 +329,20 @@ static bool is_gone(const char *folder)
     return false;
 }
 
-bool lethe_watched_look(struct lethe_watched *watched, bool ask_it)
+static bool is_device_there(struct lethe_watched *watched, bool ask_it)
 {
     char folder[64];
-    snprintf(folder, sizeof folder, "dev/%s/%u:%u", watched->is_block ? "block" : "char",
+    bool is_disk = watched->kind == LETHE_WATCHED_DISK;
+    snprintf(folder, sizeof folder, "dev/%s/%u:%u", is_disk ? "block" : "char",
              watched->devno.major, watched->devno.minor);
-    watched->is_there =
-        !is_gone(folder) && (!watched->is_block || is_same_disk(watched, folder, ask_it));
+    return !is_gone(folder) && (!is_disk || is_same_disk(watched, folder, ask_it));
+}
+
+bool lethe_watched_look(struct lethe_watched *watched, bool ask_it)
+{
+    watched->is_there = watched->kind == LETHE_WATCHED_FROZEN  ? is_as_frozen(watched)
+                        : watched->kind == LETHE_WATCHED_MAINS ? has_mains()
+                                                               : is_device_there(watched, ask_it);
     return watched->is_there;
 }
 
@@ -278,7 +370,10 @@ static bool find_disk(struct lethe_watched *watched)
 
 bool lethe_watched_find(struct lethe_watched *watched)
 {
-    watched->is_there = watched->is_block ? find_disk(watched) : each_usb(take_usb, watched);
+    if (watched->kind > LETHE_WATCHED_DISK)
+        return lethe_watched_look(watched, false);
+    watched->is_there =
+        watched->kind == LETHE_WATCHED_DISK ? find_disk(watched) : each_usb(take_usb, watched);
     return watched->is_there;
 }
 

@@ -19,6 +19,13 @@ static void read_number(struct lethe_span field, unsigned *number)
         *number = (unsigned)n;
 }
 
+static void read_subsystem(struct lethe_uevent *event, struct lethe_span name)
+{
+    event->is_block = lethe_span_is(name, "block");
+    event->is_usb = lethe_span_is(name, "usb");
+    event->is_power = lethe_span_is(name, "power_supply");
+}
+
 static void read_action(struct lethe_uevent *event, struct lethe_span action)
 {
     event->action = lethe_span_is(action, "add")      ? LETHE_ACTION_ADD
@@ -38,7 +45,7 @@ bool lethe_uevent_parse(struct lethe_uevent *event, struct lethe_span message)
         if (take(&field, "ACTION="))
             read_action(event, field);
         else if (take(&field, "SUBSYSTEM="))
-            event->is_block = lethe_span_is(field, "block");
+            read_subsystem(event, field);
         else if (take(&field, "MAJOR="))
             read_number(field, &event->devno.major);
         else if (take(&field, "MINOR="))

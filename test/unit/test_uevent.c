@@ -52,8 +52,19 @@ static void reads_a_device_of_the_usb(void **unused)
     assert_true(
         PARSE(&event, "add@/devices/x/usb1/1-2\0ACTION=add\0SUBSYSTEM=usb\0MAJOR=189\0MINOR=3"));
     assert_int_equal(event.action, LETHE_ACTION_ADD);
-    assert_false(event.is_block);
+    assert_true(event.is_usb && !event.is_block);
     assert_int_equal(event.devno.minor, 3);
+}
+
+static void reads_a_change_of_power(void **unused)
+{
+    (void)unused;
+    struct lethe_uevent event;
+    assert_true(PARSE(&event, "change@/devices/x/power_supply/AC\0ACTION=change\0"
+                              "SUBSYSTEM=power_supply\0POWER_SUPPLY_NAME=AC\0"
+                              "POWER_SUPPLY_TYPE=Mains\0POWER_SUPPLY_ONLINE=0\0SEQNUM=9\0"));
+    assert_int_equal(event.action, LETHE_ACTION_CHANGE);
+    assert_true(event.is_power && !event.is_usb && !event.is_block);
 }
 
 static void passes_over_what_it_does_not_know(void **unused)
@@ -111,6 +122,7 @@ int main(void)
         cmocka_unit_test(reads_a_removed_disk),
         cmocka_unit_test(reads_a_changed_disc),
         cmocka_unit_test(reads_a_device_of_the_usb),
+        cmocka_unit_test(reads_a_change_of_power),
         cmocka_unit_test(passes_over_what_it_does_not_know),
         cmocka_unit_test(refuses_what_is_no_message_of_the_kernels),
         cmocka_unit_test(takes_identities_as_sysfs_writes_them),

@@ -59,6 +59,13 @@ def want_off(guest, reason, end="poweroff"):
     want(re.search(f"kill switch: {reason}", guest.console), f"another reason than '{reason}':\n{guest._tail()}")
 
 
+def wait_said(guest, text, seconds=30):
+    deadline = time.monotonic() + seconds
+    while text not in guest.console:
+        want(time.monotonic() < deadline, f"it does not say '{text}':\n{guest._tail()}")
+        guest.run("sleep 0.2")
+
+
 def want_on(guest, seconds=3):
     """Nothing has fired, and the watcher still watches."""
     time.sleep(seconds)
@@ -168,6 +175,36 @@ def cord_late(guest):
     want_on(guest)
     guest.unplug("lanyard")
     want_off(guest, "the cord ")
+
+
+@case
+def frozen_usb(guest):
+    """--freeze-usb: a device that may go does not fire; with --grace a mouse that is pulled out again does not, one that stays does"""
+    start_again(guest, f"--freeze-usb --free={CORD} --grace=6")
+    guest.unplug("lanyard")
+    want_on(guest)
+    mouse = {"driver": "usb-mouse", "bus": "xhci.0", "id": "mouse"}
+    guest.qmp("device_add", **mouse)
+    wait_said(guest, "the set of USB devices has changed: the kill switch fires in")
+    guest.unplug("mouse")
+    wait_said(guest, "the set of is back: USB devices")
+    start_again(guest, "--freeze-usb")
+    guest.qmp("device_add", **{**mouse, "id": "another"})
+    want_off(guest, "the set of USB devices has changed")
+
+
+@case
+def lid_closed(guest):
+    """--lid: closing it fires, unless it is opened again within --grace"""
+    guest.run("modprobe uinput; modprobe evdev; mkfifo /run/lid; lid </run/lid >/dev/null 2>&1 & sleep 1000 >/run/lid & sleep 1")
+    start_again(guest, "--lid --grace=8")
+    guest.run("echo >/run/lid")
+    wait_said(guest, "the laptop's lid is closed: the kill switch fires in")
+    guest.run("echo >/run/lid")
+    wait_said(guest, "the laptop's is back: lid")
+    start_again(guest, "--lid")
+    guest.run("echo >/run/lid", check=False)
+    want_off(guest, "the laptop's lid is closed")
 
 
 @case
@@ -467,8 +504,9 @@ def run_all(chosen, build, suite):
     with tempfile.TemporaryDirectory() as folder:
         lethe = live.installed(build, Path(folder) / "lethe")
         (lethe / "usr/local/bin").mkdir(parents=True)
-        (lethe / "usr/local/bin/forge").write_bytes(lab.compiled("forge", static=True).read_bytes())
-        (lethe / "usr/local/bin/forge").chmod(0o755)
+        for name in ("forge", "lid"):
+            (lethe / "usr/local/bin" / name).write_bytes(lab.compiled(name, static=True).read_bytes())
+            (lethe / "usr/local/bin" / name).chmod(0o755)
         lanyard = lab.Stick(small.blank_disk(), "lanyard", "usb-storage,bus=xhci.0,removable=on,serial=lanyard")
         with live.booted(live.stick(lethe, suite), "init_on_free=1 no_console_suspend", [lanyard], suite, args=lab.disc_args(small.iso())) as guest:
             guest.lanyard = lanyard

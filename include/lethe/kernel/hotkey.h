@@ -5,6 +5,8 @@
  * The kernel is told to pass on nothing but these keys (EVIOCSMASK, linux/input.h), so no other
  * wakes the process. An event only wakes it: it is read and forgotten, and then the keyboard is
  * asked which keys are down (EVIOCGKEY). Nothing that is typed is kept.
+ *
+ * A laptop's lid is a switch of such a device, and is watched in the same way.
  */
 #ifndef LETHE_KERNEL_HOTKEY_H
 #define LETHE_KERNEL_HOTKEY_H
@@ -25,6 +27,8 @@ struct lethe_hotkey {
         unsigned n;
     } combinations[LETHE_HOTKEY_COMBINATIONS];
     unsigned n;
+    bool lid;       /* watch it, too */
+    bool is_closed; /* the lid, when somebody looked last */
     int64_t hold_ms;
     int sources;  /* an epoll(7) descriptor: readable when lethe_hotkey_look() has to be called */
     int arrivals; /* inotify(7) of /dev/input */
@@ -36,12 +40,13 @@ struct lethe_hotkey {
  * an American keyboard, or numbers of linux/input-event-codes.h. -EINVAL for any other. */
 int lethe_hotkey_add(struct lethe_hotkey *hotkey, const char *text);
 
-/* Opens all keyboards that have a combination's keys, and listens for those to come. 0 or -errno.
+/* Opens all keyboards that have a combination's keys, and the lid's switch, and listens for those
+ * to come. 0 or -errno.
  */
 int lethe_hotkey_open(struct lethe_hotkey *hotkey);
 
-/* To be called when `sources` is readable and when due_ms has come. True when a combination has
- * been held for long enough. */
+/* To be called when `sources` is readable and when due_ms has come. Sets is_closed; true when a
+ * combination has been held for long enough. */
 bool lethe_hotkey_look(struct lethe_hotkey *hotkey);
 
 #endif

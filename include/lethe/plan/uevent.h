@@ -24,6 +24,8 @@ enum lethe_action {
 struct lethe_uevent {
     enum lethe_action action;
     bool is_block;            /* SUBSYSTEM=block; else the number is that of a character device */
+    bool is_usb;              /* SUBSYSTEM=usb: a device or an interface */
+    bool is_power;            /* SUBSYSTEM=power_supply */
     struct lethe_devno devno; /* 0:0 for a device that has none */
     bool media;               /* a disc was changed, or is asked for (DISK_MEDIA_CHANGE …) */
 };
