@@ -296,7 +296,14 @@ static bool take_deadline(void *kill, const char *value)
     return lethe_kill_take_deadline(kill, value);
 }
 
+static bool take_after(void *kill, const char *value)
+{
+    return lethe_options_seconds(value, &((struct lethe_kill *)kill)->after_seconds);
+}
+
 static const struct lethe_option options[] = {
+    {"--after", "SECONDS", "but wait until no data have been written for so long", take_after,
+     false},
     {"--sync", "SECONDS", "let what is still there be written back for so long", take_sync, false},
     {"--deadline", "SECONDS", "when the machine is switched off in any case", take_deadline, false},
 };
@@ -324,6 +331,22 @@ static void become_armed_copy(char **argv)
     lethe_process_load();
 }
 
+/* Lethe itself ends this process when the shutdown has come so far. */
+static void wait_for_shutdown(struct lethe_kill *kill)
+{
+    const struct timespec second = {1, 0};
+    const int64_t limit_ms = 1000 * (int64_t)kill->after_seconds;
+    uint64_t moved = lethe_data_moved();
+    for (int64_t end = lethe_now_ms() + limit_ms; lethe_now_ms() < end; nanosleep(&second, NULL)) {
+        uint64_t now = lethe_data_moved();
+        if (now != moved)
+            end = lethe_now_ms() + limit_ms;
+        moved = now;
+    }
+    kill->triggered_ms = lethe_now_ms();
+    kill->reason = "the time is over, and nothing is being written";
+}
+
 int lethe_now_main(int argc, char **argv)
 {
     struct lethe_kill kill = {.verb = LETHE_VERB_POWEROFF, .triggered_ms = lethe_now_ms()};
@@ -339,5 +362,7 @@ int lethe_now_main(int argc, char **argv)
         return lethe_command_refuse("now", "a pid or user namespace of its own ends no machine");
     lethe_process_close_all();
     become_armed_copy(argv);
+    if (kill.after_seconds)
+        wait_for_shutdown(&kill);
     lethe_kill_now(&kill);
 }

@@ -123,14 +123,20 @@ static uint64_t sectors_written(uint64_t device)
     return sectors;
 }
 
+uint64_t lethe_data_moved(void)
+{
+    static char text[32768];
+    lethe_read_text(AT_FDCWD, "/proc/vmstat", text, sizeof text);
+    return vmstat(text, "\nnr_written ") + vmstat(text, "\npswpin ");
+}
+
 static struct headway read_headway(const struct lethe_progress *p)
 {
     static char text[32768];
     ssize_t n = lethe_read_file(AT_FDCWD, "/proc/meminfo", text, sizeof text);
     struct headway now = {
         .free_kib = lethe_meminfo((struct lethe_span){text, n > 0 ? (size_t)n : 0}, "MemFree")};
-    lethe_read_text(AT_FDCWD, "/proc/vmstat", text, sizeof text);
-    now.data = vmstat(text, "\nnr_written ") + vmstat(text, "\npswpin ");
+    now.data = lethe_data_moved();
     for (unsigned i = 0; i < p->n_stores; i++)
         now.data += sectors_written(p->stores[i]);
     return now;

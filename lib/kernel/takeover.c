@@ -20,13 +20,17 @@
 enum { GLIBC_SIGRTMIN = 34 }; /* systemd's; musl keeps one more for itself */
 
 /* The path of the program that PID 1 runs, and in it the beginning of its name. NULL when it can't
- * be told. */
+ * be told. An upgrade of systemd replaces the file before PID 1 runs the new one (proc(5)). */
 static char *init_name(char *path, size_t size)
 {
     ssize_t n = readlink("/proc/1/exe", path, size - 1);
+    static const char replaced[] = " (deleted)";
     if (n <= 0)
         return NULL;
     path[n] = '\0';
+    size_t kept = (size_t)n - (sizeof replaced - 1);
+    if ((size_t)n >= sizeof replaced && !strcmp(path + kept, replaced))
+        path[kept] = '\0';
     char *slash = strrchr(path, '/');
     return slash ? slash + 1 : NULL;
 }

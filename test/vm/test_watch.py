@@ -208,6 +208,16 @@ def lid_closed(guest):
 
 
 @case
+def shutdown_hangs(guest):
+    """fires: lethe-limit.service, in a shutdown in which a service never ends; not before, and not for one that is in time"""
+    guest.run("systemctl enable lethe-limit; echo LETHE_SHUTDOWN_LIMIT=5 >/etc/default/lethe; "
+              "systemd-run --unit=stuck -p TimeoutStopSec=infinity -p 'ExecStop=/bin/sleep infinity' sleep infinity", timeout=60)
+    want_on(guest, 8)
+    guest.send("systemctl --no-block poweroff")
+    want_off(guest, "the time is over")
+
+
+@case
 def reboot_instead(guest):
     """fires: with --verb=reboot the machine reboots"""
     start_again(guest, "--verb=reboot")

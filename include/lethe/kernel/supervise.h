@@ -75,6 +75,9 @@ void lethe_task_set_stuck(struct lethe_progress *progress, uint64_t task);
 void lethe_progress_add_store(struct lethe_progress *progress, uint64_t device);
 bool lethe_progress_has_store(const struct lethe_progress *progress, uint64_t device);
 
+/* A count of what was written to disks and called back from them, which only grows. */
+uint64_t lethe_data_moved(void);
+
 /* For what is done once and for all. */
 void lethe_task_set_finished(struct lethe_progress *progress, uint64_t task);
 bool lethe_task_is_finished(const struct lethe_progress *progress, uint64_t task);
