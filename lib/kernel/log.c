@@ -15,6 +15,9 @@
 static int kmsg = -1, console = -1;
 static int console_level;
 static bool console_is_terminal;
+/* The kernel drops what comes through one open file beyond ten lines in five seconds, unless it is
+ * told not to, which its command line may forbid (devkmsg_write(), kernel/printk/printk.c). */
+static bool is_limited;
 static bool verbose;
 static bool (*show)(const char *line);
 
@@ -46,10 +49,13 @@ static bool is_virtual_terminal(int fd)
 
 void lethe_log_to_kernel(void)
 {
-    char level[64];
+    char level[64], limit[16];
     reopen(&kmsg, "/dev/kmsg");
     reopen(&console, "/dev/console");
     console_is_terminal = is_virtual_terminal(console);
+    is_limited =
+        lethe_read_line(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", limit, sizeof limit) &&
+        !strcmp(limit, "ratelimit");
     console_level =
         lethe_read_line(AT_FDCWD, "/proc/sys/kernel/printk", level, sizeof level) ? atoi(level) : 0;
 }
@@ -102,11 +108,12 @@ void lethe_log(enum lethe_log_level level, const char *format, ...)
     bool shown = show && level != LETHE_LOG_KEPT && show(line + head);
     size_t length = strlen(line);
     line[length++] = '\n';
-    if (kmsg >= 0)
+    bool to_kernel = kmsg >= 0 && !(is_limited && console >= 0 && level != LETHE_LOG_KEPT);
+    if (to_kernel)
         put(kmsg, line, length);
     else if (console < 0)
         put(STDERR_FILENO, line + 3, length - 3);
     if (level != LETHE_LOG_KEPT && console >= 0 && !(shown && console_is_terminal) &&
-        (kmsg < 0 || priorities[level] >= console_level))
+        (!to_kernel || priorities[level] >= console_level))
         put(console, line + 3, length - 3);
 }

@@ -298,7 +298,7 @@ class Small(lab.Guest):
 
 
 @contextmanager
-def booted(lethe, arguments="", *, memory="init_on_free=1", ram="512M", disk=False, kernel=KERNEL, load=(), tools=False, disks=(),
+def booted(lethe, arguments="", *, memory="init_on_free=1", log="printk.devkmsg=on", ram="512M", disk=False, kernel=KERNEL, load=(), tools=False, disks=(),
            start="", args=(), **options):
     """A small system, ready for commands; with `disk` the encrypted disk is its /dev/vdb and `guest.disk`.
 
@@ -323,7 +323,7 @@ def booted(lethe, arguments="", *, memory="init_on_free=1", ram="512M", disk=Fal
         devices.append(lab.Stick(encrypted_disk() / "image", "disk", "virtio-blk-pci"))
         fw_cfg["opt/lethe.passphrase"] = encrypted_disk() / "passphrase"
     image = next(path for pattern in ("vmlinuz", "boot/vmlinuz-*") for path in kernel.glob(pattern) if path.is_file())
-    with Small(image, initrd(kernel, load), f"console={lab.MACHINE.console} loglevel=6 cryptomgr.notests printk.devkmsg=on lethe.show=0 {memory} {arguments}"
+    with Small(image, initrd(kernel, load), f"console={lab.MACHINE.console} loglevel=6 cryptomgr.notests {log} lethe.show=0 {memory} {arguments}"
                + (f" start={start}" if start else ""), ram=ram, sticks=devices, fw_cfg=fw_cfg, args=args, **options) as guest:
         guest.disk = devices[-1] if disk else None
         guest.disks = devices[start != "disc":]

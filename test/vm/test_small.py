@@ -991,14 +991,15 @@ def keys_pressed(boot):
 
 @case
 def pause(boot):
-    """lethe.pause=1 and a file for two more wait between the summary and the end, lethe.verbose tells each step"""
-    with boot("loglevel=7 lethe.pause=1 lethe.verbose") as guest:
+    """lethe.pause=1 and a file for two more wait between the summary and the end, lethe.verbose tells each step, also where the kernel's log takes few lines"""
+    with boot("loglevel=7 lethe.pause=1 lethe.verbose", log="printk.devkmsg=ratelimit") as guest:
         guest.arm()
         guest.run("echo 2 >/run/initramfs/pause")
         plant(guest, "rw:1M")
         guest.hand_over("poweroff")
         want_end(guest, "poweroff")
         said = [re.sub(r"^\[ *([0-9.]+)\] ", r"\1 ", line) for line in guest.console.splitlines() if "lethe: " in line or "reboot: " in line]
+        want("suppressed" not in guest.console, "lines are lost", guest)
         want(len(said) > 15 and any("erase /oldroot/oldroot/dev/shm" in line for line in said), "it is not verbose", guest)
         want(float(said[-1].split()[0]) - float(said[-2].split()[0]) >= 2.9, "it did not pause", guest)
         want_gone(guest, ["rw"])
