@@ -48,8 +48,8 @@ class Amd64:
 
     @staticmethod
     def files(program):
-        """A program of the machine's and what its loader wants, as {path in the guest: path on the host}."""
-        shown = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
+        """A program of the machine's and what its loader wants, as {path in the guest: path on the host}; of a static one ldd knows nothing."""
+        shown = subprocess.run(["ldd", program], capture_output=True, text=True).stdout
         words = [word for line in shown.splitlines() for word in line.split() if word.startswith("/")]
         return {name: Path(name).resolve() for name in (program, *words)}
 
