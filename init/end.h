@@ -57,8 +57,9 @@ void lethe_end_keep_script(const struct lethe_end *end);
 /* And all else: memory is locked, the log and the watchdog are opened, the command line is read. */
 void lethe_end_prepare(struct lethe_end *end);
 
-/* Inside a worker: lethe_network_settle(), and then lethe_network_keep_failing(). */
-pid_t lethe_end_settle_network(const struct lethe_end *end, struct lethe_progress *progress);
+/* Calls lethe_network_write_or_cut() and then lethe_network_keep_failing(), whose child it returns.
+ * Runs inside a worker. */
+pid_t lethe_end_write_or_cut(const struct lethe_end *end, struct lethe_progress *progress);
 
 /* The first stage from the stopping of processes on. It returns only when the second could not be
  * started: then this process goes on as the second. */

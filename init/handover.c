@@ -11,49 +11,52 @@
 #include "init.h"
 #include "lethe/kernel/sys.h"
 
-/* The numbers that are handed on. */
+/* The numbers and flags that are handed on. A flag stands by its name alone, when it is set. */
 static const struct field {
     const char *name;
     size_t offset;
+    bool is_flag; /* a bool; else an int64_t */
 } fields[] = {
-    {"started", offsetof(struct lethe_end, started_ms)},
-    {"dead", offsetof(struct lethe_end, dead_ms)},
-    {"keys", offsetof(struct lethe_end, keys)},
-    {"keys-ms", offsetof(struct lethe_end, keys_ms)},
-    {"stopped", offsetof(struct lethe_end, stopped_ms)},
-    {"unreaped", offsetof(struct lethe_end, unreaped)},
-    {"init-memory", offsetof(struct lethe_end, init_memory)},
-    {"pause", offsetof(struct lethe_end, pause_seconds)},
+    {"started", offsetof(struct lethe_end, started_ms), false},
+    {"dead", offsetof(struct lethe_end, dead_ms), false},
+    {"keys", offsetof(struct lethe_end, keys), false},
+    {"keys-ms", offsetof(struct lethe_end, keys_ms), false},
+    {"stopped", offsetof(struct lethe_end, stopped_ms), false},
+    {"unreaped", offsetof(struct lethe_end, unreaped), false},
+    {"init-memory", offsetof(struct lethe_end, init_memory), false},
+    {"pause", offsetof(struct lethe_end, pause_seconds), false},
+    {"sync-hung", offsetof(struct lethe_end, sync_hung), true},
+    {"keys-left", offsetof(struct lethe_end, keys_left), true},
+    {"cut-off", offsetof(struct lethe_end, cut_off), true},
+    {"served", offsetof(struct lethe_end, served), true},
 };
 enum { N_FIELDS = sizeof fields / sizeof *fields };
 
-void lethe_handover_take(struct lethe_end *end, const char *argument)
+static void take_field(struct lethe_end *end, const struct field *field, const char *value)
 {
-    const char *value = strchr(argument, '=');
-    if (strncmp(argument, "--lethe-", 8))
-        return;
-    argument += 8;
-    if (!strcmp(argument, "sync-hung"))
-        end->sync_hung = true;
-    if (!strcmp(argument, "keys-left"))
-        end->keys_left = true;
-    if (!strcmp(argument, "cut-off"))
-        end->cut_off = true;
-    if (!strcmp(argument, "served"))
-        end->served = true;
-    if (!strcmp(argument, "emergency"))
-        end->policy = &lethe_policy_emergency;
-    if (!value)
-        return;
-    const struct lethe_span name = {argument, (size_t)(value++ - argument)};
-    if (lethe_span_is(name, "argument"))
-        snprintf(end->argument, sizeof end->argument, "%s", value);
-    for (size_t i = 0; i < N_FIELDS; i++)
-        if (lethe_span_is(name, fields[i].name))
-            *(int64_t *)((char *)end + fields[i].offset) = strtoll(value, NULL, 10);
+    char *at = (char *)end + field->offset;
+    if (field->is_flag)
+        *(bool *)at = true;
+    else if (value)
+        *(int64_t *)at = strtoll(value, NULL, 10);
 }
 
-/* Adds one, if there is room for it and for the NUL at the end of all. */
+void lethe_handover_take(struct lethe_end *end, const char *argument)
+{
+    if (strncmp(argument, "--lethe-", 8))
+        return;
+    const char *equals = strchr(argument, '='), *value = equals ? equals + 1 : NULL;
+    struct lethe_span rest = lethe_span(argument + 8), name = lethe_cut(&rest, '=');
+    if (value && lethe_span_is(name, "argument"))
+        snprintf(end->argument, sizeof end->argument, "%s", value);
+    if (value && lethe_span_is(name, "policy") && lethe_policy_find(value))
+        end->policy = lethe_policy_find(value);
+    for (size_t i = 0; i < N_FIELDS; i++)
+        if (lethe_span_is(name, fields[i].name))
+            take_field(end, &fields[i], value);
+}
+
+/* Adds an argument, if there is room for it and for the NUL at the end of all. */
 static char *put_argument(char *out, const char *limit, const char *text, const char *value)
 {
     int n = snprintf(out, (size_t)(limit - out), "--lethe-%s%s", text, value);
@@ -62,25 +65,23 @@ static char *put_argument(char *out, const char *limit, const char *text, const 
     return out + n + 1;
 }
 
+static char *put_field(char *out, const char *limit, const struct lethe_end *end,
+                       const struct field *field)
+{
+    const char *at = (const char *)end + field->offset;
+    char number[32];
+    if (field->is_flag)
+        return *(const bool *)at ? put_argument(out, limit, field->name, "") : out;
+    snprintf(number, sizeof number, "=%lld", (long long)*(const int64_t *)at);
+    return put_argument(out, limit, field->name, number);
+}
+
 void lethe_handover_print(const struct lethe_end *end, char *out, size_t size)
 {
     const char *limit = out + size;
-    char number[32];
-    for (size_t i = 0; i < N_FIELDS; i++) {
-        snprintf(number, sizeof number, "=%lld",
-                 (long long)*(const int64_t *)((const char *)end + fields[i].offset));
-        out = put_argument(out, limit, fields[i].name, number);
-    }
-    if (end->policy->tells_times)
-        out = put_argument(out, limit, "emergency", "");
-    if (end->sync_hung)
-        out = put_argument(out, limit, "sync-hung", "");
-    if (end->keys_left)
-        out = put_argument(out, limit, "keys-left", "");
-    if (end->cut_off)
-        out = put_argument(out, limit, "cut-off", "");
-    if (end->served)
-        out = put_argument(out, limit, "served", "");
+    for (size_t i = 0; i < N_FIELDS; i++)
+        out = put_field(out, limit, end, &fields[i]);
+    out = put_argument(out, limit, "policy=", end->policy->name);
     out = put_argument(out, limit, "argument=", end->argument);
     *out = '\0';
 }
@@ -103,11 +104,11 @@ bool lethe_handover_write(const struct lethe_end *end)
 void lethe_handover_read(struct lethe_end *end)
 {
     enum { STALE_MS = 60000 };
-    char text[1024] = ""; /* all of it zero: the list ends wherever the file does */
+    char text[1024] = ""; /* zeros, so that the list ends wherever the file does */
     struct lethe_end told = *end;
     lethe_read_text(AT_FDCWD, LETHE_ARMED_EMERGENCY, text, sizeof text - 1);
     for (char *at = text; *at; at += strlen(at) + 1)
         lethe_handover_take(&told, at);
-    if (lethe_now_ms() < told.dead_ms + STALE_MS) /* else it is of one that came to nothing */
+    if (lethe_now_ms() < told.dead_ms + STALE_MS) /* else that kill switch came to nothing */
         *end = told;
 }

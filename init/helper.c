@@ -11,6 +11,7 @@
 
 #include "init.h"
 #include "lethe/kernel/sys.h"
+#include "lethe/plan/text.h"
 
 enum { MESSAGE_MAX = 128 };
 
@@ -22,7 +23,24 @@ int lethe_helper_listen(void)
     return lethe_sys->open(LETHE_ARMED_FIRE, O_RDWR | O_NONBLOCK); /* never at its end */
 }
 
-/* The options of `lethe now`, with blanks between them. */
+/* Takes "NAME=VALUE"; any other word, or a value that can't be used, changes nothing. */
+static void take_option(struct lethe_kill *kill, const char *word)
+{
+    static const struct {
+        const char *name;
+        bool (*take)(void *kill, const char *value);
+    } options[] = {
+        {"--verb", lethe_kill_take_verb},
+        {"--sync", lethe_kill_take_sync},
+        {"--deadline", lethe_kill_take_deadline},
+    };
+    struct lethe_span value = lethe_span(word), name = lethe_cut(&value, '=');
+    for (size_t i = 0; value.at && i < sizeof options / sizeof *options; i++)
+        if (lethe_span_is(name, options[i].name))
+            options[i].take(kill, value.at);
+}
+
+/* The message has the options of `lethe now` with blanks between them. */
 bool lethe_helper_receive(int fd, struct lethe_kill *kill)
 {
     char text[MESSAGE_MAX], *rest;
@@ -37,7 +55,7 @@ bool lethe_helper_receive(int fd, struct lethe_kill *kill)
         if (sscanf(word, "--triggered=%lld", &triggered) == 1 && triggered < kill->triggered_ms)
             kill->triggered_ms = triggered;
         else
-            lethe_kill_take_option(kill, word);
+            take_option(kill, word);
     return true;
 }
 

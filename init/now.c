@@ -134,7 +134,7 @@ static int wipe_keys(struct lethe_progress *progress, void *context)
     pid_t failing = -1, cutting = -1;
     if (e->end.keys_left) {
         cutting = lethe_keys_cut_off(e->keys, progress);
-        failing = lethe_end_settle_network(&e->end, progress);
+        failing = lethe_end_write_or_cut(&e->end, progress);
     }
     unsigned left = lethe_keys_wipe(e->keys, policy, progress);
     lethe_network_stop_failing(failing);
@@ -173,8 +173,9 @@ static void wipe_all_keys(struct emergency *e, struct lethe_progress *progress)
         stop_all_others(e);
         try_keys_again(e, progress, 4 * e->end.policy->step_ms);
     }
-    e->end.keys = progress->keys;
-    e->end.keys_ms = (progress->keys_ms ? progress->keys_ms : lethe_now_ms()) - e->end.started_ms;
+    e->end.keys = progress->account.keys;
+    e->end.keys_ms = (progress->account.keys_ms ? progress->account.keys_ms : lethe_now_ms()) -
+                     e->end.started_ms;
 }
 
 static int look_whether_possible(struct lethe_progress *progress, void *context)
@@ -252,48 +253,24 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
     go_without_init(&e, progress);
 }
 
-bool lethe_kill_take_verb(struct lethe_kill *kill, const char *value)
+bool lethe_kill_take_verb(void *kill, const char *value)
 {
     enum lethe_verb asked = lethe_verb_parse(value);
     if (asked != LETHE_VERB_POWEROFF && asked != LETHE_VERB_REBOOT && asked != LETHE_VERB_HALT)
         return false;
-    kill->verb = asked;
+    ((struct lethe_kill *)kill)->verb = asked;
     return true;
 }
 
-bool lethe_kill_take_sync(struct lethe_kill *kill, const char *value)
+bool lethe_kill_take_sync(void *kill, const char *value)
 {
-    return lethe_options_seconds(value, &kill->sync_seconds);
+    return lethe_options_seconds(value, &((struct lethe_kill *)kill)->sync_seconds);
 }
 
-bool lethe_kill_take_deadline(struct lethe_kill *kill, const char *value)
+bool lethe_kill_take_deadline(void *kill, const char *value)
 {
-    return lethe_options_seconds(value, &kill->deadline_seconds) && kill->deadline_seconds;
-}
-
-bool lethe_kill_take_option(struct lethe_kill *kill, const char *word)
-{
-    const char *value = strchr(word, '=');
-    if (!value++)
-        return false;
-    return (!strncmp(word, "--verb=", 7) && lethe_kill_take_verb(kill, value)) ||
-           (!strncmp(word, "--sync=", 7) && lethe_kill_take_sync(kill, value)) ||
-           (!strncmp(word, "--deadline=", 11) && lethe_kill_take_deadline(kill, value));
-}
-
-static bool take_verb(void *kill, const char *value)
-{
-    return lethe_kill_take_verb(kill, value);
-}
-
-static bool take_sync(void *kill, const char *value)
-{
-    return lethe_kill_take_sync(kill, value);
-}
-
-static bool take_deadline(void *kill, const char *value)
-{
-    return lethe_kill_take_deadline(kill, value);
+    struct lethe_kill *k = kill;
+    return lethe_options_seconds(value, &k->deadline_seconds) && k->deadline_seconds;
 }
 
 static bool take_after(void *kill, const char *value)
@@ -304,8 +281,10 @@ static bool take_after(void *kill, const char *value)
 static const struct lethe_option options[] = {
     {"--after", "SECONDS", "but wait until no data have been written for so long", take_after,
      false},
-    {"--sync", "SECONDS", "let what is still there be written back for so long", take_sync, false},
-    {"--deadline", "SECONDS", "when the machine is switched off in any case", take_deadline, false},
+    {"--sync", "SECONDS", "let what is still there be written back for so long",
+     lethe_kill_take_sync, false},
+    {"--deadline", "SECONDS", "when the machine is switched off in any case",
+     lethe_kill_take_deadline, false},
 };
 
 static const struct lethe_usage usage = {
@@ -314,7 +293,7 @@ static const struct lethe_usage usage = {
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .operand = "poweroff|reboot|halt",
-    .take = take_verb,
+    .take = lethe_kill_take_verb,
 };
 
 /* The armed copy lies in RAM, wherever this one lies. Where there is none, this one's file may go

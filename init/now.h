@@ -19,12 +19,10 @@ struct lethe_kill {
  * the first pid namespace; it does not return. */
 _Noreturn void lethe_kill_now(const struct lethe_kill *kill);
 
-/* For options: poweroff, reboot or halt; seconds. */
-bool lethe_kill_take_verb(struct lethe_kill *kill, const char *value);
-bool lethe_kill_take_sync(struct lethe_kill *kill, const char *value);
-bool lethe_kill_take_deadline(struct lethe_kill *kill, const char *value);
-
-/* One of --verb=, --sync= and --deadline= with its value. False for any other word. */
-bool lethe_kill_take_option(struct lethe_kill *kill, const char *word);
+/* Take the value of --verb (poweroff, reboot or halt), --sync and --deadline (seconds) into a struct
+ * lethe_kill, for struct lethe_option. False when it can't be used. */
+bool lethe_kill_take_verb(void *kill, const char *value);
+bool lethe_kill_take_sync(void *kill, const char *value);
+bool lethe_kill_take_deadline(void *kill, const char *value);
 
 #endif

@@ -55,13 +55,12 @@ static const struct lethe_option *find_option(const struct lethe_usage *u, const
     return NULL;
 }
 
-/* "DIRECTORY" as "a directory". */
-static const char *needed(const struct lethe_option *o)
+/* Writes what an option needs into text[size]: "a directory" for DIRECTORY. Returns text. */
+static const char *needed(const struct lethe_option *o, char *text, size_t size)
 {
-    static char text[64];
-    size_t n = (size_t)snprintf(text, sizeof text, "%s",
-                                strcmp(o->value, "SECONDS") ? "a " : "a number of ");
-    for (const char *c = o->value; *c && n < sizeof text - 1; c++)
+    size_t n =
+        (size_t)snprintf(text, size, "%s", strcmp(o->value, "SECONDS") ? "a " : "a number of ");
+    for (const char *c = o->value; *c && n < size - 1; c++)
         text[n++] = (char)tolower((unsigned char)*c);
     text[n] = '\0';
     return text;
@@ -72,13 +71,14 @@ static int take_option(struct reading *r, const struct lethe_option *o, char **w
 {
     const char *equals = strchr(words[0], '='), *value = equals ? equals + 1 : "";
     const size_t place = (size_t)(o - r->usage->options);
+    char text[64];
     int n = 1;
     if (o->value && !equals) {
         value = words[1];
         n = 2;
     }
     if (!value || (o->value && !value[0]))
-        *status = refuse(r, o->name, " needs ", needed(o));
+        *status = refuse(r, o->name, " needs ", needed(o, text, sizeof text));
     else if (!o->many && r->given[place])
         *status = refuse(r, o->name, " is given twice", "");
     else if (!o->take(r->context, value))

@@ -94,8 +94,8 @@ static void print_node(const struct lethe_snapshot *s, size_t number, size_t ste
         printf(", \"id\": %" PRIu64 ", \"process\": %" PRIu64, s->namespaces[node.index].id,
                s->namespaces[node.index].pid);
         break;
-    case LETHE_NODE_SEEN:
-        print_text("devices", node.index == LETHE_SEEN_ALL ? "all" : "unused");
+    case LETHE_NODE_HOLDERS_GONE:
+        print_text("devices", node.index == LETHE_HOLDERS_OF_ALL ? "all" : "unused");
         break;
     default:
         printf(", \"of\": %zu", node.index);
@@ -179,7 +179,7 @@ static void print_unseen(const struct lethe_snapshot *s)
     for (unsigned bit = 1; bit <= LETHE_UNSEEN_ALL; bit <<= 1)
         if (s->unseen & bit) {
             fputs(any ? ", " : "", stdout);
-            lethe_command_print_json(lethe_unseen_text((enum lethe_unseen)bit));
+            lethe_command_print_json(lethe_stays_unseen_text((enum lethe_unseen)bit));
             any = true;
         }
 }

@@ -109,11 +109,11 @@ int lethe_plan_print_text(const struct lethe_plan *plan, const struct lethe_snap
     }
     for (size_t i = 0; i < stays->n; i++)
         print_stays(s, &stays->list[i], stacked);
-    if (lethe_origin_text(stays->origin))
-        printf("not seen: %s\n", lethe_origin_text(stays->origin));
+    if (lethe_stays_origin_text(stays->origin))
+        printf("not seen: %s\n", lethe_stays_origin_text(stays->origin));
     for (unsigned bit = 1; bit <= LETHE_UNSEEN_ALL; bit <<= 1)
         if (s->unseen & bit)
-            printf("not seen: %s\n", lethe_unseen_text((enum lethe_unseen)bit));
+            printf("not seen: %s\n", lethe_stays_unseen_text((enum lethe_unseen)bit));
     free(stacked);
     return 0;
 }
@@ -151,16 +151,16 @@ static bool has_name(const struct about *a, struct lethe_node node)
 /* A moment by what it is of. */
 static void print_node(const struct about *a, size_t number)
 {
-    static const char *const moments[] = {[LETHE_NODE_WAY] = "that the way is free to ",
-                                          [LETHE_NODE_UNUSED] = "that no file is in use of ",
+    static const char *const moments[] = {[LETHE_NODE_PATH_CLEAR] = "that the way is free to ",
+                                          [LETHE_NODE_FILES_UNUSED] = "that no file is in use of ",
                                           [LETHE_NODE_ERASED] = "that all is zeroed of ",
-                                          [LETHE_NODE_SEEN] = "what may hold unseen ",
+                                          [LETHE_NODE_HOLDERS_GONE] = "what may hold unseen ",
                                           [LETHE_NODE_NAMESPACE] = "the end of "};
     const struct lethe_node node = lethe_plan_node(a->s, number);
     if (a->steps[number])
         printf("step %zu, %s ", a->steps[number],
                lethe_step_verb(&a->plan->steps[a->steps[number] - 1]));
-    else if (node.kind >= LETHE_NODE_WAY)
+    else if (node.kind >= LETHE_NODE_PATH_CLEAR)
         fputs(moments[node.kind], stdout);
     print_name(a->s, node, a->stacked);
 }

@@ -133,10 +133,10 @@ static void check_plan(struct status *s)
                        lethe_printable(shown, sizeof shown, s->snapshot.swaps[l->index].path),
                        l->reason);
     }
-    if (lethe_origin_text(s->stays.origin))
+    if (lethe_stays_origin_text(s->stays.origin))
         lethe_find(&s->findings, LETHE_WEAKNESS, "medium",
                    "%s: name it to the watcher as a cord (lethe watch --list)",
-                   lethe_origin_text(s->stays.origin));
+                   lethe_stays_origin_text(s->stays.origin));
 }
 
 static void check_program(struct status *s)

@@ -58,7 +58,7 @@ static _Noreturn void fire(struct lethe_watcher *watch, const char *reason, int6
 static _Noreturn void fire_for(struct lethe_watcher *watch, const struct lethe_watcher_device *w,
                                int64_t seen_ms)
 {
-    static char reason[128];
+    char reason[128];
     snprintf(reason, sizeof reason, "the %s %s %s", w->role, w->device.name, w->lost);
     fire(watch, reason, seen_ms);
 }
@@ -72,7 +72,7 @@ static bool is_writable_store(const struct lethe_mount *m)
 static bool has_persistence(void)
 {
     struct lethe_snapshot snapshot = {0};
-    struct lethe_arena arena = lethe_arena_map();
+    struct lethe_arena arena = lethe_snapshot_map_arena();
     size_t half = arena.size / 2;
     char *text = lethe_arena_take(&arena, half, 1);
     ssize_t n = text ? lethe_read_file(AT_FDCWD, "/proc/self/mountinfo", text, half) : 0;
@@ -101,8 +101,8 @@ static unsigned patience(const struct lethe_watcher *watch)
 
 /* -- looking ----------------------------------------------------------------------------------- */
 
-static void take_notice_of_loss(struct lethe_watcher *watch, struct lethe_watcher_device *w,
-                                int64_t seen_ms)
+static void on_device_lost(struct lethe_watcher *watch, struct lethe_watcher_device *w,
+                           int64_t seen_ms)
 {
     unsigned seconds = patience(watch);
     if (!seconds)
@@ -154,7 +154,7 @@ static void look(struct lethe_watcher *watch, struct lethe_watcher_device *w, bo
     if (is_awaited(w))
         look_for_awaited(watch, w);
     else if (!w->due_ms && !is_there(watch, w, ask_it))
-        take_notice_of_loss(watch, w, seen_ms);
+        on_device_lost(watch, w, seen_ms);
 }
 
 /* Only a drive can be asked without using the device, which may hang. */

@@ -23,7 +23,8 @@ struct lethe_watcher_device {
 };
 
 struct lethe_watcher {
-    struct lethe_kill kill; /* what is done when it fires */
+    struct lethe_kill
+        kill; /* first, for the options (watch_options.c): what is done when it fires */
     unsigned grace_seconds;
     struct lethe_watcher_device watched[LETHE_WATCHED_MAX];
     size_t n;

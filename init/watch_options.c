@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The options of `lethe watch`. */
+/* The options of `lethe watch`. Those of the kill switch are taken by now.c: a struct lethe_watcher
+ * begins with the struct lethe_kill that they fill. */
+#include <stddef.h>
 #include <stdint.h>
 
 #include "lethe/plan/text.h"
@@ -62,21 +64,6 @@ static bool take_list(void *context, const char *unused)
     return ((struct lethe_watcher *)context)->list = true;
 }
 
-static bool take_verb(void *context, const char *value)
-{
-    return lethe_kill_take_verb(&((struct lethe_watcher *)context)->kill, value);
-}
-
-static bool take_sync(void *context, const char *value)
-{
-    return lethe_kill_take_sync(&((struct lethe_watcher *)context)->kill, value);
-}
-
-static bool take_deadline(void *context, const char *value)
-{
-    return lethe_kill_take_deadline(&((struct lethe_watcher *)context)->kill, value);
-}
-
 static const struct lethe_option options[] = {
     {"--list", NULL, "tell what would be watched and what can be a cord, and end", take_list,
      false},
@@ -88,10 +75,14 @@ static const struct lethe_option options[] = {
     {"--key", "COMBINATION", "fire when these keys are held down together", add_key, true},
     {"--hold", "MS", "for so many milliseconds", take_hold, false},
     {"--grace", "SECONDS", "wait so long for what is gone to come back", take_grace, false},
-    {"--verb", "poweroff|reboot|halt", "how the machine is to end", take_verb, false},
-    {"--sync", "SECONDS", "let what is still there be written back for so long", take_sync, false},
-    {"--deadline", "SECONDS", "when the machine is switched off in any case", take_deadline, false},
+    {"--verb", "poweroff|reboot|halt", "how the machine is to end", lethe_kill_take_verb, false},
+    {"--sync", "SECONDS", "let what is still there be written back for so long",
+     lethe_kill_take_sync, false},
+    {"--deadline", "SECONDS", "when the machine is switched off in any case",
+     lethe_kill_take_deadline, false},
 };
+
+_Static_assert(offsetof(struct lethe_watcher, kill) == 0, "the context of both kinds of options");
 
 const struct lethe_usage lethe_watch_usage = {
     .command = "watch",

@@ -20,20 +20,23 @@ struct lethe_device_name {
     size_t block;
 };
 
-/* A one-line attribute of a block device, "" when it has none. */
-static const char *attribute_line(const struct lethe_source *s, const char *name, const char *what)
+enum { ATTRIBUTE_MAX = 4096 };
+
+/* Reads a one-line attribute of a block device into `line`, "" when it has none. Returns line. */
+static const char *attribute_line(const struct lethe_source *s, const char *name, const char *what,
+                                  char line[ATTRIBUTE_MAX])
 {
-    static char line[4096];
     char path[512];
     snprintf(path, sizeof path, "sys/class/block/%s/%s", name, what);
-    lethe_read_line(s->root, path, line, sizeof line);
+    lethe_read_line(s->root, path, line, ATTRIBUTE_MAX);
     return line;
 }
 
-/* A copy of it; NULL when the arena is full. */
+/* Copies the attribute into the arena; NULL when that is full. */
 static const char *attribute(const struct lethe_source *s, const char *name, const char *what)
 {
-    const char *line = attribute_line(s, name, what);
+    char room[ATTRIBUTE_MAX];
+    const char *line = attribute_line(s, name, what, room);
     return lethe_arena_text(s->arena, line, strlen(line));
 }
 
@@ -46,12 +49,13 @@ static struct lethe_devno devno_of(dev_t device)
  * captured tree has beside the file's name. */
 static struct lethe_devno loop_host(const struct lethe_source *s, const char *name)
 {
-    char path[300];
+    char path[300], line[ATTRIBUTE_MAX];
     struct loop_info64 info = {0};
     struct lethe_devno none = {0, 0}, host;
     if (!s->live)
-        return lethe_devno(lethe_span(attribute_line(s, name, "loop/backing_dev")), &host) ? none
-                                                                                           : host;
+        return lethe_devno(lethe_span(attribute_line(s, name, "loop/backing_dev", line)), &host)
+                   ? none
+                   : host;
     snprintf(path, sizeof path, "/dev/%.255s", name);
     int fd = lethe_sys->open(path, O_RDONLY | O_NONBLOCK);
     if (fd < 0)
@@ -63,6 +67,7 @@ static struct lethe_devno loop_host(const struct lethe_source *s, const char *na
 
 static int read_block(const struct lethe_source *s, const char *name, struct lethe_block *b)
 {
+    char line[ATTRIBUTE_MAX];
     b->disk = LETHE_NONE;
     const char *number = attribute(s, name, "dev");
     b->name = lethe_arena_text(s->arena, name, strlen(name));
@@ -73,15 +78,16 @@ static int read_block(const struct lethe_source *s, const char *name, struct let
         return -ENOMEM;
     if (lethe_devno(lethe_span(number), &b->devno))
         return -EINVAL;
-    b->read_only = !strcmp(attribute_line(s, name, "ro"), "1");
-    b->kind = lethe_block_kind(b->name, b->dm_uuid, attribute_line(s, name, "md/array_state")[0]);
+    b->read_only = !strcmp(attribute_line(s, name, "ro", line), "1");
+    b->kind =
+        lethe_block_kind(b->name, b->dm_uuid, attribute_line(s, name, "md/array_state", line)[0]);
     if (b->kind == LETHE_BLOCK_LOOP && b->file[0])
         b->file_devno = loop_host(s, b->name);
     if (b->kind == LETHE_BLOCK_ZRAM) { /* with no size it holds nothing, and is left out */
         const char *size = attribute(s, name, "size");
         return !size ? -ENOMEM : strcmp(size, "0") ? 0 : -EINVAL;
     }
-    if (b->kind == LETHE_BLOCK_NBD && !attribute_line(s, name, "pid")[0])
+    if (b->kind == LETHE_BLOCK_NBD && !attribute_line(s, name, "pid", line)[0])
         b->kind = LETHE_BLOCK_PLAIN; /* it has no connection that could be closed */
     return 0;
 }
@@ -177,14 +183,15 @@ static int read_links(const struct lethe_source *s, const char *path, const size
 static size_t unlinked_slave(const struct lethe_source *s, const struct lethe_block *b)
 {
     static const char external[] = "external:";
+    char room[ATTRIBUTE_MAX];
     const char *line = "";
     if (b->kind == LETHE_BLOCK_ZRAM) {
-        line = attribute_line(s, b->name, "backing_dev");
+        line = attribute_line(s, b->name, "backing_dev", room);
         return line[0] == '/' ? lethe_block_find(s->snapshot, lethe_blocks_resolve((void *)s, line))
                               : LETHE_NONE;
     }
     if (b->kind == LETHE_BLOCK_MD)
-        line = attribute_line(s, b->name, "md/metadata_version");
+        line = attribute_line(s, b->name, "md/metadata_version", room);
     if (strncmp(line, external, sizeof external - 1) != 0)
         return LETHE_NONE;
     line += sizeof external - 1;

@@ -252,7 +252,7 @@ void lethe_bounce_overwrite(const struct lethe_policy *policy, struct lethe_prog
         lethe_kcore_close(&kcore);
     }
     lethe_task_done(progress);
-    progress->kept += left != 0;
+    progress->account.kept += left != 0;
     if (r)
         lethe_log(LETHE_LOG_SUMMARY, "bounce buffers (swiotlb) could not be looked at: %s",
                   strerror(-r));

@@ -34,12 +34,13 @@ static int tell(struct lethe_progress *progress, void *context)
     lethe_log(LETHE_LOG_ERROR, "the work has not ended in time: the deadman ends the machine");
     if (!work)
         return 0;
-    lethe_fill_print(memory, sizeof memory, &work->fill);
-    lethe_log(LETHE_LOG_ERROR,
-              "not done: %.*s, and all that comes after it; %llu MiB in %llu files of %u RAM file "
-              "systems zeroed, %s, NOT all is gone",
-              (int)sizeof work->what, work->what, (unsigned long long)(work->erased_bytes >> 20),
-              (unsigned long long)work->erased_files, work->erased_file_systems, memory);
+    lethe_fill_print(memory, sizeof memory, &work->account.fill);
+    lethe_log(
+        LETHE_LOG_ERROR,
+        "not done: %.*s, and all that comes after it; %llu MiB in %llu files of %u RAM file "
+        "systems zeroed, %s, NOT all is gone",
+        (int)sizeof work->what, work->what, (unsigned long long)(work->account.erased_bytes >> 20),
+        (unsigned long long)work->account.erased_files, work->account.erased_file_systems, memory);
     return 0;
 }
 

@@ -26,7 +26,7 @@ static uint64_t devno_number(struct lethe_devno devno)
 
 static void tell_failure(const struct pass *p, const char *text, int error)
 {
-    p->progress->failed++;
+    p->progress->account.failed++;
     if (p->loud)
         lethe_log(LETHE_LOG_ERROR, "%s: %s", text, strerror(-error));
 }
@@ -56,9 +56,9 @@ static bool is_branch(const struct lethe_snapshot *s, const struct lethe_mount *
 
 static void count_erased(struct lethe_progress *progress, const struct lethe_erased *erased)
 {
-    progress->erased_file_systems++;
-    progress->erased_bytes += erased->bytes;
-    progress->erased_files += erased->files;
+    progress->account.erased_file_systems++;
+    progress->account.erased_bytes += erased->bytes;
+    progress->account.erased_files += erased->files;
 }
 
 /* The names of a branch are left to its unmount, or to the next pass, when all has gone that can.
@@ -78,11 +78,11 @@ static bool erase(const struct pass *p, const struct lethe_mount *m, const char 
     lethe_task_done(p->progress);
     if (!r) {
         lethe_task_set_finished(p->progress, wait ? zeroed : task);
-        p->progress->erased_ms = lethe_now_ms();
+        p->progress->account.erased_ms = lethe_now_ms();
     }
     if (!r && !again)
         count_erased(p->progress, &erased);
-    p->progress->not_erased += r ? 1 : (unsigned)erased.failed;
+    p->progress->account.not_erased += r ? 1 : (unsigned)erased.failed;
     if (!r && erased.failed)
         lethe_log(LETHE_LOG_ERROR, "%s: %llu files could not be zeroed: %s", text,
                   (unsigned long long)erased.failed, strerror(-erased.first_error));
@@ -100,7 +100,7 @@ static bool unmount(const struct pass *p, const struct lethe_step *step, const c
     if (r)
         tell_failure(p, text, r);
     else
-        p->progress->unmounted++;
+        p->progress->account.unmounted++;
     return !r;
 }
 
@@ -128,7 +128,7 @@ static bool unmount_together(const struct pass *p, const struct lethe_step *step
     int r = lethe_sys->strip(parent->path);
     lethe_task_done(p->progress);
     if (!r)
-        p->progress->unmounted += (unsigned)steps->together;
+        p->progress->account.unmounted += (unsigned)steps->together;
     return !r;
 }
 
@@ -160,7 +160,7 @@ static bool stop(const struct pass *p, const struct lethe_block *block, const ch
         tell_failure(p, text, r);
     } else {
         lethe_task_set_finished(p->progress, task);
-        p->progress->stopped++;
+        p->progress->account.stopped++;
     }
     return !r;
 }
@@ -171,13 +171,13 @@ static bool erase_device(const struct pass *p, const struct lethe_block *block, 
     if (lethe_task_is_finished(p->progress, task) ||
         !lethe_task_begin(p->progress, task, p->policy->erase_ms, text))
         return false;
-    int r = lethe_ram_device_erase(block, &p->progress->erased_bytes);
+    int r = lethe_ram_device_erase(block, &p->progress->account.erased_bytes);
     lethe_task_done(p->progress);
     if (r == -EBUSY) /* again in the next pass; what uses it is told as left */
         return false;
     lethe_task_set_finished(p->progress, task);
     if (r) {
-        p->progress->not_erased++;
+        p->progress->account.not_erased++;
         lethe_log(LETHE_LOG_ERROR, "%s: %s", text, strerror(-r));
     }
     return !r;
@@ -228,7 +228,7 @@ void lethe_execute_wipe_keys(const struct lethe_snapshot *snapshot,
         if (!lethe_stop_holds_key(b) || lethe_task_is_finished(progress, task) ||
             !lethe_task_beginf(progress, task, policy->step_ms, "wipe the key of %.64s", b->name))
             continue;
-        int r = lethe_stop_wipe_key(b, &progress->keys_ms);
+        int r = lethe_stop_wipe_key(b, &progress->account.keys_ms);
         lethe_task_done(progress);
         lethe_task_set_finished(progress, task);
         lethe_log(LETHE_LOG_ERROR, "%.64s (crypt) was still in use: its key %s%s", b->name,

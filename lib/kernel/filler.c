@@ -55,7 +55,7 @@ uint64_t lethe_filler_free_kib(void)
 
 static void lower_reserves(void)
 {
-    static const char *const settings[][2] = {
+    static const struct lethe_setting settings[] = {
         {"/proc/sys/vm/panic_on_oom", "0"},
         {"/proc/sys/vm/oom_kill_allocating_task", "0"},
         {"/proc/sys/vm/overcommit_memory", "1"},
@@ -67,8 +67,7 @@ static void lower_reserves(void)
         {"/proc/sys/vm/user_reserve_kbytes", "0"},
         {"/proc/sys/vm/lowmem_reserve_ratio", "0 0 0 0 0"},
     };
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
-        lethe_sys->write_file(settings[i][0], settings[i][1]);
+    lethe_write_settings(settings, sizeof settings / sizeof *settings);
 }
 
 static void wait_to_be_killed(void)

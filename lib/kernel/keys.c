@@ -66,7 +66,7 @@ static const struct look *look(void)
     struct lethe_snapshot *s = &l.snapshot;
     if (l.taken)
         return &l;
-    struct lethe_arena arena = lethe_arena_map();
+    struct lethe_arena arena = lethe_snapshot_map_arena();
     l.taken = true;
     l.good = !lethe_snapshot_take(s, AT_FDCWD, false, &arena, &lethe_complain_to_log) &&
              (l.swap = lethe_arena_alloc(&arena, s->n_blocks, sizeof *l.swap)) &&
@@ -143,9 +143,9 @@ static bool is_wanted(const char *name, enum lethe_keys which)
     return true;
 }
 
-static bool find_crypt(const char *name, struct lethe_block *block)
+static bool find_crypt(const char *name, struct lethe_block *block, char uuid[LETHE_DM_UUID_MAX])
 {
-    return lethe_offline_find_dm(name, block) && lethe_stop_holds_key(block);
+    return lethe_offline_find_dm(name, block, uuid) && lethe_stop_holds_key(block);
 }
 
 static bool wipe(const struct lethe_block *block, const struct lethe_policy *policy,
@@ -156,14 +156,14 @@ static bool wipe(const struct lethe_block *block, const struct lethe_policy *pol
         return true;
     if (!lethe_task_beginf(progress, task, policy->step_ms, "wipe the key of %.64s", block->name))
         return false;
-    int r = lethe_stop_wipe_key(block, &progress->keys_ms);
+    int r = lethe_stop_wipe_key(block, &progress->account.keys_ms);
     lethe_task_done(progress);
     if (r)
         lethe_log(LETHE_LOG_ERROR, "%.64s (crypt): its key could not be wiped: %s", block->name,
                   strerror(-r));
     else
         lethe_task_set_finished(progress, task);
-    progress->keys += !r;
+    progress->account.keys += !r;
     return !r;
 }
 
@@ -214,13 +214,14 @@ static pid_t cut_off_marked(const struct look *l, enum lethe_keys which)
 
 pid_t lethe_keys_cut_off(enum lethe_keys which, const struct lethe_progress *progress)
 {
+    char uuid[LETHE_DM_UUID_MAX];
     struct lethe_block block;
     const struct look *l = look();
     DIR *blocks = opendir("/sys/class/block");
     if (!blocks)
         return -1;
     for (struct dirent *entry; (entry = readdir(blocks));) {
-        if (!find_crypt(entry->d_name, &block) || !is_wanted(entry->d_name, which) ||
+        if (!find_crypt(entry->d_name, &block, uuid) || !is_wanted(entry->d_name, which) ||
             lethe_task_is_finished(progress,
                                    lethe_task_id_of_device(LETHE_TASK_WIPE_KEY, block.devno)))
             continue;
@@ -243,13 +244,14 @@ unsigned lethe_keys_wipe(enum lethe_keys which, const struct lethe_policy *polic
                          struct lethe_progress *progress)
 {
     unsigned left = 0;
+    char uuid[LETHE_DM_UUID_MAX];
     struct lethe_block block;
     DIR *blocks = opendir("/sys/class/block");
     if (!blocks)
         return 1;
     lethe_offline_stop_queueing(true); /* before anything is asked of what lies on them */
     for (struct dirent *entry; (entry = readdir(blocks));)
-        if (find_crypt(entry->d_name, &block) && is_wanted(entry->d_name, which))
+        if (find_crypt(entry->d_name, &block, uuid) && is_wanted(entry->d_name, which))
             left += !wipe(&block, policy, progress);
     closedir(blocks);
     return left;

@@ -148,8 +148,7 @@ static uint64_t own_shmem_kib(void)
 static uint64_t read_meminfo(const char *name)
 {
     char text[4096];
-    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/meminfo", text, sizeof text);
-    return lethe_meminfo((struct lethe_span){text, n > 0 ? (size_t)n : 0}, name);
+    return lethe_meminfo(lethe_read_span("/proc/meminfo", text, sizeof text), name);
 }
 
 unsigned lethe_left_report_shmem(const struct lethe_policy *policy, struct lethe_progress *progress)

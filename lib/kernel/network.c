@@ -21,7 +21,8 @@
 #include "lethe/kernel/stop.h"
 #include "lethe/kernel/sys.h"
 
-/* Each closed connection is one too many (Documentation/networking/ip-sysctl.rst). */
+/* With tcp_max_orphans below zero every orphaned socket is over the limit, so the kernel drops it at
+ * once (Documentation/networking/ip-sysctl.rst). */
 void lethe_network_close_at_once(void)
 {
     lethe_sys->write_file("/proc/sys/net/ipv4/tcp_max_orphans", "-1");
@@ -66,13 +67,13 @@ static bool is_stuck(const struct lethe_mount *m, const struct lethe_progress *p
 }
 
 static bool carries_silent(const struct lethe_snapshot *s, size_t block,
-                           const struct lethe_policy *policy, const struct lethe_progress *progress)
+                           enum lethe_network_which which, const struct lethe_progress *progress)
 {
-    for (size_t i = 0; policy->is_patient && i < s->n_mounts; i++)
+    for (size_t i = 0; which == LETHE_NETWORK_GIVEN_UP && i < s->n_mounts; i++)
         if (s->mounts[i].device != LETHE_NONE && is_stuck(&s->mounts[i], progress) &&
             lethe_block_lies_on(s, s->mounts[i].device, block))
             return true;
-    return !policy->is_patient;
+    return which == LETHE_NETWORK_ALL;
 }
 
 static bool is_loop_in(const struct lethe_block *b, const struct lethe_mount *m)
@@ -82,21 +83,21 @@ static bool is_loop_in(const struct lethe_block *b, const struct lethe_mount *m)
 
 /* Where a loop past the page cache waits, its file system has nothing to write back itself. */
 static bool is_silent(const struct lethe_snapshot *s, const struct lethe_mount *m,
-                      const struct lethe_policy *policy, const struct lethe_progress *progress)
+                      enum lethe_network_which which, const struct lethe_progress *progress)
 {
-    bool silent = !policy->is_patient || is_stuck(m, progress);
+    bool silent = which == LETHE_NETWORK_ALL || is_stuck(m, progress);
     for (size_t i = 0; !silent && i < s->n_blocks; i++)
-        silent = is_loop_in(&s->blocks[i], m) && carries_silent(s, i, policy, progress);
+        silent = is_loop_in(&s->blocks[i], m) && carries_silent(s, i, which, progress);
     return silent && lethe_mount_is_remote(m);
 }
 
 static bool is_silent_host(const struct lethe_snapshot *s, const struct lethe_mount *m,
-                           const struct lethe_policy *policy, const struct lethe_progress *progress)
+                           enum lethe_network_which which, const struct lethe_progress *progress)
 {
     size_t i = 0;
     while (i < s->n_blocks && !is_loop_in(&s->blocks[i], m))
         i++;
-    return i < s->n_blocks && is_silent(s, m, policy, progress);
+    return i < s->n_blocks && is_silent(s, m, which, progress);
 }
 
 /* A connection that nobody answers on ends now, or with its next time-out where the kernel can't
@@ -137,30 +138,32 @@ static void cut_device(const struct lethe_block *b, const struct lethe_policy *p
     lethe_task_done(progress);
 }
 
-void lethe_network_settle(const struct lethe_snapshot *snapshot, const struct lethe_policy *policy,
-                          struct lethe_progress *progress)
+void lethe_network_write_or_cut(const struct lethe_snapshot *snapshot,
+                                const struct lethe_policy *policy, struct lethe_progress *progress)
 {
     const struct lethe_snapshot *s = snapshot;
+    const enum lethe_network_which which =
+        policy->is_patient ? LETHE_NETWORK_GIVEN_UP : LETHE_NETWORK_ALL;
     for (size_t i = s->n_mounts; policy->is_patient && i--;)
         if (lethe_mount_is_answered_for(s, i))
             write_back(&s->mounts[i], policy, progress);
     for (size_t i = 0; i < s->n_blocks; i++)
-        if (s->blocks[i].kind == LETHE_BLOCK_NBD && carries_silent(s, i, policy, progress))
+        if (s->blocks[i].kind == LETHE_BLOCK_NBD && carries_silent(s, i, which, progress))
             cut_device(&s->blocks[i], policy, progress);
     for (size_t i = s->n_mounts; i--;)
-        if (is_silent(s, &s->mounts[i], policy, progress))
+        if (is_silent(s, &s->mounts[i], which, progress))
             cut_mount(&s->mounts[i], policy, progress);
 }
 
-/* The loop keeps the mount: it stays, as often as it is forced. */
+/* A mount that holds a loop's file stays, as often as it is forced. */
 pid_t lethe_network_keep_failing(const struct lethe_snapshot *snapshot,
-                                 const struct lethe_policy *policy,
+                                 enum lethe_network_which which,
                                  const struct lethe_progress *progress)
 {
     const struct timespec pause = {0, 5 * 1000 * 1000};
     const struct lethe_snapshot *s = snapshot;
     size_t i = 0;
-    while (i < s->n_mounts && !is_silent_host(s, &s->mounts[i], policy, progress))
+    while (i < s->n_mounts && !is_silent_host(s, &s->mounts[i], which, progress))
         i++;
     pid_t child = i < s->n_mounts ? fork() : -1;
     if (child)
@@ -168,7 +171,7 @@ pid_t lethe_network_keep_failing(const struct lethe_snapshot *snapshot,
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (;; nanosleep(&pause, NULL))
         for (i = 0; i < s->n_mounts; i++)
-            if (is_silent_host(s, &s->mounts[i], policy, progress))
+            if (is_silent_host(s, &s->mounts[i], which, progress))
                 lethe_sys->umount(s->mounts[i].path, UMOUNT_NOFOLLOW | MNT_FORCE);
 }
 

@@ -74,11 +74,11 @@ bool lethe_offline_reset(const char *name)
     return reset_controller(folder) || found;
 }
 
-bool lethe_offline_find_dm(const char *name, struct lethe_block *block)
+bool lethe_offline_find_dm(const char *name, struct lethe_block *block,
+                           char uuid[LETHE_DM_UUID_MAX])
 {
-    static char uuid[160]; /* DM_UUID_LEN is 129 */
     char number[32];
-    if (strncmp(name, "dm-", 3) || !lethe_read_block(name, "dm/uuid", uuid, sizeof uuid) ||
+    if (strncmp(name, "dm-", 3) || !lethe_read_block(name, "dm/uuid", uuid, LETHE_DM_UUID_MAX) ||
         !lethe_read_block(name, "dev", number, sizeof number))
         return false;
     *block = (struct lethe_block){
@@ -88,10 +88,11 @@ bool lethe_offline_find_dm(const char *name, struct lethe_block *block)
 
 void lethe_offline_stop_queueing(bool always)
 {
+    char uuid[LETHE_DM_UUID_MAX];
     struct lethe_block block;
     DIR *blocks = opendir("/sys/class/block");
     for (struct dirent *entry; blocks && (entry = readdir(blocks));)
-        if (lethe_offline_find_dm(entry->d_name, &block))
+        if (lethe_offline_find_dm(entry->d_name, &block, uuid))
             lethe_stop_queueing(&block, always);
     if (blocks)
         closedir(blocks);

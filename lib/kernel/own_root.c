@@ -22,7 +22,7 @@ static void mount_if_missing(const char *type, const char *path, const char *pro
     lethe_sys->mount(type, path, type, MS_NOSUID, NULL);
 }
 
-void lethe_mount_api(void)
+void lethe_own_root_mount_api(void)
 {
     mount_if_missing("proc", "/proc", "/proc/self");
     mount_if_missing("sysfs", "/sys", "/sys/class");
@@ -40,7 +40,7 @@ static bool kernel_is_at_least(unsigned major, unsigned minor)
     return have_major > major || (have_major == major && have_minor >= minor);
 }
 
-int lethe_own_tmpfs(const char *path)
+int lethe_own_root_mount_tmpfs(const char *path)
 {
     const char *options = kernel_is_at_least(6, 4) ? "size=4m,mode=700,noswap" : "size=4m,mode=700";
     return lethe_sys->mount("lethe", path, "tmpfs", MS_NOSUID | MS_NODEV, options);
@@ -61,7 +61,7 @@ static int copy_bytes(int to, int from)
     return 0;
 }
 
-int lethe_copy_self(const char *path)
+int lethe_own_root_copy_program(const char *path)
 {
     char fresh[PATH_MAX];
     if (snprintf(fresh, sizeof fresh, "%s.new", path) >= (int)sizeof fresh)
@@ -91,7 +91,7 @@ static int make_dir(const char *path)
 static int furnish(void)
 {
     static const char *const dirs[] = {"proc", "sys", "dev", "oldroot"};
-    int r = lethe_copy_self("." LETHE_OWN_ROOT_PROGRAM);
+    int r = lethe_own_root_copy_program("." LETHE_OWN_ROOT_PROGRAM);
     for (size_t i = 0; !r && i < sizeof dirs / sizeof *dirs; i++)
         r = make_dir(dirs[i]);
     if (r ||
@@ -121,7 +121,7 @@ static const char *mount_somewhere(int *r)
     *r = -ENOENT;
     for (size_t i = 0; *r && i < sizeof places / sizeof *places; i++) {
         place = places[i];
-        *r = lethe_own_tmpfs(place);
+        *r = lethe_own_root_mount_tmpfs(place);
     }
     return place;
 }

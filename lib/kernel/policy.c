@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lethe/kernel/policy.h"
 
+#include <stddef.h>
+#include <string.h>
+
 const struct lethe_policy lethe_policy_clean = {
     .name = "clean",
     .stop_ms = 8000, /* a module that is being loaded ends when it is ready */
@@ -16,6 +19,7 @@ const struct lethe_policy lethe_policy_clean = {
     .is_patient = true,
     .counts_writing = true,
     .keeps_log = true,
+    .keeps_callers = true,
 };
 
 const struct lethe_policy lethe_policy_emergency = {
@@ -29,6 +33,15 @@ const struct lethe_policy lethe_policy_emergency = {
     .power_ms = 8000,
     .tells_times = true,
 };
+
+const struct lethe_policy *lethe_policy_find(const char *name)
+{
+    static const struct lethe_policy *const all[] = {&lethe_policy_clean, &lethe_policy_emergency};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (!strcmp(all[i]->name, name))
+            return all[i];
+    return NULL;
+}
 
 /* Slow memory takes two seconds for each GiB (seen in QEMU without KVM, on a loaded host). */
 int64_t lethe_policy_memory_ms(const struct lethe_policy *policy, int64_t asked_ms, int64_t left_ms,

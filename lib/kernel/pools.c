@@ -48,7 +48,7 @@ void lethe_pools_clear(const struct lethe_policy *policy, struct lethe_progress 
     }
     if (lethe_zswap_was_used() && begin(progress, policy->erase_ms, LETHE_TASK_OVERWRITE_ZSWAP,
                                         "overwrite the buffers of zswap")) {
-        progress->zswap_overwritten = lethe_zswap_overwrite();
+        progress->account.zswap_overwritten = lethe_zswap_overwrite();
         lethe_task_done(progress);
     }
     lethe_modules_unload(policy, progress);
@@ -57,7 +57,7 @@ void lethe_pools_clear(const struct lethe_policy *policy, struct lethe_progress 
 unsigned lethe_pools_report(const struct lethe_progress *progress)
 {
     unsigned sound = visit_sound(false);
-    bool zswap = lethe_zswap_was_used() && !progress->zswap_overwritten;
+    bool zswap = lethe_zswap_was_used() && !progress->account.zswap_overwritten;
     if (sound)
         lethe_log(LETHE_LOG_ERROR, "left: the buffers of %u streams of sound", sound);
     if (zswap)

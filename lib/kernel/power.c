@@ -24,7 +24,7 @@ enum { FALLBACK_MS = 3000 };
 
 void lethe_power_prepare(void)
 {
-    static const char *const settings[][2] = {
+    static const struct lethe_setting settings[] = {
         {"/proc/sys/kernel/panic", "10"},
         {"/proc/sys/kernel/panic_on_warn", "0"},
         {"/proc/sys/kernel/panic_on_oops", "0"}, /* it costs a worker; a panic, all that is left */
@@ -37,8 +37,7 @@ void lethe_power_prepare(void)
         {"/sys/kernel/rcu_expedited", "1"}, /* device-mapper waits for RCU several times a device */
         {"/proc/sys/kernel/pid_max", "4194304"}, /* a fork bomb may have used up all numbers */
     };
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
-        lethe_sys->write_file(settings[i][0], settings[i][1]);
+    lethe_write_settings(settings, sizeof settings / sizeof *settings);
     /* A panic would start the kernel for a crash dump (kdump), with RAM as it is, not end here. */
     lethe_kexec_unload_crash();
 }

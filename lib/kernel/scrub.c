@@ -16,14 +16,14 @@ void lethe_scrub_look(const struct lethe_policy *policy, struct lethe_progress *
     if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOOK_AT_CLEARING, 0), policy->step_ms,
                           "look whether the kernel zeroes what is freed"))
         return;
-    progress->fill.clears = lethe_clearing_look() == LETHE_CLEARING_ZERO;
+    progress->account.fill.kernel_clears = lethe_clearing_look() == LETHE_CLEARING_ZERO;
     lethe_task_done(progress);
 }
 
 static bool is_wanted(const struct lethe_cmdline *cmdline, const struct lethe_progress *progress)
 {
     return cmdline->scrub == LETHE_SCRUB_ON ||
-           (cmdline->scrub == LETHE_SCRUB_AUTO && !progress->fill.clears);
+           (cmdline->scrub == LETHE_SCRUB_AUTO && !progress->account.fill.kernel_clears);
 }
 
 void lethe_scrub_objects(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
@@ -38,7 +38,7 @@ void lethe_scrub_objects(const struct lethe_policy *policy, const struct lethe_c
     int r = lethe_slab_refill(lethe_now_ms() + ms, &refill);
     lethe_slab_settle();
     lethe_task_done(progress);
-    progress->refilled = !r && !refill.left;
+    progress->account.slabs_refilled = !r && !refill.left;
     if (r)
         lethe_log(LETHE_LOG_ERROR, "freed kernel objects are not overwritten: %s", strerror(-r));
     else if (refill.left)
@@ -74,9 +74,9 @@ static void fill(enum lethe_task task, const char *what, void (*take)(int64_t en
         return;
     take(end_ms);
     lethe_task_done(p);
-    p->fill.held_kib = lethe_filler_held_kib();
-    p->fill.free_kib = lethe_filler_free_kib();
-    p->fill.filled = true;
+    p->account.fill.held_kib = lethe_filler_held_kib();
+    p->account.fill.free_kib = lethe_filler_free_kib();
+    p->account.fill.is_filled = true;
 }
 
 static void look(uint64_t pages_max, int64_t end_ms, int64_t hangs_ms, struct lethe_progress *p)
@@ -84,7 +84,7 @@ static void look(uint64_t pages_max, int64_t end_ms, int64_t hangs_ms, struct le
     if (!lethe_task_begin(p, lethe_task_id(LETHE_TASK_READ_BACK, 0), hangs_ms,
                           "read free memory back"))
         return;
-    lethe_read_back(pages_max, end_ms, &p->fill);
+    lethe_read_back(pages_max, end_ms, &p->account.fill);
     lethe_task_done(p);
 }
 
@@ -117,7 +117,7 @@ static void fill_and_look(const struct lethe_policy *policy, const struct lethe_
             look(0, end_ms, hangs_ms, p);
         account->looking += lethe_now_ms() - at;
         at = lethe_now_ms();
-    } while (++account->rounds < ROUNDS_MAX && !is_enough(&p->fill) && at < end_ms);
+    } while (++account->rounds < ROUNDS_MAX && !is_enough(&p->account.fill) && at < end_ms);
 }
 
 /* 256 MiB of what the kernel has cleared are read in well under a second. */
@@ -125,7 +125,7 @@ static void look_at_some(const struct lethe_policy *policy, const struct lethe_c
                          int64_t end_ms, struct lethe_progress *p)
 {
     enum { PAGES_MAX = 65536 };
-    if (!p->fill.clears || cmdline->verify == LETHE_VERIFY_OFF)
+    if (!p->account.fill.kernel_clears || cmdline->verify == LETHE_VERIFY_OFF)
         return;
     lethe_read_back_open();
     look(cmdline->verify == LETHE_VERIFY_ON ? 0 : PAGES_MAX, end_ms, policy->memory_ms, p);
@@ -148,5 +148,5 @@ void lethe_scrub_memory(const struct lethe_policy *policy, const struct lethe_cm
         fill_and_look(policy, cmdline, end_ms, progress, &account);
     lethe_filler_close();
     lethe_read_back_close();
-    tell(&progress->fill, &account);
+    tell(&progress->account.fill, &account);
 }

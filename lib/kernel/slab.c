@@ -71,7 +71,7 @@ static bool make_until_it_grows(struct refilling *r, const struct lethe_slab_cac
     bool grown = false;
     uint64_t made = 0;
     while (made < most && !(made >= n && grown) && may_go_on(r, made) &&
-           lethe_makers_make(&r->makers, maker, c->size)) {
+           lethe_slab_makers_make(&r->makers, maker, c->size)) {
         made++;
         if (made >= n && (made - n) % (c->per_slab / 4 + 1) == 0)
             grown = before >= 0 && count_slabs(slabs) > before;
@@ -94,7 +94,7 @@ static bool is_emptied(const struct lethe_slab_cache *c, int slabs)
  * takes from and the one that it keeps beside it count as full (mm/slub.c: get_partial_node() takes
  * a second one even where cpu_partial is 0). Kernels from 6.18 on keep more. */
 static void refill_cache(struct refilling *r, const struct lethe_slab_cache *c,
-                         const struct lethe_slab_family *f)
+                         const struct lethe_slabinfo_family *f)
 {
     const uint64_t free = c->total - c->active, n = free + 2 * c->per_slab;
     int slabs = c->total ? open_attribute(c, "slabs", O_RDONLY) : -1;
@@ -119,7 +119,7 @@ static int refill_all(struct refilling *r)
     text[rest.n] = '\0';
     r->buckets = strstr(text, "msg_msg-");
     while (lethe_slabinfo_next(&rest, &cache)) {
-        const struct lethe_slab_family *f = lethe_slab_family(&cache);
+        const struct lethe_slabinfo_family *f = lethe_slabinfo_family(&cache);
         if (f)
             refill_cache(r, &cache, f);
     }
@@ -131,7 +131,7 @@ int lethe_slab_refill(int64_t end_ms, struct lethe_refill *refill)
     struct refilling refilling = {.end_ms = end_ms, .refill = refill};
     cpu_set_t ours, one;
     *refill = (struct lethe_refill){0};
-    int r = lethe_makers_open(&refilling.makers);
+    int r = lethe_slab_makers_open(&refilling.makers);
     if (r)
         return r;
     sched_getaffinity(0, sizeof ours, &ours);
@@ -144,7 +144,7 @@ int lethe_slab_refill(int64_t end_ms, struct lethe_refill *refill)
         r = refill_all(&refilling);
     }
     sched_setaffinity(0, sizeof ours, &ours);
-    lethe_makers_close(&refilling.makers);
+    lethe_slab_makers_close(&refilling.makers);
     return r;
 }
 

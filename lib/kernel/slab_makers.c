@@ -170,14 +170,13 @@ static int open_datagrams(void)
 
 static void raise_limits(void)
 {
-    static const char *const limits[][2] = {
+    static const struct lethe_setting limits[] = {
         {"/proc/sys/kernel/msgmax", "65536"},
         {"/proc/sys/kernel/msgmnb", "2000000000"},
         {"/proc/sys/kernel/keys/root_maxkeys", "2000000000"},
         {"/proc/sys/kernel/keys/root_maxbytes", "2000000000"},
     };
-    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
-        lethe_sys->write_file(limits[i][0], limits[i][1]);
+    lethe_write_settings(limits, sizeof limits / sizeof *limits);
 }
 
 /* Before Linux 6.6 attributes lie in other caches, and in a list, which becomes slow. */
@@ -189,7 +188,7 @@ static bool accounts_attributes(void)
            (major > 6 || (major == 6 && minor >= 6));
 }
 
-int lethe_makers_open(struct lethe_makers *m)
+int lethe_slab_makers_open(struct lethe_makers *m)
 {
     raise_limits();
     int top = open_tmpfs();
@@ -204,7 +203,7 @@ int lethe_makers_open(struct lethe_makers *m)
 }
 
 /* The tmpfs goes with its last descriptor. */
-void lethe_makers_close(struct lethe_makers *m)
+void lethe_slab_makers_close(struct lethe_makers *m)
 {
     if (m->dir >= 0 && m->dir != m->top)
         close(m->dir);
@@ -219,7 +218,7 @@ void lethe_makers_close(struct lethe_makers *m)
     syscall(SYS_keyctl, KEYCTL_CLEAR, KEY_SPEC_PROCESS_KEYRING);
 }
 
-bool lethe_makers_make(struct lethe_makers *makers, enum lethe_slab_maker maker, size_t size)
+bool lethe_slab_makers_make(struct lethe_makers *makers, enum lethe_slab_maker maker, size_t size)
 {
     static bool (*const make[])(struct lethe_makers *, size_t) = {
         [LETHE_SLAB_PROCESS] = make_process,

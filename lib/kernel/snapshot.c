@@ -24,7 +24,7 @@ struct lethe_daemon {
     struct lethe_daemon *next;
 };
 
-struct lethe_arena lethe_arena_map(void)
+struct lethe_arena lethe_snapshot_map_arena(void)
 {
     for (size_t size = (size_t)1 << 30; size >= (size_t)1 << 20; size /= 4) {
         void *base = mmap(NULL, size, PROT_READ | PROT_WRITE,

@@ -133,9 +133,8 @@ uint64_t lethe_data_moved(void)
 static struct headway read_headway(const struct lethe_progress *p)
 {
     static char text[32768];
-    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/meminfo", text, sizeof text);
     struct headway now = {
-        .free_kib = lethe_meminfo((struct lethe_span){text, n > 0 ? (size_t)n : 0}, "MemFree")};
+        .free_kib = lethe_meminfo(lethe_read_span("/proc/meminfo", text, sizeof text), "MemFree")};
     now.data = lethe_data_moved();
     for (unsigned i = 0; i < p->n_stores; i++)
         now.data += sectors_written(p->stores[i]);

@@ -33,8 +33,8 @@ void lethe_sweep_ipc(const struct lethe_policy *policy, struct lethe_progress *p
     lethe_ipc_revoke_keys();
     lethe_task_done(progress);
     lethe_task_set_finished(progress, task);
-    progress->erased_bytes += erased.bytes;
-    progress->not_erased += (unsigned)erased.failed;
+    progress->account.erased_bytes += erased.bytes;
+    progress->account.not_erased += (unsigned)erased.failed;
     if (erased.failed)
         lethe_log(LETHE_LOG_ERROR, "%llu shared memory segments could not be zeroed: %s",
                   (unsigned long long)erased.failed, strerror(-erased.first_error));
@@ -43,8 +43,7 @@ void lethe_sweep_ipc(const struct lethe_policy *policy, struct lethe_progress *p
 static uint64_t unwritten_kib(void)
 {
     char text[4096];
-    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/meminfo", text, sizeof text);
-    const struct lethe_span meminfo = {text, n > 0 ? (size_t)n : 0};
+    const struct lethe_span meminfo = lethe_read_span("/proc/meminfo", text, sizeof text);
     return lethe_meminfo(meminfo, "Dirty") + lethe_meminfo(meminfo, "Writeback");
 }
 
@@ -130,11 +129,11 @@ static void ask_firmware(const struct lethe_policy *policy, struct lethe_progres
 /* Another way than that by which they were erased. */
 static void look_at_objects(const struct lethe_policy *policy, struct lethe_progress *p)
 {
-    p->kept = 0;
+    p->account.kept = 0;
     if (!lethe_task_begin(p, lethe_task_id(LETHE_TASK_LOOK_AT_OBJECTS, 0), policy->step_ms,
                           "look at objects of the kernel's"))
         return;
-    p->kept = lethe_pools_report(p) + lethe_left_report_objects();
+    p->account.kept = lethe_pools_report(p) + lethe_left_report_objects();
     lethe_task_done(p);
 }
 

@@ -248,6 +248,12 @@ ssize_t lethe_read_file(int root, const char *path, char *out, size_t size)
     return used < size ? (ssize_t)used : -EFBIG;
 }
 
+struct lethe_span lethe_read_span(const char *path, char *out, size_t size)
+{
+    ssize_t n = lethe_read_file(AT_FDCWD, path, out, size);
+    return (struct lethe_span){out, n > 0 ? (size_t)n : 0};
+}
+
 bool lethe_read_text(int root, const char *path, char *out, size_t size)
 {
     ssize_t n = lethe_read_file(root, path, out, size);
@@ -277,4 +283,10 @@ bool lethe_read_block(const char *name, const char *attribute, char *out, size_t
     char path[320];
     snprintf(path, sizeof path, "/sys/class/block/%.255s/%s", name, attribute);
     return lethe_read_line(AT_FDCWD, path, out, size);
+}
+
+void lethe_write_settings(const struct lethe_setting *settings, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        lethe_sys->write_file(settings[i].path, settings[i].value);
 }

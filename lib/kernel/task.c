@@ -90,8 +90,8 @@ bool lethe_task_is_skipped(uint64_t id)
 {
     char text[4096];
     struct lethe_span list;
-    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/cmdline", text, sizeof text);
-    if (n <= 0 || !lethe_cmdline_find((struct lethe_span){text, (size_t)n}, "lethe.skip", &list))
+    if (!lethe_cmdline_find(lethe_read_span("/proc/cmdline", text, sizeof text), "lethe.skip",
+                            &list))
         return false;
     while (list.n)
         if (lethe_span_is(next_word(&list), lethe_task_word(id)))

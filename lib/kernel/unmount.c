@@ -130,7 +130,7 @@ static void look_at_store(const struct lethe_block *b, const struct lethe_policy
         return;
     bool unclean = !lethe_claimed_by(b) && !lethe_claimed_is_held(b) && lethe_claimed_is_unclean(b);
     lethe_task_done(progress);
-    progress->unclean += unclean;
+    progress->account.unclean += unclean;
     if (unclean)
         lethe_log(LETHE_LOG_ERROR, "the file system on %.64s was not closed clean", b->name);
 }

@@ -176,7 +176,7 @@ static bool take_usb(void *context, const char *name, const char *folder, const 
 int lethe_watched_usb(struct lethe_watched *watched, const char *identity)
 {
     *watched = (struct lethe_watched){.is_there = false};
-    if (!lethe_usb_identity(identity, watched->identity, sizeof watched->identity))
+    if (!lethe_uevent_usb_identity(identity, watched->identity, sizeof watched->identity))
         return -EINVAL;
     return lethe_watched_find(watched) ? 0 : -ENODEV;
 }
@@ -208,8 +208,8 @@ int lethe_watched_freeze(struct lethe_watched *watched, const char *const *ident
     snprintf(watched->name, sizeof watched->name, "USB devices");
     memcpy(watched->identity, watched->name, sizeof watched->name);
     for (n_free = 0; n_free < n; n_free++)
-        if (!lethe_usb_identity(identities[n_free], free_identities[n_free],
-                                sizeof *free_identities))
+        if (!lethe_uevent_usb_identity(identities[n_free], free_identities[n_free],
+                                       sizeof *free_identities))
             return -EINVAL;
     each_usb(add_to_sum, &watched->sum);
     return 0;

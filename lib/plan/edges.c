@@ -8,11 +8,12 @@
  * the path. */
 static void add_way_edges(struct lethe_graph *g, size_t mount)
 {
-    const size_t parent = g->parent[mount], way = lethe_graph_node(g, LETHE_NODE_WAY, mount);
+    const size_t parent = g->parent[mount], way = lethe_graph_node(g, LETHE_NODE_PATH_CLEAR, mount);
     lethe_graph_add(g, way, mount, LETHE_WHY_LEADS_TO);
     lethe_graph_add(g, way, lethe_graph_node(g, LETHE_NODE_ERASURE, mount), LETHE_WHY_LEADS_TO);
     if (parent != LETHE_NONE)
-        lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_WAY, parent), way, LETHE_WHY_LEADS_TO);
+        lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_PATH_CLEAR, parent), way,
+                        LETHE_WHY_LEADS_TO);
 }
 
 /* What hides the cover hides the mount too, even where a cycle makes the cover go too early. */
@@ -22,9 +23,10 @@ static void add_hiding_edges(struct lethe_graph *g)
         const size_t mount = g->tree->order[i], cover = g->cover[mount];
         if (cover == LETHE_NONE)
             continue;
-        lethe_graph_add(g, cover, lethe_graph_node(g, LETHE_NODE_WAY, mount), LETHE_WHY_HIDES);
-        lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_WAY, cover),
-                        lethe_graph_node(g, LETHE_NODE_WAY, mount), LETHE_WHY_LEADS_TO);
+        lethe_graph_add(g, cover, lethe_graph_node(g, LETHE_NODE_PATH_CLEAR, mount),
+                        LETHE_WHY_HIDES);
+        lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_PATH_CLEAR, cover),
+                        lethe_graph_node(g, LETHE_NODE_PATH_CLEAR, mount), LETHE_WHY_LEADS_TO);
     }
 }
 
@@ -56,7 +58,7 @@ static void add_mount_edges(struct lethe_graph *g)
     for (size_t i = 0; i < s->n_mounts; i++) {
         if (g->parent[i] != LETHE_NONE)
             lethe_graph_add(g, i, g->parent[i], LETHE_WHY_MOUNTED_ON);
-        if (g->used[lethe_graph_node(g, LETHE_NODE_WAY, i)])
+        if (g->used[lethe_graph_node(g, LETHE_NODE_PATH_CLEAR, i)])
             add_way_edges(g, i);
         add_mount_device_edges(g, i, i, LETHE_WHY_ON_DEVICE);
         if (g->used[lethe_graph_node(g, LETHE_NODE_ERASURE, i)])
@@ -69,7 +71,7 @@ static void add_mount_edges(struct lethe_graph *g)
 static void add_file_system_edges(struct lethe_graph *g)
 {
     for (size_t i = 0; i < g->snapshot->n_mounts; i++) {
-        size_t unused = lethe_graph_node(g, LETHE_NODE_UNUSED, g->first[i]),
+        size_t unused = lethe_graph_node(g, LETHE_NODE_FILES_UNUSED, g->first[i]),
                erased = lethe_graph_node(g, LETHE_NODE_ERASED, g->first[i]);
         lethe_graph_add(g, unused, lethe_graph_node(g, LETHE_NODE_ERASURE, i), LETHE_WHY_IN_FILE);
         lethe_graph_add(g, unused, i, LETHE_WHY_IN_FILE);
@@ -84,7 +86,7 @@ static void add_host_edges(struct lethe_graph *g)
     for (size_t i = 0; i < g->snapshot->n_swaps + g->snapshot->n_blocks; i++)
         if (g->host[i] != LETHE_NONE)
             lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_SWAP, i),
-                            lethe_graph_node(g, LETHE_NODE_UNUSED, g->host[i]),
+                            lethe_graph_node(g, LETHE_NODE_FILES_UNUSED, g->host[i]),
                             LETHE_WHY_IN_FILE); /* devices' numbers follow those of swaps */
 }
 
@@ -141,8 +143,8 @@ static void add_layer_edges(struct lethe_graph *g, const struct lethe_union *u,
     if (lethe_branch_is_shown(u, layer))
         add_mount_device_edges(g, u->mount, layer->mount, LETHE_WHY_LAYER_ON);
     if (lethe_graph_is_host(u, layer))
-        lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_UNUSED, g->first[u->mount]),
-                        lethe_graph_node(g, LETHE_NODE_UNUSED, g->first[layer->mount]),
+        lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_FILES_UNUSED, g->first[u->mount]),
+                        lethe_graph_node(g, LETHE_NODE_FILES_UNUSED, g->first[layer->mount]),
                         LETHE_WHY_IN_FILE);
 }
 
@@ -158,10 +160,12 @@ static void add_union_edges(struct lethe_graph *g)
             add_layer_edges(g, u, &u->branches[j]);
             known = known && is_known(g, u, &u->branches[j]);
         }
-        lethe_graph_add(g, u->mount, lethe_graph_node(g, LETHE_NODE_SEEN, LETHE_SEEN_UNUSED),
+        lethe_graph_add(g, u->mount,
+                        lethe_graph_node(g, LETHE_NODE_HOLDERS_GONE, LETHE_HOLDERS_OF_UNUSED),
                         LETHE_WHY_MAY_HOLD);
         if (!known)
-            lethe_graph_add(g, u->mount, lethe_graph_node(g, LETHE_NODE_SEEN, LETHE_SEEN_ALL),
+            lethe_graph_add(g, u->mount,
+                            lethe_graph_node(g, LETHE_NODE_HOLDERS_GONE, LETHE_HOLDERS_OF_ALL),
                             LETHE_WHY_MAY_HOLD);
     }
 }
@@ -172,11 +176,13 @@ static void add_namespace_edges(struct lethe_graph *g)
 {
     for (size_t i = 0; i < g->snapshot->n_mounts; i++)
         if (lethe_mount_keeps_mounts(&g->snapshot->mounts[i]))
-            lethe_graph_add(g, i, lethe_graph_node(g, LETHE_NODE_SEEN, LETHE_SEEN_ALL),
+            lethe_graph_add(g, i,
+                            lethe_graph_node(g, LETHE_NODE_HOLDERS_GONE, LETHE_HOLDERS_OF_ALL),
                             LETHE_WHY_MAY_HOLD);
     for (size_t i = 0; i < g->snapshot->n_namespaces; i++)
         lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_NAMESPACE, i),
-                        lethe_graph_node(g, LETHE_NODE_SEEN, LETHE_SEEN_ALL), LETHE_WHY_MAY_HOLD);
+                        lethe_graph_node(g, LETHE_NODE_HOLDERS_GONE, LETHE_HOLDERS_OF_ALL),
+                        LETHE_WHY_MAY_HOLD);
 }
 
 /* Passes all that has to go before the node. */
@@ -230,7 +236,8 @@ static void add_holding_edges(struct lethe_graph *g)
                       !has_user(g, i));
     for (size_t i = 0; any && i < s->n_mounts; i++)
         if (may_lie_on_more(&s->mounts[i]))
-            lethe_graph_add(g, i, lethe_graph_node(g, LETHE_NODE_SEEN, LETHE_SEEN_UNUSED),
+            lethe_graph_add(g, i,
+                            lethe_graph_node(g, LETHE_NODE_HOLDERS_GONE, LETHE_HOLDERS_OF_UNUSED),
                             LETHE_WHY_MAY_HOLD);
 }
 
@@ -268,8 +275,8 @@ static void find_holders(struct lethe_graph *g)
  * it is seen what that is used for. */
 static void add_seen_edges(struct lethe_graph *g)
 {
-    const size_t all = lethe_graph_node(g, LETHE_NODE_SEEN, LETHE_SEEN_ALL),
-                 unused = lethe_graph_node(g, LETHE_NODE_SEEN, LETHE_SEEN_UNUSED);
+    const size_t all = lethe_graph_node(g, LETHE_NODE_HOLDERS_GONE, LETHE_HOLDERS_OF_ALL),
+                 unused = lethe_graph_node(g, LETHE_NODE_HOLDERS_GONE, LETHE_HOLDERS_OF_UNUSED);
     add_holding_edges(g);
     pass_before(g, all);
     pass_before(g, unused);

@@ -18,7 +18,7 @@ bool lethe_fill_is_clean(const struct lethe_fill *fill)
     enum { UNKNOWN_KIB_MAX = 8192 };
     if (fill->not_zero)
         return false;
-    return fill->clears || (fill->filled && unknown_kib(fill) <= UNKNOWN_KIB_MAX);
+    return fill->kernel_clears || (fill->is_filled && unknown_kib(fill) <= UNKNOWN_KIB_MAX);
 }
 
 static void print_filled(char *out, size_t size, const struct lethe_fill *f)
@@ -48,9 +48,9 @@ static void print_filled(char *out, size_t size, const struct lethe_fill *f)
 
 void lethe_fill_print(char *out, size_t size, const struct lethe_fill *fill)
 {
-    if (fill->filled)
+    if (fill->is_filled)
         print_filled(out, size, fill);
-    else if (!fill->clears)
+    else if (!fill->kernel_clears)
         snprintf(out, size, "free memory NOT zeroed");
     else if (fill->not_zero)
         snprintf(out, size, "free memory zeroed by the kernel, but for %llu pages",

@@ -11,14 +11,14 @@ size_t lethe_graph_count(const struct lethe_snapshot *s, enum lethe_node_kind ki
         return s->n_swaps;
     case LETHE_NODE_DEVICE:
         return s->n_blocks;
-    case LETHE_NODE_SEEN:
-        return LETHE_SEEN_KINDS;
+    case LETHE_NODE_HOLDERS_GONE:
+        return LETHE_HOLDERS_KINDS;
     case LETHE_NODE_NAMESPACE:
         return s->n_namespaces;
     case LETHE_NODE_MOUNT:
     case LETHE_NODE_ERASURE:
-    case LETHE_NODE_WAY:
-    case LETHE_NODE_UNUSED:
+    case LETHE_NODE_PATH_CLEAR:
+    case LETHE_NODE_FILES_UNUSED:
     case LETHE_NODE_ERASED:
         break;
     }
@@ -83,7 +83,7 @@ void lethe_graph_add(struct lethe_graph *g, size_t before, size_t after, enum le
 
 enum lethe_rank lethe_graph_rank(const struct lethe_graph *g, size_t node)
 {
-    if (node >= g->base[LETHE_NODE_WAY])
+    if (node >= g->base[LETHE_NODE_PATH_CLEAR])
         return LETHE_RANK_MOMENT;
     if (node >= g->base[LETHE_NODE_ERASURE])
         return LETHE_RANK_ERASE;

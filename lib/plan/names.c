@@ -194,7 +194,7 @@ static void put_layers(struct line *line, struct lethe_names *names, struct leth
                        bool escaped, bool many)
 {
     while (value.n && line->text) {
-        const char *path = escaped ? lethe_overlay_layer(names->arena, &value, many)
+        const char *path = escaped ? lethe_union_overlay_layer(names->arena, &value, many)
                                    : lethe_unescape(names->arena, value);
         path = path ? lethe_names_path(names, path) : NULL;
         if (!path)

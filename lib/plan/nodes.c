@@ -179,15 +179,15 @@ static void use_ways(struct lethe_graph *g)
     for (size_t i = 0; i < g->snapshot->n_mounts; i++) {
         size_t n = 0, at = i;
         while (at != LETHE_NONE && !g->passed[at]) {
-            g->passed[at] = g->used[lethe_graph_node(g, LETHE_NODE_WAY, at)] =
+            g->passed[at] = g->used[lethe_graph_node(g, LETHE_NODE_PATH_CLEAR, at)] =
                 true; /* for the moment */
             stack[n++] = at;
             at = g->parent[at] != at ? g->parent[at] : LETHE_NONE; /* rootfs is its own */
         }
-        bool hidden = at != LETHE_NONE && g->used[lethe_graph_node(g, LETHE_NODE_WAY, at)];
+        bool hidden = at != LETHE_NONE && g->used[lethe_graph_node(g, LETHE_NODE_PATH_CLEAR, at)];
         while (n--) {
             hidden = hidden || g->cover[stack[n]] != LETHE_NONE;
-            g->used[lethe_graph_node(g, LETHE_NODE_WAY, stack[n])] = hidden;
+            g->used[lethe_graph_node(g, LETHE_NODE_PATH_CLEAR, stack[n])] = hidden;
         }
     }
     memset(g->passed, 0, g->n_nodes * sizeof *g->passed);
@@ -219,12 +219,12 @@ static void use_hosts(struct lethe_graph *g)
     const struct lethe_snapshot *s = g->snapshot;
     for (size_t i = 0; i < s->n_swaps + s->n_blocks; i++)
         if (g->host[i] != LETHE_NONE)
-            g->used[lethe_graph_node(g, LETHE_NODE_UNUSED, g->host[i])] = true;
+            g->used[lethe_graph_node(g, LETHE_NODE_FILES_UNUSED, g->host[i])] = true;
     for (size_t i = s->n_unions; i--;)
         for (size_t j = 0; j < s->unions[i].n_branches; j++)
             if (lethe_graph_is_host(&s->unions[i], &s->unions[i].branches[j]) &&
-                g->used[lethe_graph_node(g, LETHE_NODE_UNUSED, g->first[s->unions[i].mount])])
-                g->used[lethe_graph_node(g, LETHE_NODE_UNUSED,
+                g->used[lethe_graph_node(g, LETHE_NODE_FILES_UNUSED, g->first[s->unions[i].mount])])
+                g->used[lethe_graph_node(g, LETHE_NODE_FILES_UNUSED,
                                          g->first[s->unions[i].branches[j].mount])] = true;
 }
 
@@ -273,7 +273,7 @@ int lethe_nodes_use(struct lethe_graph *g, const struct lethe_plan_options *opti
     lethe_sort(by_device, s->n_mounts, sizeof *by_device, room, compare_keys);
     for (size_t node = s->n_mounts; node < g->base[LETHE_NODE_ERASURE]; node++)
         g->used[node] = true;
-    for (size_t node = g->base[LETHE_NODE_SEEN]; node < g->n_nodes; node++)
+    for (size_t node = g->base[LETHE_NODE_HOLDERS_GONE]; node < g->n_nodes; node++)
         g->used[node] = true;
     find_parents(g, by_id);
     number_mounts(g);

@@ -154,7 +154,7 @@ static bool goes_later(const struct lethe_order *o, size_t parent)
 {
     const struct lethe_graph *g = o->graph;
     return g->used[parent] && !o->lazy[parent] &&
-           !g->used[lethe_graph_node(g, LETHE_NODE_WAY, parent)];
+           !g->used[lethe_graph_node(g, LETHE_NODE_PATH_CLEAR, parent)];
 }
 
 /* A medium that is detached to break a cycle may as well go with what it lies on: nothing is

@@ -87,8 +87,8 @@ char *lethe_node_print(char *out, size_t size, struct lethe_node node,
         what = id;
         kind = process;
         break;
-    case LETHE_NODE_SEEN:
-        what = node.index == LETHE_SEEN_ALL ? "devices" : "unused devices";
+    case LETHE_NODE_HOLDERS_GONE:
+        what = node.index == LETHE_HOLDERS_OF_ALL ? "devices" : "unused devices";
         break;
     default:
         what = snapshot->mounts[node.index].path;

@@ -33,7 +33,7 @@ static void add_what_goes_before(const struct lethe_plan *plan, bool *wanted)
     }
 }
 
-int lethe_plan_served(struct lethe_plan *served, const struct lethe_plan *plan,
+int lethe_served_pick(struct lethe_plan *served, const struct lethe_plan *plan,
                       const struct lethe_snapshot *snapshot, struct lethe_arena *arena)
 {
     size_t n_nodes = 0;

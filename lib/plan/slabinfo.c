@@ -54,7 +54,7 @@ enum { KEY_MAX = 32768 }; /* of a key's payload */
  * since 6.6; their names, too, are in caches too small for a message.
  * kmalloc-rnd-: one of 16 is chosen by the place in the kernel's code that asks. memdup_user-,
  * names_cache: what a system call works with. */
-static const struct lethe_slab_family families[] = {
+static const struct lethe_slabinfo_family families[] = {
     {"task_struct", 0, UINT64_MAX, {LETHE_SLAB_PROCESS}, false},
     {"dentry", 0, UINT64_MAX, {LETHE_SLAB_NAME}, false},
     {"kmalloc-", 0, 128, {LETHE_SLAB_LINK}, false},
@@ -72,7 +72,7 @@ static const struct lethe_slab_family families[] = {
 };
 
 /* A family of sizes ends in '-', and a digit or, of kmalloc-rnd-, two numbers follow. */
-static bool is_of(const struct lethe_slab_cache *cache, const struct lethe_slab_family *f)
+static bool is_of(const struct lethe_slab_cache *cache, const struct lethe_slabinfo_family *f)
 {
     const size_t n = strlen(f->name);
     if (f->name[n - 1] != '-')
@@ -81,7 +81,7 @@ static bool is_of(const struct lethe_slab_cache *cache, const struct lethe_slab_
            cache->name.at[n] <= '9' && cache->size >= f->from && cache->size <= f->to;
 }
 
-const struct lethe_slab_family *lethe_slab_family(const struct lethe_slab_cache *cache)
+const struct lethe_slabinfo_family *lethe_slabinfo_family(const struct lethe_slab_cache *cache)
 {
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         if (is_of(cache, &families[i]))

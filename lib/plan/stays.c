@@ -6,7 +6,7 @@
 
 #include "lethe/plan/swap.h"
 
-const char *lethe_origin_text(enum lethe_origin origin)
+const char *lethe_stays_origin_text(enum lethe_origin origin)
 {
     switch (origin) {
     case LETHE_ORIGIN_SEEN:
@@ -23,7 +23,7 @@ const char *lethe_origin_text(enum lethe_origin origin)
     return NULL;
 }
 
-const char *lethe_unseen_text(enum lethe_unseen unseen)
+const char *lethe_stays_unseen_text(enum lethe_unseen unseen)
 {
     switch (unseen) {
     case LETHE_UNSEEN_DEVICES:

@@ -61,7 +61,7 @@ static bool is_hex(char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-bool lethe_usb_identity(const char *text, char *out, size_t size)
+bool lethe_uevent_usb_identity(const char *text, char *out, size_t size)
 {
     static const char shape[] = "usb:xxxx:xxxx";
     enum { N = sizeof shape - 1 };

@@ -70,7 +70,8 @@ static size_t layer_length(struct lethe_span list)
     return i < list.n ? i : list.n;
 }
 
-const char *lethe_overlay_layer(struct lethe_arena *arena, struct lethe_span *value, bool many)
+const char *lethe_union_overlay_layer(struct lethe_arena *arena, struct lethe_span *value,
+                                      bool many)
 {
     size_t n = many ? layer_length(*value) : value->n;
     struct lethe_span layer = {value->at, n};
@@ -83,12 +84,12 @@ const char *lethe_overlay_layer(struct lethe_arena *arena, struct lethe_span *va
 static void add_layers(struct branches *b, struct lethe_span list)
 {
     while (list.n && !b->full)
-        add_path(b, lethe_overlay_layer(b->arena, &list, true), false);
+        add_path(b, lethe_union_overlay_layer(b->arena, &list, true), false);
 }
 
 static void add_layer(struct branches *b, struct lethe_span value)
 {
-    add_path(b, lethe_overlay_layer(b->arena, &value, false), true);
+    add_path(b, lethe_union_overlay_layer(b->arena, &value, false), true);
 }
 
 static bool starts(struct lethe_span text, const char *word)

@@ -101,8 +101,8 @@ static void check_edges(const struct scene *scene)
 {
     const struct lethe_snapshot *s = &scene->snapshot;
     const struct lethe_plan *p = &scene->plan;
-    static size_t place[6 * MOUNTS_MAX + BLOCKS_MAX + LETHE_SEEN_KINDS];
-    size_t n = LETHE_SEEN_KINDS + 5 * s->n_mounts + s->n_swaps + s->n_blocks;
+    static size_t place[6 * MOUNTS_MAX + BLOCKS_MAX + LETHE_HOLDERS_KINDS];
+    size_t n = LETHE_HOLDERS_KINDS + 5 * s->n_mounts + s->n_swaps + s->n_blocks;
     memset(place, 0xff, sizeof place);
     for (size_t i = 0; i < p->n_steps; i++) {
         size_t node = lethe_plan_step_node(s, &p->steps[i]);

@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(text);
     memcpy(text, data, size);
     text[size] = '\0';
-    if (lethe_usb_identity(text, out, sizeof out))
+    if (lethe_uevent_usb_identity(text, out, sizeof out))
         MUST(!strncmp(out, "usb:", 4) && strlen(out) == strlen(text));
     free(text);
     return 0;

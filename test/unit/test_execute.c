@@ -80,8 +80,8 @@ static void unmounts(void **unused)
     assert_int_equal(execute(&policy, (struct lethe_step){LETHE_STEP_UNMOUNT, HOME, false, "", 0}),
                      1);
     mock_finish();
-    assert_int_equal(progress->unmounted, 1);
-    assert_int_equal(progress->failed, 0);
+    assert_int_equal(progress->account.unmounted, 1);
+    assert_int_equal(progress->account.failed, 0);
     assert_int_equal(progress->deadline_ms, 0);
 }
 
@@ -179,8 +179,8 @@ static void counts_what_failed_and_goes_on(void **unused)
         {MOCK_IOCTL, .path = "/dev/mapper/control", .number = DM_DEV_REMOVE, .answer = -EBUSY});
     assert_int_equal(lethe_execute(&plan, &scene.snapshot, &policy, progress, false), 0);
     mock_finish();
-    assert_int_equal(progress->failed, 3);
-    assert_int_equal(progress->not_erased, 1);
+    assert_int_equal(progress->account.failed, 3);
+    assert_int_equal(progress->account.not_erased, 1);
     assert_int_equal(progress->n_finished, 0);
 }
 
@@ -193,7 +193,7 @@ static void does_a_finished_thing_once(void **unused)
     assert_int_equal(execute(&policy, stop), 1);
     assert_int_equal(execute(&policy, stop), 0);
     mock_finish();
-    assert_int_equal(progress->stopped, 1);
+    assert_int_equal(progress->account.stopped, 1);
 }
 
 static void switches_swap_off(void **unused)
@@ -276,7 +276,7 @@ static void leaves_the_names_of_a_branch_to_the_next_pass(void **unused)
     assert_int_equal(pread(file, &byte, 1, 0), 1);
     assert_int_equal(byte, 0);
     assert_int_equal(size_after_pass(&s, file), 0);
-    assert_int_equal(progress->erased_file_systems, 1);
+    assert_int_equal(progress->account.erased_file_systems, 1);
     scene_finish(&s);
     close(file);
 }
@@ -310,8 +310,8 @@ static void many_mounts_go_with_one_call(void **unused)
                 {MOCK_UMOUNT, .path = "/many", .number = UMOUNT_NOFOLLOW});
     assert_int_equal(lethe_execute(&many.plan, &many.snapshot, &policy, progress, false), MANY + 1);
     mock_finish();
-    assert_int_equal(progress->unmounted, MANY + 1);
-    assert_int_equal(progress->failed, 0);
+    assert_int_equal(progress->account.unmounted, MANY + 1);
+    assert_int_equal(progress->account.failed, 0);
     scene_finish(&many);
 }
 
@@ -325,7 +325,7 @@ static void many_mounts_go_one_by_one_where_they_must(void **unused)
                 {MOCK_UMOUNT, .path = "/many/62", .number = UMOUNT_NOFOLLOW});
     assert_int_equal(lethe_execute(&many.plan, &many.snapshot, &policy, progress, false), 2);
     mock_finish();
-    assert_int_equal(progress->unmounted, 2);
+    assert_int_equal(progress->account.unmounted, 2);
     scene_finish(&many);
 }
 

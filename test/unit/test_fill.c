@@ -22,7 +22,7 @@ static void want(struct lethe_fill fill, bool clean, const char *words)
 }
 
 static const struct lethe_fill full = {
-    .filled = true, .held_kib = 450 << 10, .free_kib = 300, .kept_kib = 80};
+    .is_filled = true, .held_kib = 450 << 10, .free_kib = 300, .kept_kib = 80};
 
 static void says_what_a_look_has_seen(void **unused)
 {
@@ -71,7 +71,7 @@ static void a_filler_that_ended_early_has_left_something(void **unused)
 static void a_kernel_that_clears_is_read_too(void **unused)
 {
     (void)unused;
-    struct lethe_fill f = {.clears = true};
+    struct lethe_fill f = {.kernel_clears = true};
     want(f, true, "free memory zeroed by the kernel");
     f.look = LETHE_LOOK_WHOLE;
     f.read_kib = 256 << 10;

@@ -81,8 +81,8 @@ static void writes_back_what_lies_on_the_network_once(void **unused)
 {
     (void)unused;
     MOCK_EXPECT(OPEN("/two"), SYNC("/two"), OPEN("/bind"), SYNC("/bind"));
-    lethe_network_settle(&scene.snapshot, &patient, progress);
-    lethe_network_settle(&scene.snapshot, &patient, progress);
+    lethe_network_write_or_cut(&scene.snapshot, &patient, progress);
+    lethe_network_write_or_cut(&scene.snapshot, &patient, progress);
     mock_finish();
     assert_false(progress->cut_off);
     assert_int_equal(progress->deadline_ms, 0);
@@ -94,8 +94,9 @@ static void cuts_off_the_server_that_does_not_answer(void **unused)
     (void)unused;
     lethe_task_set_stuck(progress, lethe_task_id(LETHE_TASK_WRITE_BACK_REMOTE, makedev(43, 2)));
     MOCK_EXPECT(OPEN("/two"), SYNC("/two"), GIVE_UP(false), CUT("/dev/nbd0"));
-    lethe_network_settle(&scene.snapshot, &patient, progress);
-    lethe_network_settle(&scene.snapshot, &patient, progress); /* there is nothing left to cut */
+    lethe_network_write_or_cut(&scene.snapshot, &patient, progress);
+    lethe_network_write_or_cut(&scene.snapshot, &patient,
+                               progress); /* there is nothing left to cut */
     mock_finish();
     assert_true(progress->cut_off);
 }
@@ -105,7 +106,7 @@ static void cuts_off_all_at_once_against_writing_back(void **unused)
     (void)unused;
     MOCK_EXPECT(GIVE_UP(true), CUT("/dev/nbd0"), {MOCK_END_CONNECTIONS, .number = true},
                 CUT("/dev/nbd1"));
-    lethe_network_settle(&scene.snapshot, &hasty, progress);
+    lethe_network_write_or_cut(&scene.snapshot, &hasty, progress);
     mock_finish();
     assert_true(progress->cut_off);
 }
@@ -127,7 +128,8 @@ static void does_not_keep_failing_what_answers(void **unused)
                         });
     assert_int_equal(on_nfs.r, 0);
     lethe_task_set_stuck(progress, lethe_task_id(LETHE_TASK_WRITE_BACK_REMOTE, makedev(0, 51)));
-    assert_int_equal(lethe_network_keep_failing(&on_nfs.snapshot, &patient, progress), -1);
+    assert_int_equal(lethe_network_keep_failing(&on_nfs.snapshot, LETHE_NETWORK_GIVEN_UP, progress),
+                     -1);
     scene_finish(&on_nfs);
 }
 

@@ -652,8 +652,8 @@ static void a_kept_namespace_goes_before_every_device(void **unused)
     for (size_t i = 0; i < scene.plan.n_edges; i++) {
         const struct lethe_edge *e = &scene.plan.edges[i];
         struct lethe_node after = lethe_plan_node(&scene.snapshot, e->after);
-        found = found || (e->before == 1 && after.kind == LETHE_NODE_SEEN);
-        assert_true(e->before != 2 || after.kind != LETHE_NODE_SEEN);
+        found = found || (e->before == 1 && after.kind == LETHE_NODE_HOLDERS_GONE);
+        assert_true(e->before != 2 || after.kind != LETHE_NODE_HOLDERS_GONE);
     }
     assert_true(found);
     scene_finish(&scene);

@@ -59,7 +59,7 @@ static void only_what_is_served_and_what_goes_before(void **unused)
                &(struct scene_input){lethe_span(mountinfo), lethe_span(""), blocks, BLOCKS, NULL});
     scene_plan(&scene, false);
     assert_int_equal(scene.r, 0);
-    assert_int_equal(lethe_plan_served(&served, &scene.plan, &scene.snapshot, &scene.arena), 0);
+    assert_int_equal(lethe_served_pick(&served, &scene.plan, &scene.snapshot, &scene.arena), 0);
     for (size_t i = 0; i < served.n_steps; i++) {
         lethe_step_print(line, sizeof line, &served.steps[i], &scene.snapshot);
         size_t length = strlen(text);

@@ -69,7 +69,7 @@ static void knows_the_caches_that_carry_content(void **unused)
         struct lethe_slab_cache c;
         struct lethe_span line = lethe_span(cases[i].line);
         assert_true(lethe_slabinfo_next(&line, &c));
-        const struct lethe_slab_family *f = lethe_slab_family(&c);
+        const struct lethe_slabinfo_family *f = lethe_slabinfo_family(&c);
         assert_int_equal(f ? (int)f->makers[0] : -1, cases[i].first);
         assert_int_equal(f ? f->makers[1] : 0, cases[i].second);
     }

@@ -346,7 +346,7 @@ static void every_full_arena_is_told(void **unused)
 static void an_arena_can_be_mapped(void **unused)
 {
     (void)unused;
-    struct lethe_arena arena = lethe_arena_map();
+    struct lethe_arena arena = lethe_snapshot_map_arena();
     assert_non_null(arena.base);
     assert_in_range(arena.size, 1 << 20, 1 << 30);
     assert_non_null(lethe_arena_alloc(&arena, 1, 1000));

@@ -50,7 +50,7 @@ static int succeeds(struct lethe_progress *p, void *context)
     if (!begin(p, 1, MANY_MS))
         return 99;
     lethe_task_done(p);
-    p->unmounted++;
+    p->account.unmounted++;
     return 7;
 }
 
@@ -60,7 +60,7 @@ static void hands_on_what_the_worker_returned(void **unused)
     struct lethe_progress *p = fresh();
     assert_int_equal(supervise(p, succeeds, MANY_MS), 7);
     assert_int_equal(*workers, 1);
-    assert_int_equal(p->unmounted, 1);
+    assert_int_equal(p->account.unmounted, 1);
     assert_int_equal(p->n_stuck, 0);
 }
 

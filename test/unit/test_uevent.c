@@ -92,9 +92,9 @@ static void takes_identities_as_sysfs_writes_them(void **unused)
 {
     (void)unused;
     char out[32];
-    assert_true(lethe_usb_identity("usb:0ABC:00fF", out, sizeof out));
+    assert_true(lethe_uevent_usb_identity("usb:0ABC:00fF", out, sizeof out));
     assert_string_equal(out, "usb:0abc:00ff");
-    assert_true(lethe_usb_identity("usb:0951:1666:60A4 x:y", out, sizeof out));
+    assert_true(lethe_uevent_usb_identity("usb:0951:1666:60A4 x:y", out, sizeof out));
     assert_string_equal(out, "usb:0951:1666:60A4 x:y");
 }
 
@@ -113,7 +113,7 @@ static void refuses_what_is_no_identity(void **unused)
                                       "usb:0951:1666:a serial number without end"};
     char out[32];
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_false(lethe_usb_identity(bad[i], out, sizeof out));
+        assert_false(lethe_uevent_usb_identity(bad[i], out, sizeof out));
 }
 
 int main(void)

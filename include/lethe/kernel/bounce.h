@@ -29,7 +29,7 @@ int lethe_bounce_look(struct lethe_bounce *bounce);
 
 /* Overwrites the pool as far as that can be done within a third of policy->erase_ms. What still
  * holds anything but zeroes and what was just read from the disks is logged with its size and
- * counted in progress->kept. Runs inside a worker. */
+ * counted in progress->account.kept. Runs inside a worker. */
 void lethe_bounce_overwrite(const struct lethe_policy *policy, struct lethe_progress *progress);
 
 #endif

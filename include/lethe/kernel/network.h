@@ -17,23 +17,27 @@
 #include "lethe/kernel/supervise.h"
 #include "lethe/plan/model.h"
 
-/* From now on a TCP connection that is closed is gone at once: none keeps what its peer has not
- * taken. */
+/* Has a TCP connection that is closed end at once, without keeping what its peer has not taken. */
 void lethe_network_close_at_once(void);
 
-/* Writes back what lies on the network, each file system for itself and within its deadline, then
- * cuts off the servers that did not answer; without policy->sync all of them are, at once. What was
- * not written is lost. May be called again, for what has been asked of them since. Runs inside a
- * worker; whether any was cut off is progress->cut_off. */
-void lethe_network_settle(const struct lethe_snapshot *snapshot, const struct lethe_policy *policy,
-                          struct lethe_progress *progress);
+/* Writes each remote file system back within a deadline of its own, then cuts off the servers that
+ * did not answer; unless the policy is patient, all servers are cut off at once. What was not
+ * written is lost. May be called again for what processes have asked of a server since. Runs inside
+ * a worker and sets progress->cut_off when a server was cut off. */
+void lethe_network_write_or_cut(const struct lethe_snapshot *snapshot,
+                                const struct lethe_policy *policy, struct lethe_progress *progress);
 
-/* NFS that is forced fails what waits at that moment, and a loop asks for one thing after the
- * other. Starts a process that forces all that was given up and has a loop's file on it, over and
- * over, until lethe_network_stop_failing() or the end of the process that has called. The snapshot
- * may go before. The child, or -1 when there is nothing to force. */
+enum lethe_network_which {
+    LETHE_NETWORK_GIVEN_UP, /* servers that did not answer */
+    LETHE_NETWORK_ALL,
+};
+
+/* MNT_FORCE fails only what waits at that moment, and a loop sends one request after the other. So a
+ * child forces the file systems of these servers that hold a loop's file, over and over, until
+ * lethe_network_stop_failing() or the end of the caller. The snapshot may be freed before. Returns
+ * the child, or -1 when there is nothing to force. */
 pid_t lethe_network_keep_failing(const struct lethe_snapshot *snapshot,
-                                 const struct lethe_policy *policy,
+                                 enum lethe_network_which which,
                                  const struct lethe_progress *progress);
 void lethe_network_stop_failing(pid_t child);
 

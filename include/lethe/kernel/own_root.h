@@ -8,7 +8,7 @@
 #define LETHE_OWN_ROOT_PROGRAM "/lethe"
 
 /* Mounts /proc, /sys and /dev where they are missing. */
-void lethe_mount_api(void);
+void lethe_own_root_mount_api(void);
 
 /* Mounts a tmpfs (noswap where the kernel knows it), copies the running program into it as
  * LETHE_OWN_ROOT_PROGRAM, gives it its own /proc, /sys and /dev, makes all mounts private and
@@ -18,10 +18,10 @@ void lethe_mount_api(void);
 int lethe_own_root_enter(void);
 
 /* Mounts a tmpfs for a copy of Lethe: small, not swapped, and executable. 0, or -errno. */
-int lethe_own_tmpfs(const char *path);
+int lethe_own_root_mount_tmpfs(const char *path);
 
 /* Copies the running program to `path`, made executable; the copy is whole when the name appears.
  * 0, or -errno. */
-int lethe_copy_self(const char *path);
+int lethe_own_root_copy_program(const char *path);
 
 #endif

@@ -23,6 +23,7 @@ struct lethe_policy {
     bool counts_writing; /* data that are being written count as headway */
     bool keeps_log;      /* the kernel's log is kept for the next start if something is left */
     bool tells_times;    /* the summary says how long each kind of secret has lasted */
+    bool keeps_callers;  /* the processes that the end was begun by go on afterwards */
 };
 
 /* systemd-shutdown has stopped all, and the data of the persistence is still wanted. */
@@ -30,6 +31,9 @@ extern const struct lethe_policy lethe_policy_clean;
 /* Somebody is at the door: the keys have gone first, and with them what was not written. Nothing
  * waits for a disk. */
 extern const struct lethe_policy lethe_policy_emergency;
+
+/* The policy with this name; NULL for none. */
+const struct lethe_policy *lethe_policy_find(const char *name);
 
 /* The time for writing data back. Where something has hung already, nothing more is waited for at
  * length. */

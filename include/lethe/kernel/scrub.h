@@ -4,7 +4,7 @@
  *
  * Free memory is filled, and what the fillers have missed is read back while they hold the rest;
  * both again until nothing of it is left but zeroes. Where the kernel clears what is freed, some of
- * it is read as a proof. What is known is in progress->fill at any time.
+ * it is read as a proof. What is known is in progress->account.fill at any time.
  */
 #ifndef LETHE_KERNEL_SCRUB_H
 #define LETHE_KERNEL_SCRUB_H

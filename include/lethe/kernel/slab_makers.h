@@ -25,11 +25,11 @@ struct lethe_makers {
 };
 
 /* 0, or -errno when there can be no detached tmpfs (Linux 5.2). All objects go with the makers. */
-int lethe_makers_open(struct lethe_makers *makers);
-void lethe_makers_close(struct lethe_makers *makers);
+int lethe_slab_makers_open(struct lethe_makers *makers);
+void lethe_slab_makers_close(struct lethe_makers *makers);
 
 /* Makes one object of `size` bytes, the size of its cache, on the processor that the caller runs
  * on. False when there can be no more. */
-bool lethe_makers_make(struct lethe_makers *makers, enum lethe_slab_maker maker, size_t size);
+bool lethe_slab_makers_make(struct lethe_makers *makers, enum lethe_slab_maker maker, size_t size);
 
 #endif

@@ -20,7 +20,7 @@ int lethe_snapshot_add_namespaces(struct lethe_snapshot *snapshot, int root, boo
 
 /* An arena as large as the machine allows (1 GiB of addresses down to 1 MiB), touched only as it is
  * used; base NULL when there is none. */
-struct lethe_arena lethe_arena_map(void);
+struct lethe_arena lethe_snapshot_map_arena(void);
 
 /* Complaints as lines of the log. */
 extern const struct lethe_complaint lethe_complain_to_log;

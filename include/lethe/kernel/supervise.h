@@ -28,36 +28,49 @@ struct lethe_aside {
     char name[64];
 };
 
-/* Shared by the supervisor and its workers; what outlives a worker is here. */
+/* What was done and what is left, for the summary. Times are lethe_now_ms(), 0: never. */
+struct lethe_account {
+    uint64_t erased_bytes, erased_files;
+    unsigned erased_file_systems, unmounted, stopped, failed;
+    unsigned not_erased; /* RAM file systems, files and segments that could not be zeroed */
+    unsigned unclean;  /* file systems that were not closed clean, each reported when it was seen */
+    unsigned left;     /* things that the last look has shown */
+    unsigned kept;     /* objects and buffers of the kernel's that the last look has shown */
+    unsigned keys;     /* keys wiped before all else */
+    int64_t keys_ms;   /* when the last of them was wiped */
+    int64_t erased_ms; /* when the last file system was zeroed */
+    bool slabs_refilled; /* the free slots of slabs were used again */
+    bool zswap_overwritten;
+    struct lethe_fill fill; /* free memory */
+};
+
+/*
+ * Shared by the supervisor and its workers, so that it outlives a worker: first the protocol between
+ * them, then what one worker leaves to the next, then the account.
+ *
+ * A task runs from lethe_task_begin() to lethe_task_done(); deadline_ms (lethe_now_ms()) is 0 when
+ * none runs. It is written last when a task begins, so that the supervisor never sees the deadline
+ * of one task with the id of another. A list that is full takes nothing more.
+ */
 struct lethe_progress {
-    _Atomic int64_t deadline_ms; /* of what is under way, by lethe_now_ms(); 0: nothing is */
+    _Atomic int64_t deadline_ms;
     uint64_t task;
     int64_t allowed_ms;
     char what[160];
     uint64_t stuck[LETHE_STUCK_MAX];
     unsigned n_stuck;
-
-    uint64_t erased_bytes, erased_files; /* the account for the summary */
-    unsigned erased_file_systems, unmounted, stopped, failed;
-    bool cut_off;        /* a server that does not answer was given up */
-    unsigned not_erased; /* RAM file systems, files and segments that could not be zeroed */
-    unsigned left;       /* things that a last look has shown */
-    unsigned kept;       /* objects and buffers of the kernel's that a look has shown to be left */
-    bool zswap_overwritten;
-    int64_t erased_ms;      /* when the last of them was zeroed, by lethe_now_ms(); 0: none was */
-    int64_t keys_ms;        /* the same for the last key that was wiped */
-    unsigned keys;          /* how many were, before all else */
-    bool refilled;          /* the free slots of slabs were used again */
-    struct lethe_fill fill; /* free memory */
-    unsigned unclean; /* file systems that were not closed clean, each told when it was seen */
     uint64_t finished[LETHE_STUCK_MAX]; /* tasks that need no second try */
     unsigned n_finished;
+
+    bool cut_off;                     /* a server that does not answer was given up */
     uint64_t stores[LETHE_STUCK_MAX]; /* devices that were mounted for writing, by their numbers */
     unsigned n_stores;
     struct lethe_aside aside[LETHE_ASIDE_MAX]; /* see unmount.h */
     unsigned n_aside;
     pid_t daemons[LETHE_DAEMONS_MAX]; /* see daemons.h: those that still serve */
     unsigned n_daemons;
+
+    struct lethe_account account;
 };
 
 /* A progress in memory that children share, locked; NULL when there is none. Never freed. */

@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "lethe/plan/text.h"
+
 struct lethe_sys {
     int (*open)(const char *path, int flags);
     int (*close)(int fd);
@@ -54,6 +56,10 @@ int64_t lethe_now_ms(void);
  * links are followed inside `root` only. */
 ssize_t lethe_read_file(int root, const char *path, char *out, size_t size);
 
+/* As lethe_read_file() of the running system: a span of out[size], empty where the file can't be
+ * read or has more. */
+struct lethe_span lethe_read_span(const char *path, char *out, size_t size);
+
 /* As lethe_read_file() for a short text: always leaves a NUL-terminated string, "" when the file
  * can't be read. True when it could. */
 bool lethe_read_text(int root, const char *path, char *out, size_t size);
@@ -72,5 +78,12 @@ bool lethe_read_block(const char *name, const char *attribute, char *out, size_t
  * the relative path); an absolute path below AT_FDCWD is the process's own. A descriptor or -errno.
  */
 int lethe_open_below(int root, const char *path, int flags);
+
+/* A file of /proc or /sys and what is written to it. A kernel that does not have the file is left as
+ * it is. */
+struct lethe_setting {
+    const char *path, *value;
+};
+void lethe_write_settings(const struct lethe_setting *settings, size_t n);
 
 #endif

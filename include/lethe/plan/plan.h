@@ -55,15 +55,15 @@ enum lethe_node_kind {
     LETHE_NODE_SWAP,
     LETHE_NODE_DEVICE,
     LETHE_NODE_ERASURE,
-    LETHE_NODE_WAY,       /* nothing turns a look-up of the hidden mount's path aside any more */
-    LETHE_NODE_UNUSED,    /* no file of the mount's file system is a swap or a loop any more */
-    LETHE_NODE_ERASED,    /* all that lies in RAM of the mount's file system is zeroed */
-    LETHE_NODE_SEEN,      /* nothing is left that may hold a device unseen; see below */
-    LETHE_NODE_NAMESPACE, /* the processes in it have ended, as all have before the first step */
+    LETHE_NODE_PATH_CLEAR,   /* nothing turns a look-up of the hidden mount's path aside any more */
+    LETHE_NODE_FILES_UNUSED, /* no file of the mount's file system is a swap or a loop any more */
+    LETHE_NODE_ERASED,       /* all that lies in RAM of the mount's file system is zeroed */
+    LETHE_NODE_HOLDERS_GONE, /* nothing is left that may hold a device unseen; see below */
+    LETHE_NODE_NAMESPACE,    /* the processes in it have ended, as all have before the first step */
 };
 
 /* What may be held unseen: any device, or those that nobody is seen to use. */
-enum lethe_seen { LETHE_SEEN_ALL, LETHE_SEEN_UNUSED, LETHE_SEEN_KINDS };
+enum lethe_holders { LETHE_HOLDERS_OF_ALL, LETHE_HOLDERS_OF_UNUSED, LETHE_HOLDERS_KINDS };
 
 struct lethe_node {
     enum lethe_node_kind kind;

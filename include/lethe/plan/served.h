@@ -13,7 +13,7 @@
 
 /* The steps of `plan` that take apart what is served, with all that has to go before, in their
  * order. 0, or -ENOMEM. */
-int lethe_plan_served(struct lethe_plan *served, const struct lethe_plan *plan,
+int lethe_served_pick(struct lethe_plan *served, const struct lethe_plan *plan,
                       const struct lethe_snapshot *snapshot, struct lethe_arena *arena);
 
 #endif

@@ -34,7 +34,7 @@ enum lethe_slab_maker {
 
 /* A family of caches, one for each size of object or a single one. Names and sizes are those of
  * mm/slab_common.c. */
-struct lethe_slab_family {
+struct lethe_slabinfo_family {
     const char *name;  /* with a '-' at its end where sizes follow: "msg_msg-" */
     uint64_t from, to; /* bytes of an object: of other sizes none with content is known */
     /* The second is for kernels in which messages have caches of their own. Without any the objects
@@ -44,6 +44,6 @@ struct lethe_slab_family {
 };
 
 /* The family of a cache that carries what a user wrote, NULL for any other. */
-const struct lethe_slab_family *lethe_slab_family(const struct lethe_slab_cache *cache);
+const struct lethe_slabinfo_family *lethe_slabinfo_family(const struct lethe_slab_cache *cache);
 
 #endif

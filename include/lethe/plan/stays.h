@@ -30,9 +30,9 @@ int lethe_stays_find(struct lethe_stays_list *left, const struct lethe_snapshot 
                      bool own_root, struct lethe_arena *arena);
 
 /* What is to be said of the medium where it is not seen; NULL where it is. Static text. */
-const char *lethe_origin_text(enum lethe_origin origin);
+const char *lethe_stays_origin_text(enum lethe_origin origin);
 
 /* What could not be seen, one of LETHE_UNSEEN_*. Static text. */
-const char *lethe_unseen_text(enum lethe_unseen unseen);
+const char *lethe_stays_unseen_text(enum lethe_unseen unseen);
 
 #endif

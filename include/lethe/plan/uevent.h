@@ -35,6 +35,6 @@ bool lethe_uevent_parse(struct lethe_uevent *event, struct lethe_span message);
 
 /* Copies the identity of a device of the USB, "usb:VVVV:PPPP[:SERIAL]", as sysfs would write it:
  * vendor and product in small letters. False when it is none, or too long. */
-bool lethe_usb_identity(const char *text, char *out, size_t size);
+bool lethe_uevent_usb_identity(const char *text, char *out, size_t size);
 
 #endif

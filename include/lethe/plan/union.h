@@ -44,6 +44,7 @@ bool lethe_union_is_served_by(const struct lethe_mount *mount, struct lethe_span
 /* Cuts the first layer out of the value of an overlay's option and returns its path, escapes
  * resolved; `many`: of a list with colons, as in lowerdir=. "" for an empty one, NULL when the
  * arena is full. */
-const char *lethe_overlay_layer(struct lethe_arena *arena, struct lethe_span *value, bool many);
+const char *lethe_union_overlay_layer(struct lethe_arena *arena, struct lethe_span *value,
+                                      bool many);
 
 #endif
