@@ -302,8 +302,9 @@ static void read_disk(const struct lethe_source *s, struct lethe_block *b)
 /* The number of the device that a name in /dev leads to. /dev/mapper and /dev/dm-N are known from
  * sysfs; for the others stat(2) of a device node touches no device, and a captured tree has a file
  * with the number in its place. */
-struct lethe_devno lethe_blocks_resolve(void *context, const char *path)
+struct lethe_devno lethe_blocks_resolve(void *context, const char *shown)
 {
+    const char *path = lethe_source_below_system(shown);
     const struct lethe_source *s = context;
     struct stat st;
     char line[32];
@@ -314,7 +315,7 @@ struct lethe_devno lethe_blocks_resolve(void *context, const char *path)
     size_t known = base[1] ? find_name(s, base + 1, false) : LETHE_NONE;
     if (known != LETHE_NONE)
         return s->snapshot->blocks[known].devno;
-    if (s->live && !stat(path, &st) && S_ISBLK(st.st_mode))
+    if (s->live && !stat(shown, &st) && S_ISBLK(st.st_mode))
         return devno_of(st.st_rdev);
     if (s->root != AT_FDCWD && lethe_read_line(s->root, path, line, sizeof line) &&
         !lethe_devno(lethe_span(line), &found))

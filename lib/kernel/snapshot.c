@@ -106,9 +106,9 @@ static bool is_elsewhere(const struct lethe_snapshot *snapshot, const struct let
 
 /* The number of the file system that the path leads to, below the system's root. */
 static struct lethe_devno look_up(const struct lethe_source *s, const struct lethe_tree *tree,
-                                  const char *path)
+                                  const char *shown)
 {
-    const char *system = lethe_tree_system(tree);
+    const char *system = lethe_tree_system(tree), *path = lethe_source_below_system(shown);
     const size_t n = strlen(system), length = strlen(path);
     char *whole = n ? lethe_arena_take(s->arena, n + length + 1, 1) : NULL;
     if (whole) {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "lethe/kernel/sys.h"
@@ -40,4 +41,12 @@ size_t lethe_source_count(DIR *dir)
         n++;
     rewinddir(dir);
     return n;
+}
+
+const char *lethe_source_below_system(const char *path)
+{
+    static const char pivoted[] = "/oldroot";
+    while (!strncmp(path, pivoted, sizeof pivoted - 1) && path[sizeof pivoted - 1] == '/')
+        path += sizeof pivoted - 1;
+    return path;
 }

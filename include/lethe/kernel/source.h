@@ -28,6 +28,11 @@ int lethe_source_read(const struct lethe_source *source, const char *path, struc
 DIR *lethe_source_open_dir(const struct lethe_source *source, const char *path);
 size_t lethe_source_count(DIR *dir);
 
+/* A path that the kernel shows from the root of who reads it, as those of swaps, of the files of
+ * loops and of zram's backing device, as it is below the system's root: without the /oldroot of
+ * each pivot (d_path(), fs/d_path.c). The layers of a union are not shown so. */
+const char *lethe_source_below_system(const char *path);
+
 /* -- the devices, in blocks.c ------------------------------------------------------------------ */
 
 /* Fills the snapshot's devices, in the order of their numbers, with all that /sys says of each. 0,
