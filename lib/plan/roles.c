@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lethe/plan/roles.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { DEPTH_MAX = 64 }; /* a forged tree may go in circles */
@@ -14,7 +15,8 @@ enum mark {
 
 struct find {
     const struct lethe_snapshot *s;
-    unsigned *marks; /* the roles */
+    unsigned *marks;  /* the roles */
+    const char *root; /* the system's: "/" or "/oldroot" */
     enum lethe_origin origin;
 };
 
@@ -139,6 +141,26 @@ static bool is_there(const struct lethe_snapshot *s, struct lethe_devno devno)
 
 static void mark_origin(struct find *f, size_t mount, int depth);
 
+/* In the initramfs the system's mounts are below a directory of its own: one whose path is the end
+ * of a layer's must be that layer's. The longest such path; "/" is none. */
+static size_t find_moved(const struct find *f, const char *layer)
+{
+    const size_t system = f->root[1] ? strlen(f->root) : 0;
+    size_t n = strlen(layer), longest = 1, found = LETHE_NONE;
+    while (n && layer[n - 1] == '/')
+        n--;
+    for (size_t i = 0; i < f->s->n_mounts; i++) {
+        const char *path = f->s->mounts[i].path;
+        const size_t length = strlen(path) < system ? 0 : strlen(path + system);
+        if (length > longest && length < n && !strncmp(path, f->root, system) &&
+            !memcmp(layer + n - length, path + system, length)) {
+            longest = length;
+            found = i;
+        }
+    }
+    return found;
+}
+
 /* Marks what its layers lie on that it only reads; of those that no mount shows nothing is known.
  */
 static void mark_layers(struct find *f, const struct lethe_union *u, int depth)
@@ -147,10 +169,14 @@ static void mark_layers(struct find *f, const struct lethe_union *u, int depth)
         const struct lethe_branch *b = &u->branches[i];
         if (b->writable)
             continue;
-        if (lethe_branch_is_shown(u, b))
-            mark_origin(f, b->mount, depth + 1);
-        else
+        const bool shown = lethe_branch_is_shown(u, b);
+        const size_t mount = shown ? b->mount : find_moved(f, b->path);
+        if (mount != LETHE_NONE)
+            mark_origin(f, mount, depth + 1);
+        if (mount == LETHE_NONE)
             f->origin = LETHE_ORIGIN_LOST;
+        else if (!shown && f->origin == LETHE_ORIGIN_SEEN)
+            f->origin = LETHE_ORIGIN_GUESSED;
     }
 }
 
@@ -257,9 +283,26 @@ static bool guess(const struct find *f, const struct lethe_union *u, bool by_nam
     return seen || found == 1;
 }
 
-static void find_medium(struct find *f, const char *path)
+/* A "/" in RAM that is no union is empty but for the mounts on it: the system is where its programs
+ * are. */
+static size_t find_system(const struct lethe_snapshot *s, const char *root)
 {
-    const size_t root = find_root(f->s, path);
+    static const char *const programs[] = {"/usr", "/nix/store", "/gnu/store"};
+    char path[32];
+    const size_t mount = find_root(s, root);
+    const bool bare = mount != LETHE_NONE && lethe_mount_is_ram(&s->mounts[mount]);
+    for (size_t i = 0; bare && i < sizeof programs / sizeof *programs; i++) {
+        snprintf(path, sizeof path, "%s%s", root[1] ? root : "", programs[i]);
+        const size_t system = find_root(s, path);
+        if (system != LETHE_NONE)
+            return system;
+    }
+    return mount;
+}
+
+static void find_medium(struct find *f)
+{
+    const size_t root = find_system(f->s, f->root);
     const struct lethe_union *u = root == LETHE_NONE ? NULL : find_union(f->s, root);
     if (root == LETHE_NONE)
         return;
@@ -271,9 +314,9 @@ static void find_medium(struct find *f, const char *path)
         pass_used(f);
         f->origin =
             guess(f, u, true) || guess(f, u, false) ? LETHE_ORIGIN_GUESSED : LETHE_ORIGIN_LOST;
-        return; /* a file that is not there any more proves nothing of what was guessed */
     }
-    for (size_t i = 0; i < f->s->n_blocks; i++)
+    /* A file that is not there any more proves nothing of what was guessed. */
+    for (size_t i = 0; f->origin == LETHE_ORIGIN_SEEN && i < f->s->n_blocks; i++)
         if (f->marks[i] & LETHE_ROLE_MEDIUM && f->s->blocks[i].kind == LETHE_BLOCK_LOOP &&
             !is_there(f->s, f->s->blocks[i].file_devno))
             f->origin = LETHE_ORIGIN_GONE;
@@ -283,13 +326,13 @@ enum lethe_origin
 lethe_roles_find(const struct lethe_snapshot *s, bool own_root,
                  enum lethe_role *roles) // NOLINT(readability-non-const-parameter)
 {
-    struct find f = {s, (unsigned *)roles, LETHE_ORIGIN_SEEN};
+    struct find f = {s, (unsigned *)roles, own_root ? "/oldroot" : "/", LETHE_ORIGIN_SEEN};
     for (size_t i = 0; i < s->n_blocks; i++)
         f.marks[i] = 0;
     spread(&f, MARK_READ_ONLY, is_read_only);
     spread(&f, MARK_KEPT, is_kept);
     find_persistence(&f);
-    find_medium(&f, own_root ? "/oldroot" : "/");
+    find_medium(&f);
     for (size_t i = 0; i < s->n_blocks; i++)
         f.marks[i] &= LETHE_ROLE_BOTH;
     return f.origin;

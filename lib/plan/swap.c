@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lethe/plan/swap.h"
 
+#include <string.h>
+
 /* Ways down form no circle in a kernel, but a captured tree may be forged: `left` bounds the walk.
  */
 struct walk {
@@ -36,6 +38,12 @@ static enum lethe_swap_place place_below(struct walk *w, const struct lethe_bloc
     return place;
 }
 
+/* A volume of a pool of ZFS, of a cluster, or of a program: no device below it is seen. */
+static bool is_served(const char *name)
+{
+    return !strncmp(name, "zd", 2) || !strncmp(name, "rbd", 3) || !strncmp(name, "ublkb", 5);
+}
+
 static enum lethe_swap_place place_of_device(struct walk *w, size_t device)
 {
     const struct lethe_block *b = &w->s->blocks[device];
@@ -53,6 +61,8 @@ static enum lethe_swap_place place_of_device(struct walk *w, size_t device)
     case LETHE_BLOCK_BRD:
         return place_below(w, b);
     case LETHE_BLOCK_PLAIN:
+        if (is_served(b->name))
+            break;
         return b->n_slaves || b->disk != LETHE_NONE ? place_below(w, b) : LETHE_SWAP_PLAIN;
     case LETHE_BLOCK_DM:
     case LETHE_BLOCK_MD:

@@ -8,9 +8,12 @@
  * wherever it lies: what is below a file system that is mounted for writing, unless that is RAM or
  * read-only (the loop of an image, on a stick). What is mounted read-only otherwise is neither.
  *
- * Where layers of "/" were named in the initramfs their paths lead nowhere. Then the loops that
- * nothing is seen to use are looked at: those in files of the same names as the layers, else those
- * that can't be written to. They are the medium when they all lie on one disk; else nothing is.
+ * Where "/" is RAM and no union, what its programs run from counts: /usr, /nix/store, /gnu/store.
+ *
+ * Where layers of "/" were named in the initramfs their paths lead nowhere. Then a mount counts whose
+ * path is the end of the layer's; else the loops that nothing is seen to use are looked at: those
+ * in files of the same names as the layers, else those that can't be written to. They are the
+ * medium when they all lie on one disk; else nothing is.
  */
 #ifndef LETHE_PLAN_ROLES_H
 #define LETHE_PLAN_ROLES_H
