@@ -299,4 +299,9 @@ void lethe_check_hardware(struct lethe_findings *f)
             f, LETHE_WEAKNESS, "lockdown",
             "lockdown=confidentiality keeps Lethe from seeing that the kernel clears what is "
             "freed, so that it fills all free memory: lockdown=integrity does not");
+    if (says("/sys/fs/selinux/enforce", "1"))
+        lethe_find(f, LETHE_WEAKNESS, "selinux",
+                   "SELinux is enforcing, which Lethe was never tested with: label /run/initramfs "
+                   "as dracut's is (restorecon, or chcon -t bin_t), and try a poweroff with "
+                   "lethe.pause");
 }
