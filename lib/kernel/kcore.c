@@ -36,6 +36,26 @@ static int read_parts(struct lethe_kcore *kcore)
     return kcore->n ? 0 : -EOPNOTSUPP;
 }
 
+/* A page of this program's, zeroes but for a moment, and room for what is read of it. */
+static alignas(LETHE_PAGE_MAX) char own[2 * LETHE_PAGE_MAX];
+
+static bool read_own(const struct lethe_kcore *kcore)
+{
+    return lethe_kcore_read(kcore, lethe_kcore_page_of(kcore, own), own + LETHE_PAGE_MAX,
+                            kcore->page);
+}
+
+/* The kernel answers with zeroes where it can't read, which would be taken for memory that is
+ * clear: only what shows a page that is known to hold something else is believed. */
+static bool is_true(const struct lethe_kcore *kcore)
+{
+    const int64_t mark = lethe_now_ms() | 1;
+    memcpy(own, &mark, sizeof mark);
+    bool seen = read_own(kcore) && !memcmp(own + LETHE_PAGE_MAX, &mark, sizeof mark);
+    memset(own, 0, sizeof mark);
+    return seen;
+}
+
 int lethe_kcore_open(struct lethe_kcore *kcore)
 {
     kcore->n = 0;
@@ -43,23 +63,17 @@ int lethe_kcore_open(struct lethe_kcore *kcore)
     kcore->pagemap = lethe_sys->open("/proc/self/pagemap", O_RDONLY);
     kcore->fd = lethe_sys->open("/proc/kcore", O_RDONLY);
     int r = kcore->pagemap < 0 ? kcore->pagemap : kcore->fd < 0 ? kcore->fd : read_parts(kcore);
+    if (!r && !is_true(kcore))
+        r = -EOPNOTSUPP;
     if (r)
         lethe_kcore_close(kcore);
     return r;
 }
 
-static void read_zeroes(const struct lethe_kcore *kcore)
-{
-    static alignas(LETHE_PAGE_MAX) char zeroes[2 * LETHE_PAGE_MAX];
-    *(volatile char *)zeroes = 0; /* a page is there from the first write on */
-    lethe_kcore_read(kcore, lethe_kcore_page_of(kcore, zeroes), zeroes + LETHE_PAGE_MAX,
-                     kcore->page);
-}
-
 void lethe_kcore_close(struct lethe_kcore *kcore)
 {
     if (kcore->n)
-        read_zeroes(kcore);
+        read_own(kcore);
     if (kcore->fd >= 0)
         lethe_sys->close(kcore->fd);
     if (kcore->pagemap >= 0)

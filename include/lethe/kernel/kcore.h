@@ -25,7 +25,8 @@ struct lethe_kcore {
 };
 
 /* 0, or -errno when there is no such file, it may not be read, or the kernel is not one of 64
- * bits. The size of a page is known in any case. */
+ * bits or does not show what is there (a page of the caller's own is looked at). The size of a
+ * page is known in any case. */
 int lethe_kcore_open(struct lethe_kcore *kcore);
 void lethe_kcore_close(struct lethe_kcore *kcore);
 
