@@ -12,6 +12,9 @@
             one processor and with two, on a kernel that clears nothing
     plan    what processor time it takes to plan the end of a system with 10,000 mounts, and with 100,000, on this machine; and of many
             unions, and of mounts nested in each other, beside how the text of mountinfo grows
+    line    what an end costs as a + b x GiB, in instructions of the guest (its clock counts them: two runs agree however loaded this
+            machine is): a is the end with nothing in RAM, b what each GiB of files or of programs' memory adds with init_on_free,
+            and what each GiB of RAM adds on a default kernel; beside b what a plain pass over as much memory costs in the same guest
     umount  what it takes Lethe to take 10,000 mounts down, beside a bare loop of umount2(2) in the same guest
 
 Under emulation clearing memory is slow: compare the figures, don't quote them.
@@ -276,7 +279,48 @@ def bench_umount(options):
     return goal(f"{lethe / loop:.2f} of the loop's time, at most {GOALS['umount']}", lethe <= GOALS["umount"] * loop)
 
 
-BENCHES = {"exitrd": bench_exitrd, "erase": bench_erase, "plan": bench_plan, "umount": bench_umount}
+# -- line ---------------------------------------------------------------------------------------------------------------------
+
+
+def counted_end(lethe, memory, ram, plant=None):
+    """Seconds of one instruction a nanosecond: of Lethe's end, and of a plain pass over 256 MiB."""
+    with small.booted(lethe, "lethe.verbose loglevel=8", memory=memory, ram=f"{ram}M", cpus=1, counted=True) as guest:
+        guest.arm()
+        plain = int(guest.run("pass memory 256", timeout=600)) / 1000
+        guest.run(f"plant {plant}", timeout=600) if plant else None
+        guest.hand_over("poweroff")
+        if guest.wait_end(1200) != "poweroff":
+            raise lab.Failure(guest.console[-3000:])
+        return float(re.search(r"poweroff after ([0-9.]+) s", "\n".join(guest.said))[1]), plain
+
+
+def line_through(points):
+    """a and b of the straight line, by least squares."""
+    fit = statistics.linear_regression(*zip(*points))
+    return fit.intercept, fit.slope
+
+
+def bench_line(options):
+    lethe, rows, good = (Path(options.build) / "init/lethe").resolve(), [], True
+    sizes = options.points
+    kinds = {"files on the branch, init_on_free=1": ("init_on_free=1", "rw:{}M"), "programs' memory, init_on_free=1": ("init_on_free=1", "heap:{}M"),
+             "RAM, default kernel": ("", None)}
+    for name, (memory, plant) in kinds.items():
+        points, plains = [], []
+        for mib in sizes:
+            ram = 512 + (max(sizes) if plant else mib)
+            seconds, plain = counted_end(lethe, memory, ram, plant.format(mib) if plant and mib else None)
+            points.append(((mib if plant else ram) / 1024, seconds))
+            plains.append(plain * 4)
+            print(f"{name}: {points[-1][0]:.2f} GiB {seconds:.2f} s", flush=True)
+        a, b = line_through(points)
+        rows.append([name, f"{a:.2f}", f"{b:.2f}", f"{statistics.median(plains):.2f}", f"{b / statistics.median(plains):.2f}"])
+    print("\nAn end = a + b x GiB, in billions of instructions; a plain pass over one GiB")
+    table(["", "a", "b", "plain pass", "b / pass"], rows)
+    return good
+
+
+BENCHES = {"exitrd": bench_exitrd, "line": bench_line, "erase": bench_erase, "plan": bench_plan, "umount": bench_umount}
 
 
 def main():
@@ -284,6 +328,7 @@ def main():
     parser.add_argument("--build", default="build", help="Lethe's build folder, with prefix /usr (build)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each way is measured (%(default)s)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 4, 8], help="GiB of the guests of erase (%(default)s)")
+    parser.add_argument("--points", type=int, nargs="+", default=[0, 512, 1024], help="MiB of line's ends (%(default)s)")
     parser.add_argument("--arguments", default="init_on_free=1", help="of the guest's kernel (%(default)s)")
     parser.add_argument("benches", nargs="*", metavar="BENCH", help=f"of: {', '.join(BENCHES)}; all")
     options = parser.parse_args()

@@ -260,8 +260,8 @@ signal.signal(signal.SIGINT, _end_all)
 class Guest:
     """One machine, from its start to the end of the `with` block, whatever happens in it."""
 
-    def __init__(self, kernel, initrd, cmdline, *, ram="1G", cpus=2, sticks=(), fw_cfg=None, args=()):
-        """`fw_cfg` hands in files by name (opt/…) that do not lie in the guest's RAM; `args` is more for QEMU."""
+    def __init__(self, kernel, initrd, cmdline, *, ram="1G", cpus=2, sticks=(), fw_cfg=None, counted=False, args=()):
+        """`counted`: its clock counts instructions, one each nanosecond, and what only waits takes what it waits for. `fw_cfg` hands in files by name (opt/…) that do not lie in the guest's RAM; `args` is more for QEMU."""
         self.folder = Path(tempfile.mkdtemp(prefix="lethe-", dir="/dev/shm"))
         self.ram_file = self.folder / "ram"
         self.console_file = self.folder / "console"
@@ -275,7 +275,7 @@ class Guest:
         self._console_from = 0
         self._kernels = 1  # that say their version on the console before a kexec
         command = [
-            *MACHINE.qemu, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-accel", "tcg,thread=multi", "-smp", str(cpus), "-m", ram,
+            *MACHINE.qemu, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-accel", f"tcg,thread={'single' if counted else 'multi'}", "-smp", str(cpus), "-m", ram,
             "-object", f"memory-backend-file,id=ram,share=on,size={ram},mem-path={self.ram_file}",
             "-no-reboot", "-action", "shutdown=pause", "-S",
             "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off",
@@ -284,6 +284,7 @@ class Guest:
             "-device", "qemu-xhci,id=xhci",
             "-kernel", str(kernel), "-initrd", str(initrd), "-append", f"{cmdline} {QUICK}",
         ]
+        command += ["-icount", "shift=0,sleep=off"] if counted else []
         for stick in sticks:
             command += stick.args(self.folder)
         for name, file in (fw_cfg or {}).items():
