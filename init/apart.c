@@ -34,7 +34,8 @@ static int take_and_plan(struct lethe_end *end, struct lethe_progress *progress,
 {
     const struct lethe_plan_options options = {.own_root = true};
     lethe_arena_reset(&end->arena);
-    /* A dead device may not answer what a live snapshot asks it: then /proc and /sys have to do. */
+    /* A dead device may not answer what a live snapshot asks it; then a snapshot of /proc and /sys
+     * alone has to do. */
     bool live = lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOOK_AT_SYSTEM, 0),
                                  end->policy->step_ms, "look at the system");
     if (!live && !lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOOK_AT_PROC, 0),
@@ -47,7 +48,7 @@ static int take_and_plan(struct lethe_end *end, struct lethe_progress *progress,
     return r;
 }
 
-/* Without a plan there is still one thing to do that takes all mounts away at once. */
+/* Takes all mounts away at once, which can be done without a plan too. */
 static void detach_everything(const struct lethe_end *end, struct lethe_progress *progress, int why)
 {
     lethe_log(LETHE_LOG_ERROR, "no plan could be made: %s; detaching everything", strerror(-why));
@@ -67,7 +68,7 @@ static unsigned report_init(const struct lethe_end *end)
     return 1;
 }
 
-/* Says what is left, by a last look; how many things that is. */
+/* Takes a last look and reports what is left. Returns how many things that are. */
 static unsigned report(struct lethe_end *end, struct lethe_progress *progress)
 {
     struct lethe_snapshot snapshot;
@@ -87,15 +88,15 @@ static unsigned report(struct lethe_end *end, struct lethe_progress *progress)
     return left;
 }
 
-/* What must not be missed when time was too short for the rest. */
+/* Reports what is left, which must not be missed when time was too short for the rest. */
 static int report_only(struct lethe_progress *progress, void *context)
 {
     progress->account.left = report(context, progress);
     return progress->account.left != 0;
 }
 
-/* Passes over the system as it is then, until one changes nothing; over all of it or over what may
- * be served. */
+/* Makes passes until one changes nothing: over the whole system as it is then, or over what may be
+ * served. */
 static int make_passes(struct lethe_end *end, struct lethe_progress *progress, bool served)
 {
     struct lethe_snapshot snapshot;
@@ -124,7 +125,7 @@ static int take_served(struct lethe_progress *progress, void *context)
     return make_passes(end, progress, true) != 0;
 }
 
-/* What an earlier worker got stuck on is known to `progress`. */
+/* Takes the whole system apart. What an earlier worker got stuck on is known to `progress`. */
 static int take_all(struct lethe_progress *progress, void *context)
 {
     struct lethe_end *end = context;
@@ -167,15 +168,15 @@ static int await_unmounts(struct lethe_progress *progress, void *context)
     return 0;
 }
 
-/* By now all else is done that could be: only free memory is cleared before the wait, for which
- * there is no limit but that data move. */
+/* Waits for slow writes, without a limit as long as data move. All else is done by now; only free
+ * memory is cleared before. */
 static void await_data(struct lethe_end *end, struct lethe_progress *progress,
                        const struct lethe_supervisor *supervisor, bool first)
 {
     unsigned n_stuck = progress->n_stuck;
     if (first)
         lethe_supervise(progress, clear_meanwhile, end, supervisor);
-    progress->n_stuck = n_stuck; /* it is cleared again */
+    progress->n_stuck = n_stuck; /* free memory is cleared again later */
     lethe_supervise(progress, await_unmounts, end, supervisor);
     progress->n_aside = 0;
 }
@@ -185,7 +186,7 @@ static void end_daemons(struct lethe_end *end, struct lethe_progress *progress)
     enum { BY_THEMSELVES_MS = 2000 };
     lethe_daemons_await(progress, BY_THEMSELVES_MS);
     lethe_process_stop_all(end->policy->stop_ms);
-    lethe_face_start(progress); /* it was one of them */
+    lethe_face_start(progress); /* the screen's process was stopped too */
     progress->n_daemons = 0;
 }
 

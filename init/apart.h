@@ -10,7 +10,8 @@
 
 #include "end.h"
 
-/* 0 when nothing is left, 1 when something is, else -errno: the work ended before it was done. */
+/* Takes the system apart. 0 when nothing is left, 1 when something is, else -errno: the work ended
+ * before it was done. */
 int lethe_apart(struct lethe_end *end, struct lethe_progress *progress,
                 const struct lethe_supervisor *supervisor);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Gets ready for the end: the program in a tmpfs where systemd-shutdown looks for it, the writable
- * branches within reach.
- */
+/* Gets the machine ready for its end: puts the program into a tmpfs where systemd-shutdown looks
+ * for it, and keeps the writable branches within reach. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -29,7 +28,7 @@ static int failed(const char *what, int r)
     return 1;
 }
 
-/* 1 when something else stands there and nobody said to take over. */
+/* Returns 1 when something else stands there and it is not to be taken over. */
 static int check_place(const struct lethe_snapshot *snapshot, bool take_over)
 {
     bool armed = lethe_command_armed_mount(snapshot) != LETHE_NONE;
@@ -41,7 +40,7 @@ static int check_place(const struct lethe_snapshot *snapshot, bool take_over)
     return 1;
 }
 
-/* Two do not fit beside each other when the program has its debugging symbols. */
+/* Copies the program. Two copies with debugging symbols do not fit beside each other. */
 static int copy_program(void)
 {
     if (lethe_command_same_content(LETHE_ARMED_PROGRAM, "/proc/self/exe"))
@@ -60,8 +59,8 @@ static void name_anchor(char *path, size_t size, struct lethe_devno devno)
     snprintf(path, size, LETHE_ARMED_BRANCHES "/%u:%u", devno.major, devno.minor);
 }
 
-/* By an earlier arm, or by an earlier branch of this one (upper and work directory share a file
- * system). */
+/* True when an earlier arm has anchored the file system, or an earlier branch of this one (the
+ * upper and the work directory share a file system). */
 static bool is_anchored(struct lethe_devno devno)
 {
     char path[64];
@@ -81,8 +80,8 @@ static int anchor(const struct lethe_mount *branch)
     return r ? r : lethe_sys->mount(NULL, path, NULL, MS_PRIVATE, NULL);
 }
 
-/* systemd unmounts a branch's own mount point before its exitrd runs, but nothing below
- * /run/initramfs. */
+/* Binds the branches below /run/initramfs: systemd unmounts a branch's own mount point before its
+ * exitrd runs, but nothing there. */
 static int anchor_branches(const struct lethe_snapshot *snapshot)
 {
     int status = 0;
@@ -101,8 +100,8 @@ static int anchor_branches(const struct lethe_snapshot *snapshot)
     return status;
 }
 
-/* At a shutdown without the medium: PID 1 can then exec nothing else than what stands in the place
- * of systemd-shutdown, and systemd would unmount that before. */
+/* Keeps systemd from unmounting what stands in the place of systemd-shutdown. At a shutdown without
+ * the medium PID 1 can exec nothing else. */
 static void keep_place_without_medium(const struct lethe_snapshot *snapshot)
 {
     enum lethe_role *roles = calloc(snapshot->n_blocks + 1, sizeof *roles);
@@ -155,7 +154,7 @@ int lethe_arm_main(int argc, char **argv)
     if (r && r != -ENOENT) /* the kill switch has another way */
         status = failed("systemd-shutdown", r);
     keep_place_without_medium(&snapshot);
-    if ((r = lethe_command_write_words())) /* then all is said in English */
+    if ((r = lethe_command_write_words())) /* without the file all is said in English */
         status = failed("words", r);
     return status;
 }

@@ -14,8 +14,8 @@
 #include "init.h"
 #include "options.h"
 
-/* A directory that was not there before, so that nothing is overwritten and nothing of another
- * tree gets in. */
+/* Makes a directory that was not there before, so that nothing is overwritten and nothing of
+ * another tree gets in. */
 static int make_new(const char *path)
 {
     if (mkdir(path, 0755))
@@ -24,7 +24,7 @@ static int make_new(const char *path)
     return dir < 0 ? -errno : dir;
 }
 
-/* Half a tree would give another plan than its system. */
+/* Removes a tree that is not complete: it would give another plan than its system. */
 static void remove_tree(int dir)
 {
     int again = dup(dir);

@@ -43,7 +43,8 @@ static bool find_argument(const char *name, struct line *value)
     return true;
 }
 
-/* How many entries of a directory the test counts, of all where it is NULL; -1 without a directory. */
+/* How many entries of a directory the test counts, of all where it is NULL; -1 without a
+ * directory. */
 static int count(const char *path, bool (*counts)(const char *name))
 {
     DIR *dir = opendir(path);
@@ -55,8 +56,8 @@ static int count(const char *path, bool (*counts)(const char *name))
     return n;
 }
 
-/* An argument's value, read as kstrtobool() in the kernel's lib/kstrtox.c reads it; -1 where it is not
- * given or is neither. */
+/* An argument's value, read as kstrtobool() in the kernel's lib/kstrtox.c reads it; -1 where it
+ * is not given or is neither. */
 static int argument_bool(const char *name)
 {
     struct line value;
@@ -95,7 +96,7 @@ static void look_into_configuration(void *context, size_t unused)
         fclose(file);
 }
 
-/* 1 or 0; -1 where nobody knows. */
+/* Returns 1 or 0, or -1 where nobody knows. */
 static int is_configured(const char *option)
 {
     enum { ANSWER_MS = 2000 };
@@ -106,8 +107,8 @@ static int is_configured(const char *option)
     return lethe_ask(look_into_configuration, question, 1, ANSWER_MS, 1) ? -1 : question->answer;
 }
 
-/* Poisoning takes the clearing's place (init_mem_debugging_and_hardening() in mm/), but
- * slub's own poisoning covers the objects. */
+/* True when freed memory is poisoned in place of being cleared (init_mem_debugging_and_hardening()
+ * in mm/). slub's own poisoning covers the objects too. */
 static bool is_poisoned_only(void)
 {
     struct line value;
@@ -171,7 +172,8 @@ void lethe_check_ways_round(struct lethe_findings *f)
 
 /* -- copies of memory -------------------------------------------------------------------------- */
 
-/* A device to resume from is set, or systemd's generator would set one. */
+/* The machine can hibernate when a device to resume from is set, or when systemd's generator would
+ * set one. */
 static void check_hibernation(struct lethe_findings *f)
 {
     struct line value;
@@ -240,8 +242,8 @@ static void check_encryption(struct lethe_findings *f)
                    "the processor encrypts RAM with a key that is lost with the power");
 }
 
-/* The lock's variable has the attributes before its value, which is 0 as long as the other one can
- * be written (TCG, Secure MOR). */
+/* The lock's variable has the attributes before its value, which is 0 as long as the other variable
+ * can be written (TCG, Secure MOR). */
 static void check_firmware(struct lethe_findings *f)
 {
     static const char dir[] = "/sys/firmware/efi/efivars";

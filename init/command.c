@@ -17,8 +17,8 @@ int lethe_command_refuse(const char *command, const char *why)
     return 2;
 }
 
-/* Taken by a child, into memory that both see: a system that hangs may not answer what a live
- * snapshot asks it. Then /proc and /sys have to do. */
+/* A snapshot taken by a child into memory that both see: a system that hangs may not answer what a
+ * live snapshot asks it. Then /proc and /sys have to do. */
 struct taking {
     struct lethe_snapshot *snapshot; /* all of these in shared memory */
     struct lethe_arena arena;

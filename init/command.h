@@ -8,30 +8,30 @@
 /* Says why the command can't begin; returns the exit status 2. */
 int lethe_command_refuse(const char *command, const char *why);
 
-/* The running system's snapshot, or the one of a captured tree when `tree` is not NULL. 0, or
- * -errno with the reason told. */
+/* Takes the running system's snapshot, or that of a captured tree when `tree` is not NULL. 0, or
+ * -errno with the reason printed. */
 int lethe_command_snapshot(const char *command, const char *tree, struct lethe_snapshot *snapshot,
                            struct lethe_arena *arena);
 
-/* And the mount namespaces of processes. */
+/* As lethe_command_snapshot(), with the mount namespaces of processes. */
 int lethe_command_whole_snapshot(const char *command, const char *tree,
                                  struct lethe_snapshot *snapshot, struct lethe_arena *arena);
 
-/* The mount on which an armed Lethe stands (tmpfs on LETHE_ARMED_DIR named "lethe"), or LETHE_NONE.
- */
+/* Returns the mount on which an armed Lethe stands (tmpfs on LETHE_ARMED_DIR named "lethe"), or
+ * LETHE_NONE. */
 size_t lethe_command_armed_mount(const struct lethe_snapshot *snapshot);
 
-/* Writes out what was printed; -errno, told, when that failed. */
+/* Flushes stdout. 0, or -errno with the reason printed. */
 int lethe_command_flush(const char *command);
 
-/* Chooses the sentences that the screen at the end will have, and puts them where they are found
- * then (face.h). What can't be used of a file is told. 0 or -errno. */
+/* Chooses the sentences for the screen at the end, and puts them where the end finds them (face.h).
+ * What can't be used of a file is reported. 0 or -errno. */
 int lethe_command_write_words(void);
 
-/* A text as JSON has it, quoted, to stdout. */
+/* Prints a text as a quoted JSON string to stdout. */
 void lethe_command_print_json(const char *text);
 
-/* The same with a name before it. */
+/* Prints "name": "text" as JSON. */
 void lethe_command_print_field(const char *name, const char *text);
 
 /* True when both files can be read and are the same, byte for byte. */

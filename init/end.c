@@ -68,7 +68,7 @@ void lethe_end_prepare_workers(void)
         lethe_pid1_keep_stage();
 }
 
-/* Who waits for this end goes on when it can: PID 1 then ends the machine in its own way. */
+/* The caller goes on after this end if it can: PID 1 then ends the machine in its own way. */
 void lethe_end_keep_script(const struct lethe_end *end)
 {
     if (getpid() != 1 && end->policy->keeps_callers)
@@ -143,7 +143,8 @@ pid_t lethe_end_write_or_cut(const struct lethe_end *end, struct lethe_progress 
     return write_or_cut(end, progress, false);
 }
 
-/* What waits for a frozen file system can't be killed; by now all keys have been seen to. */
+/* Thaws, then writes back or cuts off. A process that waits for a frozen file system can't be
+ * killed; all keys have been seen to by now. */
 static int free_from_servers(struct lethe_progress *progress, void *context)
 {
     const struct timespec while_it_fails = {0, 300 * 1000 * 1000};
@@ -155,7 +156,8 @@ static int free_from_servers(struct lethe_progress *progress, void *context)
     return 0;
 }
 
-/* Once a server was given up, what waits for it is failed as long as the others write. */
+/* Starts writing early. Once a server was given up, what waits for it is failed as long as the
+ * others write. */
 static int write_early(struct lethe_progress *progress, void *context)
 {
     const struct lethe_end *end = context;
@@ -168,8 +170,8 @@ static int write_early(struct lethe_progress *progress, void *context)
     return 0;
 }
 
-/* What waits for a server that was given up is let go as often as it waits: a process writes its
- * files back as it ends. */
+/* Stops processes. Those that wait for a server that was given up are freed as often as they wait:
+ * a process writes its files back as it ends. */
 static void stop_processes(struct lethe_end *end, struct lethe_progress *progress)
 {
     enum { ROUNDS = 10, ROUND_MS = 300 };
@@ -196,7 +198,7 @@ static int empty_init(struct lethe_progress *progress, void *context)
     return !zeroed;
 }
 
-/* PID 1 reaps the dead before it is frozen. */
+/* Freezes PID 1 and empties it, once it has reaped the dead. */
 static void still_init(struct lethe_end *end, struct lethe_progress *progress)
 {
     enum { REAP_MS = 1500 };
@@ -240,8 +242,8 @@ void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *prog
     end->own_root = false;
 }
 
-/* A worker of its own: the memory of those that took the system apart, with paths and names in it,
- * is free by now. */
+/* Sweeps memory in a worker of its own: the memory of the workers that took the system apart, with
+ * paths and names in it, is free by now. */
 static int sweep_memory(struct lethe_progress *progress, void *context)
 {
     const struct lethe_end *end = context;
@@ -258,7 +260,7 @@ static int sweep_memory_again(struct lethe_progress *progress, void *context)
     return 0;
 }
 
-/* Two workers, between which the log is opened anew (log.h). */
+/* Sweeps in two workers, between which the log is opened anew (log.h). */
 static void sweep_all_memory(struct lethe_end *end, struct lethe_progress *progress)
 {
     struct sysinfo info;
@@ -278,7 +280,7 @@ static void sweep_all_memory(struct lethe_end *end, struct lethe_progress *progr
     lethe_sys->write_file("/proc/sys/kernel/printk", printk); /* a worker may have died silent */
 }
 
-/* What is left is shown for a while, where there is a screen. */
+/* Returns for how long what is left is shown, where there is a screen. */
 static int64_t show_ms(const struct lethe_end *end, const struct lethe_progress *progress,
                        bool clean)
 {
@@ -296,7 +298,7 @@ static void stay(int64_t ms)
         lethe_watchdog_ping(NULL);
 }
 
-/* What the first stage could not know of, or what PID 1 has started since. */
+/* Stops what PID 1 has started since, or the first stage could not know of. */
 static void stop_again(const struct lethe_end *end)
 {
     if (end->init_stays)

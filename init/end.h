@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/*
- * The end of the machine, in order: what PID 1 (shutdown.c) and the kill switch (now.c) have in
- * common. What differs between them stands in a policy.
- *
- * Two stages of one process. The first stops all others and moves to a root of Lethe's own; it then
- * execs the copy in there, so that nothing of the old system holds it, and that one takes
- * everything apart and ends the machine. What may hang is done by a worker (supervise.h); the
- * process itself only waits with a clock.
- */
+/* end: the end of the machine, in order: what PID 1 (shutdown.c) and the kill switch (now.c)
+ * have in common. What differs between them stands in a policy. Two stages of one process do it.
+ * The first stops all other processes and moves to a root of Lethe's own; it then execs the copy
+ * in there, so that nothing of the old system holds it. The second takes everything apart and
+ * ends the machine. A worker does what may hang (supervise.h); the process itself only waits
+ * with a clock. */
 #ifndef LETHE_INIT_END_H
 #define LETHE_INIT_END_H
 
@@ -16,11 +13,11 @@
 #include "lethe/plan/arena.h"
 #include "lethe/plan/verb.h"
 
-/* True for the second stage: it has a name of its own and runs from a root of Lethe's own, where
- * nothing but the first stage can have started it. */
+/* True for the second stage. It has a name of its own and runs from a root of Lethe's own, where
+ * only the first stage can have started it. */
 bool lethe_end_is_second_stage(char **argv);
 
-/* What became of the memory of a PID 1 that an end is beside. */
+/* What became of the memory of PID 1, when an end runs beside it. */
 enum lethe_init_memory {
     LETHE_INIT_ZEROED, /* or Lethe is PID 1 */
     LETHE_INIT_RUNS,   /* it could not be frozen */
@@ -33,8 +30,8 @@ struct lethe_end {
     const struct lethe_policy *policy;
     int64_t started_ms;          /* when it was asked for; this and the next are lethe_now_ms() */
     int64_t dead_ms;             /* when a deadman ends the machine in any case; 0: there is none */
-    int64_t keys;                /* how many were wiped at first … */
-    int64_t keys_ms, stopped_ms; /* … how long they and the processes have lasted; 0: not known */
+    int64_t keys;                /* how many keys were wiped at first */
+    int64_t keys_ms, stopped_ms; /* how long keys and processes have lasted; 0: not known */
     int64_t unreaped;            /* dead processes that nobody reaps */
     int64_t init_memory;         /* enum lethe_init_memory */
     int64_t pause_seconds;       /* what a file asks for, besides the kernel's command line */
@@ -49,23 +46,23 @@ struct lethe_end {
     struct lethe_arena arena;
 };
 
-/* What a worker needs: signals, limits, /proc, /sys, /dev and the kernel's settings. What is said
- * from now on reaches nobody yet. */
+/* Prepares what a worker needs: signals, limits, /proc, /sys, /dev and the kernel's settings. Log
+ * output is discarded until the log is opened. */
 void lethe_end_prepare_workers(void);
-/* In a clean end beside PID 1, keeps the script that it was begun by (lethe_process_keep()). */
+/* Keeps the script that a clean end beside PID 1 was begun by (lethe_process_keep()). */
 void lethe_end_keep_script(const struct lethe_end *end);
-/* And all else: memory is locked, the log and the watchdog are opened, the command line is read. */
+/* Prepares all else: locks memory, opens the log and the watchdogs, reads the command line. */
 void lethe_end_prepare(struct lethe_end *end);
 
 /* Calls lethe_network_write_or_cut() and then lethe_network_keep_failing(), whose child it returns.
  * Runs inside a worker. */
 pid_t lethe_end_write_or_cut(const struct lethe_end *end, struct lethe_progress *progress);
 
-/* The first stage from the stopping of processes on. It returns only when the second could not be
- * started: then this process goes on as the second. */
+/* Runs the first stage from the stopping of processes on. It returns only when the second stage
+ * could not be started: then this process goes on as the second. */
 void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *progress);
 
-/* The second stage. `progress` may be NULL: then there is nothing to do but to end the machine. */
+/* Runs the second stage. With `progress` NULL nothing is done but to end the machine. */
 _Noreturn void lethe_end_finish(struct lethe_end *end, struct lethe_progress *progress);
 
 #endif

@@ -13,8 +13,8 @@
 
 enum { ANSWER_MS = 1000, HANGS_MAX = 4 };
 
-/* A mount that shows the file system of an erasure, and what it was said to hold; in shared memory.
- */
+/* A mount that shows the file system of an erasure, and the answer how much it holds; in shared
+ * memory. */
 struct question {
     size_t mount, erasure;
     unsigned long long bytes;
@@ -26,7 +26,8 @@ struct questions {
     struct question *list;
 };
 
-/* A path may lead to another mount, or through one whose server has stopped. */
+/* Asks the size in a child: a path may lead to another mount, or through one whose server has
+ * stopped. */
 static void ask_size(void *context, size_t i)
 {
     const struct questions *questions = context;
@@ -68,7 +69,7 @@ static void ask_sizes(struct lethe_erasures *e, const struct lethe_snapshot *s,
     }
 }
 
-/* In `erasures` which of the list each mount shows. */
+/* Lists the file systems, and notes in `erasures` which of them each mount shows. */
 static void list_file_systems(struct lethe_erasures *e, const struct lethe_snapshot *s,
                               size_t *erasures)
 {

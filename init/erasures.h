@@ -19,8 +19,8 @@ struct lethe_erasures {
     size_t n;
 };
 
-/* Each RAM file system once, and each ramdisk that something is on; Lethe's own armed one is none.
- * 0, or -ENOMEM. */
+/* Lists each RAM file system once, and each ramdisk that something is on; Lethe's own armed one is
+ * left out. 0, or -ENOMEM. */
 int lethe_erasures_list(struct lethe_erasures *erasures, const struct lethe_snapshot *snapshot,
                         struct lethe_arena *arena);
 

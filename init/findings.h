@@ -26,14 +26,14 @@ struct lethe_findings {
     size_t n;
 };
 
-/* What finds no room is left out. */
+/* Adds a finding; one that finds no room is left out. */
 void lethe_find(struct lethe_findings *findings, enum lethe_weight weight, const char *id,
                 const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 size_t lethe_findings_count(const struct lethe_findings *findings, enum lethe_weight weight);
 
-/* As lines, and as JSON's lists "problems", "weaknesses" and "strengths", each with a comma behind
- * it. */
+/* Print the findings as lines, or as the JSON lists "problems", "weaknesses" and "strengths", each
+ * with a comma behind it. */
 void lethe_findings_print(const struct lethe_findings *findings);
 void lethe_findings_print_json(const struct lethe_findings *findings);
 

@@ -8,17 +8,17 @@
 
 #include "end.h"
 
-/* Takes one argument; any that no stage has written is passed by. */
+/* Takes one argument. An argument that no stage has written is ignored. */
 void lethe_handover_take(struct lethe_end *end, const char *argument);
 
-/* Writes all into out[size], each with its NUL, after which there is one more. */
+/* Writes all arguments into out[size], each with its NUL; one more NUL ends the list. */
 void lethe_handover_print(const struct lethe_end *end, char *out, size_t size);
 
-/* The kill switch leaves them in LETHE_ARMED_EMERGENCY before it makes PID 1 exec Lethe. True when
- * they are there. */
+/* Writes the arguments into LETHE_ARMED_EMERGENCY before the kill switch makes PID 1 exec Lethe.
+ * True when they are there. */
 bool lethe_handover_write(const struct lethe_end *end);
 
-/* PID 1 takes them from there; those of a kill switch that came to nothing are passed by. */
+/* Reads them as PID 1. Those of a kill switch that came to nothing are ignored. */
 void lethe_handover_read(struct lethe_end *end);
 
 #endif

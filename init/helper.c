@@ -59,7 +59,8 @@ bool lethe_helper_receive(int fd, struct lethe_kill *kill)
     return true;
 }
 
-/* From mounts of one's own, where nothing may be at its path, by the root of PID 1. */
+/* Opens a file of /run/initramfs, by the root of PID 1 where this process has other mounts and
+ * nothing is at the path. */
 static int open_armed(const char *path, int flags)
 {
     char other[64];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* init: the programs in the one binary. Each takes its own argc and argv and returns an exit
- * status: 0, 1 where its page says so, 2 when it was used wrongly or could not begin and has
+ * status: 0; 1 where its page says so; 2 when it was used wrongly or could not begin, and has
  * changed nothing. */
 #ifndef LETHE_INIT_INIT_H
 #define LETHE_INIT_INIT_H
@@ -17,17 +17,18 @@ int lethe_status_main(int argc, char **argv);
 int lethe_plan_main(int argc, char **argv);
 int lethe_capture_main(int argc, char **argv);
 
-/* Where systemd-shutdown looks for the last program, and where it stands in the armed tmpfs. */
+/* Where systemd-shutdown looks for the last program, in the armed tmpfs. */
 #define LETHE_ARMED_DIR "/run/initramfs"
 #define LETHE_ARMED_PROGRAM LETHE_ARMED_DIR "/shutdown"
-/* The same by a name that no other exitrd has. */
+/* The program by a name that no other exitrd has. */
 #define LETHE_ARMED_COPY LETHE_ARMED_DIR "/lethe"
 #define LETHE_ARMED_BRANCHES LETHE_ARMED_DIR "/branches"
-/* What the kill switch tells PID 1 (end.h). */
+/* What the kill switch tells PID 1 (handover.h). */
 #define LETHE_ARMED_EMERGENCY LETHE_ARMED_DIR "/emergency"
 /* In the armed tmpfs: seconds to wait when all is erased, written by root while the system runs. */
 #define LETHE_PAUSE "/pause"
-/* What is written here fires the kill switch (helper.h); who is at it holds the lock. */
+/* What is written here fires the kill switch (helper.h); the process that carries it out holds the
+ * lock. */
 #define LETHE_ARMED_FIRE LETHE_ARMED_DIR "/fire"
 #define LETHE_ARMED_LOCK LETHE_ARMED_DIR "/lock"
 

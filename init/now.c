@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/*
- * The kill switch. Keys first, then two ways down: PID 1 is made to become Lethe; where it can't or
- * does not, an ordinary process does the same work, with PID 1 frozen. A deadman stands behind
- * both.
- */
+/* The kill switch. It wipes the keys first; then there are two ways down. PID 1 is made to become
+ * Lethe; where it can't or does not, an ordinary process does the same work, with PID 1 frozen. A
+ * deadman stands behind both. */
 #include "now.h"
 
 #include <errno.h>
@@ -37,7 +35,7 @@
 
 enum { DEADLINE_SECONDS = 45, TAKEOVER_MS = 3000, KEYS_MS = 4000, LOAD_MS = 1500 };
 
-/* For the first try at the keys. */
+/* The policy of the first try at the keys. */
 static const struct lethe_policy policy_keys = {.name = "keys", .step_ms = 1500};
 
 struct emergency {
@@ -47,21 +45,21 @@ struct emergency {
     struct lethe_progress *progress; /* what the deadman tells of */
 };
 
-/* Filling takes the longer the more RAM there is. */
+/* Grants a second for each GiB: filling takes the longer the more RAM there is. */
 static int64_t default_deadline_seconds(void)
 {
     struct sysinfo info;
     return DEADLINE_SECONDS + (sysinfo(&info) ? 0 : (int64_t)(info.totalram * info.mem_unit >> 30));
 }
 
-/* The deadman, who is one of all others, begins again. */
+/* Stops all other processes, the deadman too, and starts it anew. */
 static void stop_all_others(const struct emergency *e)
 {
     lethe_process_stop_all(e->end.policy->stop_ms);
     lethe_deadman_start(e->end.dead_ms, e->end.verb, e->progress);
 }
 
-/* Whoever started this process may have left it a limit on processes. */
+/* Starts the deadman. The starter of this process may have left it a limit on processes. */
 static void start_deadman(const struct emergency *e)
 {
     if (lethe_deadman_start(e->end.dead_ms, e->end.verb, e->progress) >= 0)
@@ -71,8 +69,9 @@ static void start_deadman(const struct emergency *e)
         stop_all_others(e);
 }
 
-/* Two at once would stop each other, and each take the other's work for failures. The second waits
- * to be stopped, unless the first has ended without that, or hangs. */
+/* Waits for another kill switch: two at once would stop each other, and each take the other's
+ * work for failures. The second waits to be stopped, unless the first has ended without that, or
+ * hangs. */
 static void wait_for_another(void)
 {
     enum { WAIT_MS = 10000 };
@@ -95,7 +94,8 @@ static int write_back(struct lethe_progress *progress, void *context)
     return 0;
 }
 
-/* With no process number or memory left for a worker, all others are stopped first. */
+/* Runs a worker. When no process number or no memory is left
+ * for one, all others are stopped first. */
 static int supervise(struct lethe_progress *progress, int (*work)(struct lethe_progress *, void *),
                      struct emergency *e, int64_t ms)
 {
@@ -108,7 +108,7 @@ static int supervise(struct lethe_progress *progress, int (*work)(struct lethe_p
     return lethe_supervise(progress, work, e, &supervisor);
 }
 
-/* A worker reads in what is swapped out of the program, and maybe waits for a disk in vain. */
+/* Reads in what is swapped out of the program, in a worker that may wait for a disk in vain. */
 static int load_program(struct lethe_progress *progress, void *context)
 {
     const struct emergency *e = context;
@@ -120,7 +120,7 @@ static int load_program(struct lethe_progress *progress, void *context)
     return 0;
 }
 
-/* Before the first key goes, for the program may be swapped out to what it is the key of. */
+/* Locks the program before the first key goes: it may be swapped out to the device of that key. */
 static void lock_program(struct emergency *e, struct lethe_progress *progress)
 {
     if (!supervise(progress, load_program, e, LOAD_MS))
@@ -142,7 +142,8 @@ static int wipe_keys(struct lethe_progress *progress, void *context)
     return left != 0;
 }
 
-/* Where what is still there may be written back, the keys of what is gone go before. */
+/* Wipes the keys. Where data may be written back, only keys of devices that have gone go before
+ * that. */
 static void wipe_or_write_back(struct emergency *e, struct lethe_progress *progress)
 {
     if (e->kill->sync_seconds) {
@@ -160,8 +161,8 @@ static void try_keys_again(struct emergency *e, struct lethe_progress *progress,
     e->end.keys_left = supervise(progress, wipe_keys, e, ms) != 0;
 }
 
-/* Once more where the disks no longer count; and once more without all other processes, in a storm
- * of which the kernel may not get to it. */
+/* Wipes all keys, in up to three tries: as they are; with the disks cut off; and without all other
+ * processes, in a storm of which the kernel may not get to it. */
 static void wipe_all_keys(struct emergency *e, struct lethe_progress *progress)
 {
     wipe_or_write_back(e, progress);
@@ -192,7 +193,7 @@ static int look_whether_possible(struct lethe_progress *progress, void *context)
     return !good;
 }
 
-/* Way (a). It returns when PID 1 does not do it. */
+/* Way (a): makes PID 1 become Lethe. It returns when PID 1 does not. */
 static void take_over(struct emergency *e, struct lethe_progress *progress)
 {
     const struct timespec pause = {0, 20 * 1000 * 1000};
@@ -296,8 +297,8 @@ static const struct lethe_usage usage = {
     .take = lethe_kill_take_verb,
 };
 
-/* The armed copy lies in RAM, wherever this one lies. Where there is none, this one's file may go
- * with its medium. */
+/* Executes the armed copy, which lies in RAM. Where there is none, reads this program in, whose
+ * file may go with its medium. */
 static void become_armed_copy(char **argv)
 {
     char program[] = LETHE_ARMED_COPY, command[] = "now";

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The kill switch, as a person (now.c) or the watcher (watch.c) fires it. */
+/* now: the kill switch, as a person (now.c) or the watcher (watch.c) fires it. */
 #ifndef LETHE_INIT_NOW_H
 #define LETHE_INIT_NOW_H
 
@@ -15,12 +15,12 @@ struct lethe_kill {
     const char *reason;        /* what the log says, such as "the medium sda is gone" */
 };
 
-/* Wipes the keys, ends every process, erases, and ends the machine. For a process that is root in
- * the first pid namespace; it does not return. */
+/* Wipes the keys, ends every process, erases, and ends the machine. The caller is root in the first
+ * pid namespace. It does not return. */
 _Noreturn void lethe_kill_now(const struct lethe_kill *kill);
 
-/* Take the value of --verb (poweroff, reboot or halt), --sync and --deadline (seconds) into a struct
- * lethe_kill, for struct lethe_option. False when it can't be used. */
+/* Take the value of --verb (poweroff, reboot or halt), --sync and --deadline (seconds) into a
+ * struct lethe_kill, for struct lethe_option. False when it can't be used. */
 bool lethe_kill_take_verb(void *kill, const char *value);
 bool lethe_kill_take_sync(void *kill, const char *value);
 bool lethe_kill_take_deadline(void *kill, const char *value);

@@ -31,7 +31,7 @@ static int print_help(const struct lethe_usage *u)
     return lethe_command_flush(u->command) ? 2 : 0;
 }
 
-/* One line, whatever the word holds; what somebody has typed stands in quotes. */
+/* Refuses in one line, whatever the word holds; words that somebody has typed stand in quotes. */
 static int refuse(const struct reading *r, const char *word, const char *why, const char *what)
 {
     char shown[200];
@@ -66,7 +66,7 @@ static const char *needed(const struct lethe_option *o, char *text, size_t size)
     return text;
 }
 
-/* How many words it took; 0 with *status when it can't be used. */
+/* Takes an option and returns how many words it had; 0 with *status set when it can't be used. */
 static int take_option(struct reading *r, const struct lethe_option *o, char **words, int *status)
 {
     const char *equals = strchr(words[0], '='), *value = equals ? equals + 1 : "";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* options: the words behind a command's name, read alike for all commands. What is unknown, given
- * twice, or lacks its value is refused before anything is done; --help and -h tell a command's
- * options. */
+/* options: reads the words behind a command's name, alike for all commands. A word that is unknown,
+ * given twice, or lacks its value is refused before anything is done; --help and -h tell a
+ * command's options. */
 #ifndef LETHE_INIT_OPTIONS_H
 #define LETHE_INIT_OPTIONS_H
 
@@ -28,7 +28,7 @@ struct lethe_usage {
 bool lethe_options_read(const struct lethe_usage *usage, void *context, int argc, char **argv,
                         int *status);
 
-/* Whole seconds, a day at most. False for anything else. */
+/* Reads whole seconds, a day at most. False for anything else. */
 bool lethe_options_seconds(const char *value, unsigned *seconds);
 
 #endif

@@ -20,7 +20,7 @@
 
 enum { KEPT_MAX = 32 };
 
-/* Copies of what is mounted below, and the links beside it. */
+/* Copies of the mounts below the folder, and the links beside it. */
 struct kept {
     struct {
         const char *path; /* the snapshot's */
@@ -50,7 +50,7 @@ static bool is_kept(const struct kept *kept, const char *path)
     return false;
 }
 
-/* With all that is mounted on it. */
+/* Keeps a mount with all that is mounted on it. */
 static void keep_mount(struct kept *kept, const char *path)
 {
     struct stat st;
@@ -68,7 +68,7 @@ static void keep_mount(struct kept *kept, const char *path)
     kept->mounts[kept->n_mounts++].tree = tree;
 }
 
-/* dracut's link to the medium's device is one. */
+/* Keeps links; dracut's link to the medium's device is one. */
 static void keep_links(struct kept *kept)
 {
     DIR *dir = opendir(LETHE_ARMED_DIR);

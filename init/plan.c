@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Shows the plan, of the running system or of a captured tree, and changes nothing. */
+/* Shows the plan of the running system or of a captured tree, and changes nothing. */
 #include "lethe/plan/plan.h"
 
 #include <errno.h>

@@ -9,7 +9,7 @@
 
 #include "command.h"
 
-/* For each node the step that it is, counted from 1; 0 for what is none. In `shown` whether
+/* `step` is each node's step, counted from 1, and 0 for a node that is none. `shown` says whether
  * anything speaks of it. */
 struct index {
     size_t n;
@@ -233,8 +233,8 @@ static void print_dot_node(const struct lethe_plan *plan, const struct lethe_sna
     puts("\", shape=plaintext, fontcolor=gray40];");
 }
 
-/* A device that is no step and that something may hold, unseen, is in nobody's way: an unused loop,
- * of which there are many. */
+/* Hides devices that are no steps and that something may hold, unseen: they are in nobody's way.
+ * Unused loops are many. */
 static void hide_unused(struct index *index, const struct lethe_plan *plan,
                         const struct lethe_snapshot *s)
 {

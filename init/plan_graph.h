@@ -6,11 +6,11 @@
 #include "lethe/plan/plan.h"
 #include "lethe/plan/stays.h"
 
-/* One JSON object, as lethe-plan(5) explains it, to stdout. 0, or -ENOMEM. */
+/* Prints one JSON object, as lethe-plan(5) explains it, to stdout. 0, or -ENOMEM. */
 int lethe_plan_print_json(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
                           const struct lethe_stays_list *left, bool own_root);
 
-/* The same for Graphviz. */
+/* Prints the plan for Graphviz to stdout. 0, or -ENOMEM. */
 int lethe_plan_print_dot(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot);
 
 #endif

@@ -20,7 +20,7 @@ static int compare_paths(const void *left, const void *right)
     return (a->hash > b->hash) - (a->hash < b->hash);
 }
 
-/* Which mounts share their paths with others. */
+/* Marks the mounts that share their paths with others. */
 static bool *find_stacked(const struct lethe_snapshot *s)
 {
     bool *stacked = calloc(s->n_mounts + 1, sizeof *stacked);
@@ -39,7 +39,7 @@ static bool *find_stacked(const struct lethe_snapshot *s)
     return stacked;
 }
 
-/* A node's name; of several mounts at one path, with its id. */
+/* Prints a node's name; where several mounts share a path, with the mount's id. */
 static void print_name(const struct lethe_snapshot *s, struct lethe_node node, const bool *stacked)
 {
     char text[NAME_SIZE];
@@ -57,7 +57,7 @@ static void print_step(const struct lethe_plan *plan, const struct lethe_snapsho
     printf(": %s", the->reason);
 }
 
-/* The others that stand in a circle with a step, if it is the next that has one. Returns those that
+/* Prints the others in the circle with a step, if the next circle is its. Returns the circles that
  * are left for later steps. */
 static const struct lethe_cycle *print_cycle(const struct lethe_snapshot *s,
                                              const struct lethe_cycle *cycle, size_t step,
@@ -148,7 +148,7 @@ static bool has_name(const struct about *a, struct lethe_node node)
     }
 }
 
-/* A moment by what it is of. */
+/* Prints a moment by the thing that it concerns. */
 static void print_node(const struct about *a, size_t number)
 {
     static const char *const moments[] = {[LETHE_NODE_PATH_CLEAR] = "that the way is free to ",

@@ -6,13 +6,13 @@
 #include "lethe/plan/plan.h"
 #include "lethe/plan/stays.h"
 
-/* The steps with their numbers and reasons, what is left, and what could not be seen. 0, or
+/* Prints the steps with their numbers and reasons, what is left, and what could not be seen. 0, or
  * -ENOMEM. */
 int lethe_plan_print_text(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
                           const struct lethe_stays_list *stays);
 
-/* All of that of what is mounted at a path, or of a device or swap by one of its names, with what
- * comes before and after it. 0, -ENOMEM, or -ENODEV, told, when nothing has that name. */
+/* Prints all that concerns what is mounted at a path, or a device or swap by one of its names, with
+ * what comes before and after it. 0, -ENOMEM, or -ENODEV, reported, when nothing has that name. */
 int lethe_plan_explain(const struct lethe_plan *plan, const struct lethe_snapshot *s,
                        const struct lethe_stays_list *stays, const char *name);
 

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/*
- * The clean end: the last minutes as PID 1, started by systemd-shutdown after its pivot, or by
- * systemd itself in the place of systemd-shutdown (takeover.h). The second stage of any end comes
- * here too.
- */
+/* The clean end: the last minutes as PID 1. systemd-shutdown starts it after its pivot, or
+ * systemd itself in the place of systemd-shutdown (takeover.h). The second stage of any end
+ * comes here too. */
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -63,8 +61,8 @@ static const struct lethe_usage usage = {
     .take = take_verb,
 };
 
-/* Where PID 1 execs nothing at its end, the last script of such a system begins it: beside PID 1.
- */
+/* Begins the end beside PID 1, for systems whose PID 1 execs nothing at its end: their last script
+ * calls it. */
 int lethe_end_main(int argc, char **argv)
 {
     char name[32];

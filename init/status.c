@@ -41,7 +41,7 @@ struct status {
 
 enum fact { FACT_RUNS, FACT_NOEXEC, FACT_SAME, FACT_INITRD, FACT_TAKEOVER, N_FACTS };
 
-/* The answers are 0 or 1 over -1, which stays where nobody answers. */
+/* Answers one question with 0 or 1; -1 stays where nobody answers. */
 static void find_fact(void *context, size_t fact)
 {
     int *answers = context;
@@ -79,7 +79,7 @@ static void identify(void *context, size_t i)
 
 /* -- what is found ----------------------------------------------------------------------------- */
 
-/* What keeps systemd-shutdown from handing over (systemd src/shutdown/shutdown.c). */
+/* Reports what keeps systemd-shutdown from handing over (systemd src/shutdown/shutdown.c). */
 static void check_ready(struct status *s)
 {
     struct lethe_findings *f = &s->findings;
@@ -114,7 +114,7 @@ static void check_ready(struct status *s)
     s->takeover = facts && facts[FACT_TAKEOVER] == 1;
 }
 
-/* Branches that no mount shows, and swap that stays. */
+/* Reports branches that no mount shows, and swap that stays. */
 static void check_plan(struct status *s)
 {
     char shown[120];
@@ -159,7 +159,7 @@ static void check_bounce(struct status *s)
                (unsigned long long)bounce.used_kib);
 }
 
-/* What was seen, in place of what the command line lets hope for. */
+/* Reports what was seen, where the command line only lets one hope. */
 static void check_clearing(struct status *s)
 {
     static const char *const names[] = {

@@ -10,7 +10,7 @@
 #include "lethe/kernel/sys.h"
 #include "lethe/plan/page.h"
 
-/* What an emergency adds: how long each kind of secret has lasted. */
+/* Prints what an emergency adds: how long each kind of secret has lasted. */
 static void print_emergency(char *out, size_t size, const struct lethe_end *end,
                             const struct lethe_progress *p)
 {

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The last line that Lethe says: what was done, and whether anything is left. */
+/* summary: the last line that Lethe says: what was done, and whether anything is left. */
 #ifndef LETHE_INIT_SUMMARY_H
 #define LETHE_INIT_SUMMARY_H
 
 #include "end.h"
 
-/* True when nothing is known to be left of what `progress` has counted; else it is logged what. */
+/* True when nothing that `progress` has counted is known to be
+ * left; else what is left is logged. */
 bool lethe_summary_is_clean(const struct lethe_end *end, const struct lethe_progress *progress);
 
-/* What is left, in bits of page.h; 0 where the verdict is `clean`. */
+/* Returns what is left in bits of page.h; 0 where the verdict is `clean`. */
 unsigned lethe_summary_left(const struct lethe_end *end, const struct lethe_progress *progress,
                             bool clean);
 
@@ -16,7 +17,7 @@ unsigned lethe_summary_left(const struct lethe_end *end, const struct lethe_prog
 void lethe_summary_print(const struct lethe_end *end, const struct lethe_progress *progress,
                          bool clean);
 
-/* After an end that is not clean: has pstore keep, for the next start, what was left, in words that
+/* After an end that is not clean, has pstore keep what was left for the next start, in words that
  * tell of no user: kinds of tasks and numbers. */
 void lethe_summary_keep(const struct lethe_progress *progress);
 

@@ -31,9 +31,9 @@
 #include "watch.h"
 
 enum {
-    RESUME_MS = 15000,   /* so long after a suspend a device may be missing … */
-    RETURN_SECONDS = 10, /* … and so long it may take until it is back: a hub that has lost its
-                            power has the sticks enumerated anew, one after the other */
+    RESUME_MS = 15000,   /* for so long after a suspend a device may be missing */
+    RETURN_SECONDS = 10, /* and takes so long to come back: a hub that has lost its power
+                            enumerates its sticks anew, one after the other */
 };
 
 /* A drive or reader is polled for what is in it only when it is told to, which udev else does
@@ -68,7 +68,7 @@ static bool is_writable_store(const struct lethe_mount *m)
     return (m->devno.major || !strncmp(m->source, "/dev/", 5)) && lethe_mount_is_writable(m);
 }
 
-/* From the list of mounts alone, since devices may hang. */
+/* Reads the list of mounts alone, since devices may hang. */
 static bool has_persistence(void)
 {
     struct lethe_snapshot snapshot = {0};
@@ -92,7 +92,7 @@ static bool has_just_resumed(const struct lethe_watcher *watch)
     return watch->resumed_ms && lethe_now_ms() - watch->resumed_ms < RESUME_MS;
 }
 
-/* For how long a device that is missing is waited for. */
+/* Returns for how long a device that is missing is waited for, in seconds. */
 static unsigned patience(const struct lethe_watcher *watch)
 {
     unsigned seconds = has_just_resumed(watch) ? RETURN_SECONDS : 0;
@@ -157,14 +157,14 @@ static void look(struct lethe_watcher *watch, struct lethe_watcher_device *w, bo
         on_device_lost(watch, w, seen_ms);
 }
 
-/* Only a drive can be asked without using the device, which may hang. */
+/* Looks at all devices. Only a drive can be asked without using the device, which may hang. */
 static void look_at_all(struct lethe_watcher *watch)
 {
     for (size_t i = 0; i < watch->n; i++)
         look(watch, &watch->watched[i], watch->watched[i].device.is_optical, lethe_now_ms());
 }
 
-/* Once a second while a device is missing. */
+/* Looks for missing devices, once a second. */
 static void look_for_missing(struct lethe_watcher *watch)
 {
     int64_t now = lethe_now_ms();
@@ -203,7 +203,7 @@ static void take_key(struct lethe_watcher *watch)
             look(watch, &watch->watched[i], false, lethe_now_ms());
 }
 
-/* How long poll(2) may sleep. */
+/* Returns how long poll(2) may sleep. */
 static int rest(const struct lethe_watcher *watch)
 {
     if (watch->hotkey.due_ms)
@@ -264,8 +264,8 @@ static void take_events(struct lethe_watcher *watch)
         look_at_all(watch);
 }
 
-/* A timer that nobody waits for to end: the kernel cancels it when the clock is set, which it does
- * after each suspend (timerfd_create(2), TFD_TIMER_CANCEL_ON_SET). */
+/* Sets a timer for its cancellation alone: the kernel cancels it when the clock is set, which it
+ * does after each suspend (timerfd_create(2), TFD_TIMER_CANCEL_ON_SET). */
 static void set_resume_timer(int timer)
 {
     const struct itimerspec never = {.it_value = {.tv_sec = (time_t)1 << 33}};
@@ -305,7 +305,8 @@ static _Noreturn void watch_for_ever(struct lethe_watcher *watch)
 
 /* -- the beginning ----------------------------------------------------------------------------- */
 
-/* Before anything is looked at, so that nothing that happens from then on is missed. */
+/* Opens the sources before anything is looked at, so that nothing that happens from then on is
+ * missed. */
 static int open_sources(struct lethe_watcher *watch)
 {
     watch->events = lethe_uevent_open();

@@ -30,7 +30,7 @@ static pid_t begin(void (*ask)(void *context, size_t i), void *context, atomic_s
     _exit(0);
 }
 
-/* Until the child has ended, or has been at the same question for `ms`. True when it has ended. */
+/* Waits until the child has ended, or has been at one question for `ms`. True when it has ended. */
 static bool await(pid_t child, const atomic_size_t *at, int64_t ms)
 {
     const struct timespec pause = {0, 1000 * 1000};

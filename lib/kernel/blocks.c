@@ -14,7 +14,7 @@
 #include "lethe/plan/devices.h"
 #include "lethe/plan/sort.h"
 
-/* A device's name of the kernel's or of device-mapper's. */
+/* A name of a device, given by the kernel or by device-mapper. */
 struct lethe_device_name {
     const char *text;
     size_t block;
@@ -45,8 +45,8 @@ static struct lethe_devno devno_of(dev_t device)
     return (struct lethe_devno){major(device), minor(device)};
 }
 
-/* Which file system hosts a loop's file: the kernel's own word for it (loop(4), lo_device), which a
- * captured tree has beside the file's name. */
+/* Returns the number of the file system that hosts a loop's file, as the kernel says it (loop(4),
+ * lo_device). A captured tree has it beside the file's name. */
 static struct lethe_devno loop_host(const struct lethe_source *s, const char *name)
 {
     char path[300], line[ATTRIBUTE_MAX];
@@ -147,7 +147,8 @@ static int index_names(struct lethe_source *s)
     return 0;
 }
 
-/* The first device with this name, or LETHE_NONE; `kernel`: none of device-mapper's will do. */
+/* Returns the first device with this name, or LETHE_NONE. With `kernel`, names of device-mapper do
+ * not count. */
 static size_t find_name(const struct lethe_source *s, const char *text, bool kernel)
 {
     const struct lethe_device_name key = {.text = text};
@@ -158,7 +159,7 @@ static size_t find_name(const struct lethe_source *s, const char *text, bool ker
     return LETHE_NONE;
 }
 
-/* The devices that a directory has links to. */
+/* Lists the devices that a directory has links to. */
 static int read_links(const struct lethe_source *s, const char *path, const size_t **list,
                       size_t *count)
 {
@@ -178,8 +179,9 @@ static int read_links(const struct lethe_source *s, const char *path, const size
     return found ? 0 : -ENOMEM;
 }
 
-/* What a device lies on and has no link to: an MD of external metadata on its container
- * ("external:/md127/0", Documentation/admin-guide/md.rst), and zram on what it writes back to. */
+/* Returns the device that this one lies on without a link to it: of an MD array with external
+ * metadata its container ("external:/md127/0", Documentation/admin-guide/md.rst), of zram the
+ * device that it writes back to. */
 static size_t unlinked_slave(const struct lethe_source *s, const struct lethe_block *b)
 {
     static const char external[] = "external:";
@@ -220,8 +222,8 @@ static int read_slaves(const struct lethe_source *s, struct lethe_block *b)
     return 0;
 }
 
-/* A btrfs has a directory by its uuid with links to all of its devices; a mount's source names one
- * of them. */
+/* Finds the other devices of a btrfs. It has a directory by its uuid with links to all of its
+ * devices; a mount's source names one of them. */
 static int add_btrfs(const struct lethe_source *s, const char *uuid, const bool *mounted)
 {
     char path[300];
@@ -236,9 +238,9 @@ static int add_btrfs(const struct lethe_source *s, const char *uuid, const bool 
     return r;
 }
 
-/* The thread of an ext4's journal is called "jbd2/" and the journal's device, with the number of
- * its file behind that where it has none for itself (jbd2_journal_init_dev(), fs/jbd2/journal.c).
- */
+/* Finds the device of an ext4's journal by the name of the journal's thread: "jbd2/" and the
+ * device, followed by the number of the journal's file where it has no device of its own
+ * (jbd2_journal_init_dev(), fs/jbd2/journal.c). */
 static int add_journal(const struct lethe_source *s, const char *name)
 {
     static const char prefix[] = "jbd2/";
@@ -281,7 +283,8 @@ int lethe_blocks_read_beside(const struct lethe_source *s)
     return r;
 }
 
-/* A partition's directory lies inside its disk's, which its link in /sys/class/block shows. */
+/* Finds a partition's disk: its directory lies inside the disk's, as its link in /sys/class/block
+ * shows. */
 static void read_disk(const struct lethe_source *s, struct lethe_block *b)
 {
     char path[300], link[1024];
@@ -299,9 +302,8 @@ static void read_disk(const struct lethe_source *s, struct lethe_block *b)
         b->disk = find_name(s, disk + 1, true);
 }
 
-/* The number of the device that a name in /dev leads to. /dev/mapper and /dev/dm-N are known from
- * sysfs; for the others stat(2) of a device node touches no device, and a captured tree has a file
- * with the number in its place. */
+/* Names of /dev/mapper and /dev/dm-N are known from sysfs. For the others stat(2) of a device node
+ * touches no device, and a captured tree has a file with the number in its place. */
 struct lethe_devno lethe_blocks_resolve(void *context, const char *shown)
 {
     const char *path = lethe_source_below_system(shown);

@@ -24,12 +24,12 @@ enum {
     LAPS_MAX = 6
 };
 
-/* How struct io_tlb_mem begins, also where it begins with a struct io_tlb_pool (6.6). */
+/* The beginning of struct io_tlb_mem, and of struct io_tlb_pool, with which it begins since 6.6. */
 struct pool {
     uint64_t start, end, address, slots;
 };
 
-/* Disks, and what lies at their beginnings: a slot that holds that is one that was overwritten. */
+/* Disks, and copies of their beginnings: a slot that holds such a copy was overwritten. */
 struct disks {
     int fds[DISKS_MAX];
     size_t n;
@@ -47,7 +47,7 @@ static bool is_clean(const char *slot, const struct disks *disks)
     return false;
 }
 
-/* Slots that hold neither zeroes nor what is known. */
+/* Counts the slots that hold neither zeroes nor the beginning of a disk. */
 static uint64_t count_slots(const struct lethe_kcore *kcore, const struct pool *pool,
                             const struct disks *disks)
 {
@@ -73,9 +73,10 @@ static bool is_in(const char *path, const char *word)
     return found;
 }
 
-/* On x86 the kernel takes one where memory lies beyond what 32 bits reach, for an encrypted guest,
- * and when it is told to (pci_swiotlb_detect(), arch/x86/kernel/pci-dma.c): the search for it takes
- * long. Other processors' kernels may have one for devices that see no caches, too. */
+/* True where the kernel may have a pool. On x86 it takes one where memory lies beyond 32-bit
+ * addresses, for an encrypted guest, and when it is told to (pci_swiotlb_detect(),
+ * arch/x86/kernel/pci-dma.c): the search for it takes long. On other processors the kernel may also
+ * have one for devices that see no caches. */
 static bool may_have_pool(void)
 {
 #if !defined __x86_64__ && !defined __i386__
@@ -124,7 +125,8 @@ static bool read_virtual(const struct lethe_kcore *kcore, uint64_t address, void
     return false;
 }
 
-/* Believed only where its numbers agree. -ENOENT when there is none. */
+/* Finds the pool in the kernel's memory, and believes it only where its numbers agree. -ENOENT when
+ * there is none. */
 static int find_pool(const struct lethe_kcore *kcore, struct pool *pool)
 {
     uint64_t address = may_have_pool() ? find_symbol("io_tlb_default_mem") : 0;
@@ -154,7 +156,8 @@ int lethe_bounce_look(struct lethe_bounce *bounce)
     return r == -ENOENT ? 0 : r;
 }
 
-/* What has no device is no hardware's: a loop, a device-mapper's. */
+/* Opens the disks. A block device without a device/ folder is no hardware: a loop, a device-mapper
+ * device. */
 static void open_disks(struct disks *disks)
 {
     char path[300];
@@ -172,7 +175,7 @@ static void open_disks(struct disks *disks)
         closedir(dir);
 }
 
-/* A USB stick's requests are mapped by a thread of the kernel's, which goes where its caller is. */
+/* A USB stick's requests are mapped by a thread of the kernel, which runs where its caller runs. */
 static void gather(const cpu_set_t *processor)
 {
     char path[64], name[32];
@@ -188,8 +191,8 @@ static void gather(const cpu_set_t *processor)
         closedir(dir);
 }
 
-/* Reads each disk's beginning until as much has gone through as the processor's share can hold, and
- * what any other took of it. */
+/* Reads each disk's beginning until as much has passed as the processor's own slots hold, together
+ * with the slots that another processor took of them. */
 static void read_disks(const struct disks *disks, size_t piece, uint64_t bytes, int64_t end_ms)
 {
     for (uint64_t done = 0; done < bytes && lethe_now_ms() < end_ms; done += piece)
@@ -198,7 +201,8 @@ static void read_disks(const struct disks *disks, size_t piece, uint64_t bytes, 
                 return;
 }
 
-/* Pieces of one size leave gaps where another size was before: small ones leave none. */
+/* Reads in several sizes: pieces of one size leave gaps where another size was before, small ones
+ * leave none. */
 static void lap(const struct disks *disks, const struct pool *pool, bool first, int64_t end_ms)
 {
     cpu_set_t ours, one;

@@ -17,13 +17,14 @@ static void put_devno(struct lethe_capture *c, struct lethe_devno devno, const c
     lethe_capture_text(c, text, "%s", path);
 }
 
-/* Most names are the kernel's and stay, but that of an MD array may be the user's. */
+/* Replaces a user's name: most devices are named by the kernel, but an MD array may be named by its
+ * user. */
 static const char *block_name(struct lethe_capture *c, size_t block)
 {
     return lethe_capture_path(c, c->snapshot->blocks[block].name);
 }
 
-/* By the kernel's names, whatever they were mounted by. */
+/* Writes an xfs's other devices by the kernel's names, whatever names they were mounted by. */
 static void put_xfs_devices(struct lethe_capture *c, FILE *out, const struct lethe_block *b)
 {
     for (size_t i = 0; i < b->n_beside; i++)
@@ -77,8 +78,8 @@ static void write_swaps(struct lethe_capture *c)
     lethe_capture_close(c, out);
 }
 
-/* A partition's directory lies in one by its disk's name: not in the disk's own, where it could
- * have the name of one of its files. */
+/* Names the folder of a device. A partition's lies in one named after its disk, not in the disk's
+ * own, where it could have the name of one of the disk's files. */
 static void name_place(struct lethe_capture *c, char *out, size_t size, size_t block,
                        const char *name)
 {
@@ -87,7 +88,7 @@ static void name_place(struct lethe_capture *c, char *out, size_t size, size_t b
     snprintf(out, size, "devices/%s%s/%s", disk == LETHE_NONE ? "" : "partitions/", in, name);
 }
 
-/* What a device lies on without a link to it. */
+/* Writes what a device lies on where the kernel has no link to it. */
 static void write_unlinked(struct lethe_capture *c, const struct lethe_block *b, const char *place)
 {
     for (size_t i = 0; i < b->n_slaves; i++) {
@@ -149,14 +150,14 @@ static void write_block(struct lethe_capture *c, size_t block)
     write_slaves(c, b, place);
 }
 
-/* What a reader knows from /sys. */
+/* True when a reader finds the device by its name in /sys. */
 static bool is_known(const struct lethe_snapshot *s, const char *path, size_t device)
 {
     const char *base = strrchr(path, '/') + 1;
     return !strcmp(s->blocks[device].name, base) || !strcmp(s->blocks[device].dm_name, base);
 }
 
-/* The file by a device's name, for names that say nothing by themselves. */
+/* Writes a file with the device's number under a name that says nothing by itself. */
 static void write_name(struct lethe_capture *c, const char *name, size_t device)
 {
     const char *path = lethe_capture_path(c, name);
@@ -177,7 +178,7 @@ static void write_names(struct lethe_capture *c)
         write_name(c, s->swaps[i].path, s->swaps[i].device);
 }
 
-/* A journal's thread, made up. */
+/* Writes a made-up process by the name that the journal's thread had. */
 static void write_journal(struct lethe_capture *c, size_t device, size_t journal)
 {
     char text[32];
@@ -199,8 +200,8 @@ static void write_btrfs(struct lethe_capture *c, size_t device, size_t member)
     lethe_capture_link(c, target, path);
 }
 
-/* What the file system on the device lies on too, as that kind of file system tells it; an xfs does
- * so in its options. */
+/* Writes what else a file system lies on, in the way in which that kind of file system says it. An
+ * xfs says so in its options. */
 static void write_beside(struct lethe_capture *c, size_t device)
 {
     const struct lethe_snapshot *s = c->snapshot;
@@ -227,7 +228,8 @@ static void write_namespace(struct lethe_capture *c, const char *process, uint64
     lethe_capture_link(c, target, path);
 }
 
-/* The reader's own is only told from the others: 1 is nobody's. */
+/* Writes the namespaces of processes. The reader's own only has to differ from the others: 1 is
+ * nobody's. */
 static void write_namespaces(struct lethe_capture *c)
 {
     char process[32];

@@ -26,8 +26,8 @@ static bool leads_out(const char *path)
     return false;
 }
 
-/* A forged snapshot brings about names that no file can have: too long, or a directory's. Such a file
- * is left out and reported; any other error ends the capture. */
+/* A forged snapshot brings about names that no file can have: too long, or a directory's. Such a
+ * file is left out and reported; any other error ends the capture. */
 static void leave_out(struct lethe_capture *c, const char *path, int error)
 {
     static const int names[] = {EISDIR, ENOTDIR, EEXIST, ENAMETOOLONG, ELOOP};

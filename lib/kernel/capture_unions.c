@@ -16,7 +16,7 @@ static void write_aufs(struct lethe_capture *c, const struct lethe_union *u, str
     }
 }
 
-/* The value of an aufs's option si=, which is hex digits; n is 0 where there is none. */
+/* Returns the value of an aufs's option si=, which is hex digits; empty where there is none. */
 static struct lethe_span aufs_id(const struct lethe_mount *m)
 {
     for (struct lethe_span rest = lethe_span(m->super_options); rest.at;) {
@@ -29,14 +29,15 @@ static struct lethe_span aufs_id(const struct lethe_mount *m)
     return (struct lethe_span){NULL, 0};
 }
 
-/* As libfuse reads it. */
+/* Escapes a path as libfuse reads it. */
 static void put_option(FILE *out, const char *path)
 {
     for (; *path; path++)
         fprintf(out, "%s%c", strchr(",\\", *path) ? "\\" : "", *path);
 }
 
-/* fuse-overlayfs takes its layers as options, the others as a list with modes. */
+/* Writes the command line of a union's daemon. fuse-overlayfs takes its layers as options, the
+ * others take them as a list with modes. */
 static void write_daemon(struct lethe_capture *c, const struct lethe_union *u, size_t number)
 {
     const struct lethe_mount *m = &c->snapshot->mounts[u->mount];
@@ -62,7 +63,7 @@ static void write_daemon(struct lethe_capture *c, const struct lethe_union *u, s
     lethe_capture_close(c, out);
 }
 
-/* Those whose paths lead to what lies below the mount that they were on. */
+/* Lists the layers whose own mount has gone, so that their paths lead to what lies below it. */
 static void write_lost_layers(struct lethe_capture *c)
 {
     FILE *out = NULL;

@@ -10,8 +10,8 @@
 
 static const char place[] = "/sys/fs/cgroup", tasks[] = "/sys/fs/cgroup/cgroup.procs";
 
-/* "0::/PATH" is of the unified hierarchy, "N:CONTROLLER,…:/PATH" of an old one; one without
- * controllers ("name=…") limits nothing. */
+/* Leaves the group that a line of /proc/self/cgroup names: "0::/PATH" in the unified hierarchy,
+ * "N:CONTROLLER,…:/PATH" in an old one. A group without controllers ("name=…") limits nothing. */
 static void leave(char *line)
 {
     char *controllers = strchr(line, ':'), *path = controllers ? strchr(++controllers, ':') : NULL;

@@ -51,8 +51,8 @@ static uint16_t little16(const unsigned char *at)
     return (uint16_t)(at[0] | at[1] << 8);
 }
 
-/* fs/ext4/ext4.h, struct ext4_super_block: s_magic, s_state, s_feature_incompat. A file system with
- * a journal needs recovery as long as it is mounted, one without is not valid then. */
+/* Reads s_magic, s_state and s_feature_incompat (struct ext4_super_block, fs/ext4/ext4.h). While it
+ * is mounted, a file system with a journal needs recovery, and one without is not valid. */
 static bool is_unclean_ext4(const unsigned char *super)
 {
     enum { MAGIC_AT = 56, STATE_AT = 58, INCOMPAT_AT = 96 };

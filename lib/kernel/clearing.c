@@ -12,7 +12,7 @@ enum { PAGES = 64 };
 
 static const char mark[] = "lethe looks whether this is gone";
 
-/* How many of the pages hold the mark, and how many hold nothing but zeroes. */
+/* Counts the pages that hold the mark, and those that hold nothing but zeroes. */
 static void look(const struct lethe_kcore *kcore, const uint64_t *pages, unsigned *marked,
                  unsigned *zero)
 {
@@ -45,8 +45,8 @@ static enum lethe_clearing try(const struct lethe_kcore *kcore)
     if (marked < PAGES)
         return LETHE_CLEARING_UNKNOWN;
     look(kcore, numbers, &marked, &zero);
-    /* A few may be held yet by another processor's batch of pages on their way to the LRU lists, or
-     * be in use again. */
+    /* A few pages may still be in another processor's batch on the way to the LRU lists, or in use
+     * again. */
     if (zero > PAGES / 2)
         return LETHE_CLEARING_ZERO;
     return marked > PAGES / 2 ? LETHE_CLEARING_NONE : LETHE_CLEARING_POISON;

@@ -23,7 +23,7 @@ static struct diag_request diag_request(unsigned short type, unsigned short flag
     };
 }
 
-/* A retransmission has had no answer, or the peer takes nothing any more (tcp_get_info(),
+/* True when the peer has not answered a retransmission, or takes no data any more (tcp_get_info(),
  * net/ipv4/tcp_diag.c: timer 1 and 4). */
 static bool is_silent_socket(const struct inet_diag_msg *m)
 {
@@ -41,7 +41,7 @@ static void destroy_socket(const struct inet_diag_msg *m)
     close(fd);
 }
 
-/* One datagram of the kernel's answer; true when more follow. */
+/* Handles one datagram of the kernel's answer. True when more follow. */
 static bool take_sockets(const char *text, ssize_t n, bool all)
 {
     for (ssize_t at = 0; at + (ssize_t)sizeof(struct nlmsghdr) <= n;) {

@@ -16,7 +16,8 @@
 
 #include "lethe/kernel/sys.h"
 
-/* What the descriptor leads to, wherever its /dev or /sys was mounted once. */
+/* True when the descriptor's link leads to a device that a daemon serves, wherever /dev or /sys was
+ * mounted when it was opened. */
 static bool serves(const char *link)
 {
     const char *array = strstr(link, "/block/md");
@@ -43,7 +44,8 @@ static bool has_open(const char *pid)
     return found;
 }
 
-/* They have nothing open that tells. To spare one that serves nothing costs two seconds. */
+/* Knows two daemons by name, since they have nothing open that tells. Sparing one that serves
+ * nothing costs two seconds. */
 static bool is_known(const char *pid)
 {
     char path[64], name[64];

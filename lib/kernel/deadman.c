@@ -24,7 +24,7 @@ static int wipe_keys(struct lethe_progress *progress, void *unused)
     return 0;
 }
 
-/* What was under way is in the memory that those at work share with their deadman. */
+/* Says what was under way, which stands in the memory that the workers share with the deadman. */
 static int tell(struct lethe_progress *progress, void *context)
 {
     const struct lethe_progress *work = context;

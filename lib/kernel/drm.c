@@ -14,8 +14,8 @@
 #include "lethe/kernel/kcore.h"
 #include "lethe/kernel/sys.h"
 
-/* drm/drm_mode.h, which comes with no kernel headers of Debian's: struct drm_mode_fb_cmd2 and
- * struct drm_mode_map_dumb. */
+/* struct drm_mode_fb_cmd2 and struct drm_mode_map_dumb of drm/drm_mode.h, which is not among
+ * Debian's kernel headers. */
 struct frame_buffer {
     uint32_t id, width, height, format, flags;
     uint32_t handles[4], pitches[4], offsets[4];
@@ -58,7 +58,7 @@ static void map_buffer(struct buffers *buffers, int card, const struct frame_buf
     buffers->maps[buffers->n++].size = size;
 }
 
-/* A mapping keeps its card open. */
+/* Maps the frame buffers of a card; the mapping keeps the card open. */
 static void map_card(struct buffers *buffers, int number)
 {
     char path[32];
@@ -81,7 +81,7 @@ static bool is_marked(const struct lethe_kcore *kcore, const char *mark, uint64_
            lethe_kcore_read(kcore, page, text, sizeof text) && !memcmp(text, mark, sizeof text);
 }
 
-/* How many of tmpfs' pages are those of the buffers. */
+/* Counts the tmpfs pages that belong to the buffers. */
 static uint64_t count_marked(const struct lethe_kcore *kcore, const char *mark)
 {
     static uint64_t flags[4096];

@@ -30,7 +30,8 @@ static bool is_locked(int dir)
     return locked;
 }
 
-/* efivarfs makes most variables immutable, so that no rm -r bricks the machine. */
+/* Clears the immutable flag, which efivarfs sets on most variables so that no rm -r bricks the
+ * machine. */
 static void make_writable(int fd)
 {
     unsigned flags;

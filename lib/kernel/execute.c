@@ -31,7 +31,8 @@ static void tell_failure(const struct pass *p, const char *text, int error)
         lethe_log(LETHE_LOG_ERROR, "%s: %s", text, strerror(-error));
 }
 
-/* One number for a part of a file system (FNV-1a); the whole of it goes by its device's. */
+/* Returns a number for a part of a file system (FNV-1a). The whole of it goes by its device's
+ * number. */
 static uint64_t part_number(const struct lethe_mount *m)
 {
     uint64_t n = devno_number(m->devno);
@@ -113,7 +114,7 @@ static const struct lethe_mount *parent_of(const struct lethe_snapshot *s,
     return NULL;
 }
 
-/* Many mounts on one parent in one go; false when they have to go one by one. */
+/* Unmounts many mounts on one parent with one call. False when they have to go one by one. */
 static bool unmount_together(const struct pass *p, const struct lethe_step *steps)
 {
     enum { TOGETHER_MIN = 64 };
@@ -173,7 +174,7 @@ static bool erase_device(const struct pass *p, const struct lethe_block *block, 
         return false;
     int r = lethe_ram_device_erase(block, &p->progress->account.erased_bytes);
     lethe_task_done(p->progress);
-    if (r == -EBUSY) /* again in the next pass; what uses it is told as left */
+    if (r == -EBUSY) /* the next pass tries again; a user that stays is reported as left */
         return false;
     lethe_task_set_finished(p->progress, task);
     if (r) {

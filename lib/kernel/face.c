@@ -18,10 +18,10 @@
 #include "lethe/kernel/process.h"
 #include "lethe/kernel/sys.h"
 
-/* The last one there may be: nobody is there (MAX_NR_CONSOLES, linux/vt.h). */
+/* The last terminal that there may be, which nobody uses (MAX_NR_CONSOLES, linux/vt.h). */
 enum { OWN_TERMINAL = 63, KERNELS_TERMINAL = 1, TICK_MS = 100 };
 
-/* Shared with the process that draws, and with workers. */
+/* Shared by the supervisor, the process that draws, and the workers. */
 struct board {
     _Atomic unsigned state, drawn;   /* enum lethe_page_state and one more; 0: none yet */
     _Atomic unsigned asked, n_lines; /* redraws; lines that were said */
@@ -36,7 +36,8 @@ static struct board *board;
 
 /* -- the terminal ------------------------------------------------------------------------------ */
 
-/* What shows no pixel has no face: without a card the terminals are the kernel's dummy. */
+/* False where nothing shows pixels: without a card the terminals belong to the kernel's dummy
+ * console. */
 static bool has_screen(void)
 {
     char path[64], text[64];
@@ -63,8 +64,8 @@ static void set(int terminal, unsigned long request, unsigned long value)
     lethe_sys->ioctl(terminal, request, (void *)value); // NOLINT(performance-no-int-to-ptr)
 }
 
-/* A terminal in graphics mode is not left, and one whose owner wants to be asked only with its
- * answer (vt_ioctl.c, change_console()): that owner may be dead or hang. */
+/* The kernel does not leave a terminal in graphics mode, and asks the owner of one that wants to be
+ * asked (vt_ioctl.c, change_console()); that owner may be dead or hang. So both are reset. */
 static void wrest_from_owner(int terminal)
 {
     struct vt_mode automatic = {.mode = VT_AUTO};
@@ -78,7 +79,7 @@ static bool is_active(int terminal, int number)
     return !lethe_sys->ioctl(terminal, VT_GETSTATE, &state) && state.v_active == number;
 }
 
-/* Not VT_WAITACTIVE, which may never return. */
+/* Polls until the terminal is active; VT_WAITACTIVE may never return. */
 static void await_active(int terminal, int number)
 {
     const struct timespec pause = {0, 5 * 1000 * 1000};
@@ -135,7 +136,7 @@ static void send(const struct face *face, const char *text)
     (void)!write(face->terminal, text, strlen(text));
 }
 
-/* sysinfo(2) has the same numbers as /proc/meminfo, and asks for no memory where there is none. */
+/* Counts with sysinfo(2): it has the same numbers as /proc/meminfo and needs no memory. */
 static void count(struct face *face)
 {
     struct sysinfo info;
@@ -207,8 +208,8 @@ static void read_words(struct lethe_words *words)
         lethe_words_parse(words, lethe_span(text), &silent);
 }
 
-/* The armed tmpfs is the root after systemd's pivot, and the second stage has neither: it gets them
- * with its environment. */
+/* Finds the file with the sentences. After systemd's pivot the armed tmpfs is the root; the second
+ * stage has neither place and gets the text with its environment. */
 static void find_words(void)
 {
     static const char *const places[] = {LETHE_FACE_WORDS, "/words"};

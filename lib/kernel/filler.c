@@ -87,7 +87,8 @@ static pid_t start(const char *oom_score)
     return 0;
 }
 
-/* One is left for after all else: without a process that may be killed the kernel panics. */
+/* Leaves one decoy until everything else has ended: without a process that may be killed the kernel
+ * panics. */
 static void start_decoys(void)
 {
     for (int i = 0; i < DECOYS; i++) {
@@ -106,7 +107,7 @@ static void end_child(pid_t *pid)
     *pid = 0;
 }
 
-/* Whoever started this process may have left it one processor. */
+/* Takes all processors: whoever started this process may have left it one. */
 static void find_processors(void)
 {
     memset(&filler.processors, 0xff, sizeof filler.processors);
@@ -116,7 +117,7 @@ static void find_processors(void)
     filler.n_processors = CPU_COUNT(&filler.processors);
 }
 
-/* The OOM killer's report of a page or two is no news here: only emergencies reach the console
+/* Keeps the OOM killer's reports, a page or two each, off the console: only emergencies reach it
  * meanwhile. */
 int lethe_filler_open(void)
 {
@@ -164,8 +165,8 @@ static char *map(size_t size)
     return at == MAP_FAILED ? NULL : at;
 }
 
-/* MADV_POPULATE_WRITE: Linux 5.14; before it, a touch a page does the same. What a part that failed
- * has got stays taken. */
+/* MADV_POPULATE_WRITE exists since Linux 5.14; before, one write to each page does the same. What a
+ * failed call got stays taken. */
 static bool take(struct taker *t, size_t size)
 {
     volatile char *chunk = map(size);
@@ -178,7 +179,7 @@ static bool take(struct taker *t, size_t size)
     return !r || errno == EINVAL;
 }
 
-/* What the fillers of all processors leave to the one of the rest. */
+/* Returns how much the processors' fillers leave to the one that takes the rest. */
 static uint64_t floor_bytes(void)
 {
     struct sysinfo info;
@@ -187,7 +188,7 @@ static uint64_t floor_bytes(void)
     return sum < all / 8 ? sum : all / 8;
 }
 
-/* All of them together ask for half of what there is at a time, so that none asks for the last. */
+/* The fillers together ask for half of what there is at a time, so that none asks for the last. */
 static void take_share(struct taker *t)
 {
     const uint64_t floor = floor_bytes();
@@ -217,7 +218,7 @@ static void start_taker(struct taker *t, const char *oom_score, int processor,
     wait_to_be_killed();
 }
 
-/* Whoever has been killed holds nothing. */
+/* A filler that was killed holds nothing, and is not busy. */
 static bool is_busy(struct taker *t)
 {
     if (t->pid > 0 && waitpid(t->pid, NULL, WNOHANG) == t->pid)
@@ -235,7 +236,7 @@ static void wait_for_all(struct taker *takers, int n, int64_t end_ms)
             i++;
 }
 
-/* Whoever still takes when the time is over stops where it is, and holds what it has. */
+/* Stops the fillers that still take when the time is over. They hold what they have. */
 static void stop_busy(struct taker *takers, int n)
 {
     for (int i = 0; i < n; i++)
@@ -243,7 +244,7 @@ static void stop_busy(struct taker *takers, int n)
             lethe_sys->kill(takers[i].pid, SIGSTOP);
 }
 
-/* Again, as long as that gets more: an address space may be smaller than the memory. */
+/* Takes again as long as that gets more, since an address space may be smaller than the memory. */
 void lethe_filler_take(int64_t end_ms)
 {
     uint64_t before, after = free_bytes();
@@ -260,7 +261,7 @@ void lethe_filler_take(int64_t end_ms)
     } while (after > 2 * floor_bytes() && after + FLOOR < before && lethe_now_ms() < end_ms);
 }
 
-/* How many of the pool's bytes the kernel has not taken yet. */
+/* Returns how many of the pool's bytes the kernel has not taken yet. */
 static size_t pool_left(char *pool, size_t size)
 {
     static unsigned char resident[4096];
@@ -288,7 +289,7 @@ static char *make_pool(size_t size)
     return pool;
 }
 
-/* A pipe that is filled up: its pages are unmovable ones. False when there can be no more. */
+/* Fills a pipe, whose pages are unmovable. False when there can be no more. */
 static bool fill_pipe(struct taker *t)
 {
     static char zeroes[64 << 10]; /* not const: it would lie in the program */
@@ -332,7 +333,7 @@ static void take_rest(struct taker *t)
         touch(t, rest + at, SLICE);
 }
 
-/* The OOM killer takes it before those of all processors. */
+/* The OOM killer takes this filler before those of the processors. */
 void lethe_filler_take_rest(int64_t end_ms)
 {
     struct taker *t = &filler.takers[0];

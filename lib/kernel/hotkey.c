@@ -51,7 +51,7 @@ static const struct key {
     {"f12", {KEY_F12}},
 };
 
-/* What stands in a row on the keyboard has numbers in a row, up to F10. */
+/* Keys in a row on the keyboard have numbers in a row, up to F10. */
 static uint16_t code_of_row(struct lethe_span name)
 {
     static const struct {
@@ -126,7 +126,7 @@ static int mask(int keyboard, uint32_t type, const uint8_t *bits, uint32_t size)
     return lethe_sys->ioctl(keyboard, EVIOCSMASK, &passed);
 }
 
-/* Of the types of events only keys and switches pass, of these only the combinations' and the lid.
+/* Lets only events of keys and switches pass, and of these only the combinations' keys and the lid.
  * The kernel takes whole longs (bits_from_user(), evdev.c). */
 static int let_pass(const struct lethe_hotkey *h, int keyboard)
 {
@@ -157,7 +157,7 @@ static bool is_lid_closed(const struct lethe_hotkey *h, int fd)
            bits[0] & 1U << SW_LID;
 }
 
-/* The kernel's numbers of event devices are small, and used again. */
+/* Opens event device `number`. The kernel's numbers are small, and used again. */
 static void open_keyboard(struct lethe_hotkey *h, unsigned number)
 {
     uint8_t bits[BYTES] = {0};
@@ -198,7 +198,7 @@ int lethe_hotkey_open(struct lethe_hotkey *h)
     return 0;
 }
 
-/* What has come is thrown away, unread. False when what it comes from has gone. */
+/* Throws away what has come, unread. False when the device has gone. */
 static bool drain(int fd)
 {
     char unread[1024];

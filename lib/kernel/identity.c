@@ -28,7 +28,7 @@ static enum answer both(enum answer one, enum answer other)
     return one == YES && other == YES ? YES : UNKNOWN;
 }
 
-/* Closes the descriptor of a namespace. */
+/* Asks whether the descriptor's namespace is the first of its kind, and closes the descriptor. */
 static enum answer is_first(int fd, ino_t first)
 {
     struct stat st;
@@ -53,8 +53,8 @@ static enum answer ask_pidfd(void)
     return both(pid, user);
 }
 
-/* A filter on system calls may answer 0 without the kernel: then also to a command that there is
- * not. */
+/* A filter on system calls may answer 0 in the kernel's place. It then does so for a command that
+ * does not exist, too, which tells the two apart. */
 static enum answer ask_reboot(void)
 {
     enum { NO_COMMAND = 1 };

@@ -63,7 +63,7 @@ static void erase_segment(int id, size_t size, struct lethe_erased *erased)
     shmctl(id, IPC_RMID, NULL);
 }
 
-/* The answer of SHM_INFO and MSG_INFO is the highest index in use. */
+/* Walks over all indices: SHM_INFO and MSG_INFO return the highest one in use. */
 static void erase_segments(struct lethe_erased *erased)
 {
     struct shm_info info;
@@ -88,7 +88,8 @@ static void remove_messages(void)
     }
 }
 
-/* Any mount of mqueue shows the queues of the mounter's ipc namespace. */
+/* Removes POSIX message queues through a mount of its own: any mount of mqueue shows the queues of
+ * the mounter's ipc namespace. */
 static void remove_posix_queues(void)
 {
     static const char place[] = "/mqueue";
@@ -132,7 +133,7 @@ static void revoke_visible_keys(void)
     }
 }
 
-/* A session of a service of systemd's does not lead to its user's keyrings. */
+/* Joins the user's keyrings, to which the session of a systemd service does not lead. */
 static void reach_keyrings(uid_t uid)
 {
     lethe_ipc_leave_session();

@@ -14,7 +14,8 @@ static bool read_at(int fd, void *out, size_t n, uint64_t offset)
     return pread(fd, out, n, (off_t)offset) == (ssize_t)n;
 }
 
-/* Parts that are no physical memory (the vmalloc area) have no such address. */
+/* True for a part that is physical memory; others, such as the
+ * vmalloc area, have no such address. */
 static bool is_memory(const struct lethe_kcore *kcore, const Elf64_Phdr *part)
 {
     return part->p_type == PT_LOAD && part->p_paddr != (uint64_t)-1 && part->p_memsz >= kcore->page;

@@ -12,7 +12,7 @@ void lethe_keyboard_disarm(void)
     char pid[16];
     snprintf(pid, sizeof pid, "%d", (int)getpid());
     lethe_sys->reboot(LINUX_REBOOT_CMD_CAD_OFF, NULL);
-    /* The same where reboot(2) is forbidden. */
+    /* Writes the setting too, for where reboot(2) is forbidden. */
     lethe_sys->write_file("/proc/sys/kernel/ctrl-alt-del", "0");
     /* A systemd beside the kill switch would begin a reboot at the signal. */
     lethe_sys->write_file("/proc/sys/kernel/cad_pid", pid);

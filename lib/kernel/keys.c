@@ -20,8 +20,8 @@
 #include "lethe/plan/devices.h"
 #include "lethe/plan/text.h"
 
-/* Whether it is true of the device or of any that it is tied to by `links`, "slaves" (what it lies
- * on) or "holders". */
+/* True when the test holds for the device or for any that it is tied to by `links`: "slaves", what
+ * it lies on, or "holders". */
 static bool any_tied(const char *name, const char *links, int depth,
                      bool (*test)(const char *name, const void *context), const void *context)
 {
@@ -46,7 +46,9 @@ static bool has_no_number(const char *name, const void *unused)
     return !lethe_read_block(name, "dev", number, sizeof number);
 }
 
-/* What the system is, from /proc and /sys alone. Once for each worker, where it is asked for. */
+/* The system as /proc and /sys alone show it, looked at once by each worker that asks for it.
+ * `swap` marks the devices that pages are swapped out to; `marks` and `below` are room for other
+ * marks. */
 struct look {
     struct lethe_snapshot snapshot;
     bool taken, good;
@@ -97,8 +99,8 @@ static bool is_swap_in_use(void)
     return used || n == -EFBIG;
 }
 
-/* Through volumes, loops and files. In doubt it does: a page that can't be got back ends whoever
- * needs it, PID 1 or Lethe. */
+/* True when pages are swapped out to the device, through volumes, loops and files too. In doubt it
+ * is true: a page that can't be got back ends whoever needs it, PID 1 or Lethe. */
 static bool carries_swap(const char *name)
 {
     const struct look *l = is_swap_in_use() ? look() : NULL;
@@ -106,7 +108,7 @@ static bool carries_swap(const char *name)
     return l && (!l->good || block == l->snapshot.n_blocks || l->swap[block]);
 }
 
-/* Its file lies on a device that has gone. */
+/* True for a loop whose file lies on a device that has gone. */
 static bool has_lost_file(const struct lethe_snapshot *s, const struct lethe_block *b)
 {
     return b->kind == LETHE_BLOCK_LOOP && b->file_devno.major &&
@@ -174,7 +176,7 @@ static bool set_offline(const char *name, const void *unused)
     return false; /* on to what it lies on */
 }
 
-/* What has pages swapped out to it stays, as long as its key does. */
+/* Marks what the device lies on. */
 static void mark_below(const struct look *l, const char *name)
 {
     const struct lethe_snapshot *s = &l->snapshot;
@@ -183,7 +185,8 @@ static void mark_below(const struct look *l, const char *name)
         lethe_below_mark(s, block, l->marks);
 }
 
-/* Again and again, for a controller takes what comes next after each reset. */
+/* Resets the controllers again and again, since after each
+ * reset a controller takes new requests. */
 static pid_t keep_resetting(const struct look *l)
 {
     const struct timespec pause = {0, 100 * 1000 * 1000};

@@ -37,7 +37,8 @@ static uint64_t number_of(const struct lethe_block *block)
     return makedev(block->devno.major, block->devno.minor);
 }
 
-/* A loop that can't be written to is a part of the medium: what it shows is nobody's secret. */
+/* True for a loop that can't be written to: it is a part of the medium, and what it shows is
+ * nobody's secret. */
 static bool is_medium(const struct lethe_block *block)
 {
     char text[8];
@@ -79,7 +80,7 @@ void lethe_left_note_stores(const struct lethe_snapshot *snapshot, struct lethe_
     }
 }
 
-/* True for a device with a user that the snapshot shows: that one is told in its place. */
+/* True for a device with a user that the snapshot shows: that user is reported in its place. */
 static bool is_seen_used(const struct lethe_snapshot *s, size_t block)
 {
     for (size_t i = 0; i < s->n_blocks; i++)
@@ -94,8 +95,8 @@ static bool is_seen_used(const struct lethe_snapshot *s, size_t block)
     return false;
 }
 
-/* What takes a disc or a floppy is slow to answer, and nothing of a user's is mounted from it for
- * writing. */
+/* False for drives of discs and floppies: they are slow to answer, and nothing of a user's is
+ * mounted from them for writing. */
 static bool may_ask(const struct lethe_block *block)
 {
     char size[32];
@@ -137,8 +138,8 @@ unsigned lethe_left_report_claimed(const struct lethe_snapshot *snapshot, bool i
     return left;
 }
 
-/* Of Lethe's own: the program in its root, the armed one that PID 1 was started from, and what the
- * workers share. */
+/* Returns how much of the shared memory is Lethe's own: the program in its root, the armed one that
+ * PID 1 was started from, and what the workers share. */
 static uint64_t own_shmem_kib(void)
 {
     struct stat st;
@@ -176,7 +177,7 @@ static unsigned tell(uint64_t n, const char *what)
     return n != 0;
 }
 
-/* Lines of /proc/sysvipc's files after the first, which is a heading (sysvipc(7)). */
+/* Counts the lines of a file of /proc/sysvipc after the first, which is a heading (sysvipc(7)). */
 static uint64_t count_lines(const char *path)
 {
     char line[512];
@@ -196,7 +197,8 @@ unsigned lethe_left_report_objects(void)
            tell(read_meminfo("Hugetlb"), "KiB of huge pages in their pool");
 }
 
-/* What a last look at the system, at objects or at free memory judges, or no secret depends on. */
+/* True for a task whose outcome a last look at the system, at objects or at free memory judges, or
+ * on which no secret depends. */
 static bool is_judged_elsewhere(enum lethe_task task)
 {
     switch (task) {

@@ -31,7 +31,7 @@ struct request {
     };
 };
 
-/* Sends one request and takes the first datagram of the answer: its length, or -errno. */
+/* Sends one request and takes the first datagram of the answer. Returns its length, or -errno. */
 static ssize_t ask(int protocol, struct request *request, size_t size, void *answer, size_t room)
 {
     const struct timeval patience = {2, 0};
@@ -63,7 +63,8 @@ static bool is_virtual(const char *name)
     return access(path, F_OK) && strcmp(name, "lo");
 }
 
-/* What kind of interface it is stands in its uevent (SET_NETDEV_DEVTYPE, linux/netdevice.h). */
+/* True for a kind of interface that has keys; its uevent says the kind (SET_NETDEV_DEVTYPE,
+ * linux/netdevice.h). */
 static bool has_keys(const char *name)
 {
     static const char *const kinds[] = {"\nDEVTYPE=wireguard\n", "\nDEVTYPE=macsec\n",
@@ -85,7 +86,7 @@ static void delete_link(const char *name)
         command(NETLINK_ROUTE, &request, sizeof request.link);
 }
 
-/* Deletes them, or counts those that have keys. */
+/* Deletes the virtual interfaces, or counts those that have keys. */
 static unsigned for_each_virtual(bool count)
 {
     unsigned n = 0;
@@ -103,7 +104,7 @@ static unsigned for_each_virtual(bool count)
     return n;
 }
 
-/* States can be made by this family too, without the module for XFRM's own. */
+/* Deletes states through PF_KEY, by which they can be made too, without XFRM's own module. */
 static void flush_pf_key(void)
 {
     static const uint8_t types[] = {SADB_X_SPDFLUSH, SADB_FLUSH};
@@ -129,7 +130,8 @@ static void flush_states(void)
     flush_pf_key();
 }
 
-/* The first attribute of the answer is their number (build_sadinfo(), net/xfrm/xfrm_user.c). */
+/* Counts the states: the first attribute of the answer is their number (build_sadinfo(),
+ * net/xfrm/xfrm_user.c). */
 static unsigned count_states(void)
 {
     struct {

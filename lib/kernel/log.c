@@ -21,7 +21,7 @@ static bool is_limited;
 static bool verbose;
 static bool (*show)(const char *line);
 
-/* syslog(2)'s levels: the kernel's console shows what is below its own. */
+/* Levels of syslog(2). The kernel's console shows what is below its own level. */
 static const int priorities[] = {
     [LETHE_LOG_ERROR] = 3, [LETHE_LOG_SUMMARY] = 5, [LETHE_LOG_VERBOSE] = 6, [LETHE_LOG_KEPT] = 7};
 
@@ -76,15 +76,16 @@ void lethe_log_show_on(bool (*on)(const char *line))
     show = on;
 }
 
-/* A full console or log is no reason to stop: what it does not take is lost. */
+/* Loses what a full console or log does not take, rather than wait. */
 static void put(int fd, const char *text, size_t n)
 {
     ssize_t written = write(fd, text, n);
     (void)written;
 }
 
-/* A name in it, such as a mount's path, is its owner's choice: what a terminal would obey, or take
- * for another line, becomes a question mark. Whoever can escapes it before: lethe_printable(). */
+/* Replaces control characters by question marks. A name in the line, such as a mount's path, is its
+ * owner's choice, and a terminal would obey it or show it as another line. Callers that can escape
+ * it before, with lethe_printable(), do so. */
 static void tame(char *text)
 {
     for (; *text; text++)

@@ -8,13 +8,13 @@
 
 #include "lethe/kernel/log.h"
 
-/* btrfs: the workspaces of its compression (btrfs_exit_compress(), fs/btrfs/compression.c). f2fs:
- * pages and contexts for compression (f2fs_destroy_compress_mempool(), fs/f2fs/compress.c). ubifs
- * and jffs2: their compressors. cifs: buffers of requests (cifs_destroy_request_bufs(),
- * fs/smb/client/cifsfs.c). */
+/* Modules whose exit frees buffers with content. btrfs: the workspaces of its compression
+ * (btrfs_exit_compress(), fs/btrfs/compression.c). f2fs: pages and contexts for compression
+ * (f2fs_destroy_compress_mempool(), fs/f2fs/compress.c). ubifs and jffs2: their compressors. cifs:
+ * buffers of requests (cifs_destroy_request_bufs(), fs/smb/client/cifsfs.c). */
 static const char *const modules[] = {"btrfs", "f2fs", "ubifs", "jffs2", "cifs"};
 
-/* What is built into the kernel has no reference count. */
+/* True for a loaded module; what is built into the kernel has no reference count. */
 static bool is_loaded(const char *name)
 {
     char path[64];

@@ -21,8 +21,8 @@
 #include "lethe/kernel/stop.h"
 #include "lethe/kernel/sys.h"
 
-/* With tcp_max_orphans below zero every orphaned socket is over the limit, so the kernel drops it at
- * once (Documentation/networking/ip-sysctl.rst). */
+/* With tcp_max_orphans below zero every orphaned socket is over the limit, so the kernel drops
+ * it at once (Documentation/networking/ip-sysctl.rst). */
 void lethe_network_close_at_once(void)
 {
     lethe_sys->write_file("/proc/sys/net/ipv4/tcp_max_orphans", "-1");
@@ -45,8 +45,8 @@ static void write_back(const struct lethe_mount *m, const struct lethe_policy *p
     lethe_task_set_finished(progress, task);
 }
 
-/* The copy of the mount that is in a mount namespace of this process's own is never the last one,
- * whose end would wait for the server. */
+/* Forces the mount in a mount namespace of a child: a copy there is never the last mount of the
+ * file system, whose end would wait for the server. */
 static void fail_requests(const char *path)
 {
     pid_t child = fork();
@@ -81,7 +81,8 @@ static bool is_loop_in(const struct lethe_block *b, const struct lethe_mount *m)
     return b->kind == LETHE_BLOCK_LOOP && lethe_devno_is(b->file_devno, m->devno);
 }
 
-/* Where a loop past the page cache waits, its file system has nothing to write back itself. */
+/* True when a mount's server is silent. A loop that goes past the page cache waits by itself, while
+ * its file system has nothing to write back; so the loops count too. */
 static bool is_silent(const struct lethe_snapshot *s, const struct lethe_mount *m,
                       enum lethe_network_which which, const struct lethe_progress *progress)
 {
@@ -100,8 +101,9 @@ static bool is_silent_host(const struct lethe_snapshot *s, const struct lethe_mo
     return i < s->n_blocks && is_silent(s, m, which, progress);
 }
 
-/* A connection that nobody answers on ends now, or with its next time-out where the kernel can't
- * (CONFIG_INET_DIAG_DESTROY): its sender holds what the cutting waits for. */
+/* Ends the connections that nobody answers on, now or, where the kernel can't
+ * (CONFIG_INET_DIAG_DESTROY), at their next time-out: their senders hold what the cutting waits
+ * for. */
 static void give_up_on(const char *what, uint64_t task, const struct lethe_policy *policy,
                        struct lethe_progress *progress)
 {
@@ -191,10 +193,8 @@ static void set_up(int fd, const char *interface, bool up)
     lethe_sys->ioctl(fd, SIOCSIFFLAGS, &request);
 }
 
-/* What was received is given back to the processor that has received it, which frees it when it
- * receives again (skb_attempt_defer_free(), net/core/skbuff.c): so each gets a datagram from
- * itself.
- */
+/* Sends each processor a datagram from itself. Received data are freed by the processor that
+ * received them, when it receives again (skb_attempt_defer_free(), net/core/skbuff.c). */
 static void receive_everywhere(void)
 {
     cpu_set_t ours;
@@ -216,9 +216,9 @@ static void receive_everywhere(void)
         close(fd);
 }
 
-/* virtio_net keeps its receive buffers, with what came in them, until it is unbound
- * (test_stacks.py nbd-unplugged). No other driver is: an unbinding that hangs is a machine that
- * can't be switched off any more. */
+/* Unbinds virtio_net, which keeps its receive buffers and what came in with them until then
+ * (test_stacks.py nbd-unplugged). No other driver is unbound: one that hangs would keep the machine
+ * from being switched off. */
 static void unbind(const char *interface)
 {
     char path[300], driver[256], device[256];

@@ -11,8 +11,8 @@
 #include "lethe/kernel/sys.h"
 #include "lethe/plan/devices.h"
 
-/* A device that is set offline while its transport is blocked would keep its queue stopped; its
- * removal starts that again and fails what is in it (__scsi_remove_device(),
+/* Removes a device whose transport is blocked. If set offline, it would keep its queue stopped; the
+ * removal starts the queue again and fails what is in it (__scsi_remove_device(),
  * drivers/scsi/scsi_sysfs.c). */
 static void set_scsi_offline(const char *folder)
 {
@@ -38,8 +38,8 @@ void lethe_offline_set(const char *name)
     set_scsi_offline(folder);
 }
 
-/* A reset cancels what the controller is at (nvme_cancel_request(), drivers/nvme/host/core.c). Of
- * one on a network it first makes requests fail while it looks for its target anew. */
+/* A reset cancels what the controller is at (nvme_cancel_request(), drivers/nvme/host/core.c). A
+ * controller on a network first has requests fail while it looks for its target anew. */
 static bool reset_controller(const char *folder)
 {
     char path[640];
@@ -52,8 +52,8 @@ static bool reset_controller(const char *folder)
     return r != -ENOENT;
 }
 
-/* A disk that more than one controller may lead to lies in the directory of a subsystem, which has
- * links to them. */
+/* A disk that several controllers may lead to lies in the folder of a subsystem, which has links to
+ * them. */
 bool lethe_offline_reset(const char *name)
 {
     char folder[320], path[600];

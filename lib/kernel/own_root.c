@@ -29,7 +29,7 @@ void lethe_own_root_mount_api(void)
     mount_if_missing("devtmpfs", "/dev", "/dev/null");
 }
 
-/* tmpfs knows noswap from Linux 6.4 on (Documentation/filesystems/tmpfs.rst); an older one would
+/* tmpfs has noswap since Linux 6.4 (Documentation/filesystems/tmpfs.rst); an older kernel would
  * complain on the console. */
 static bool kernel_is_at_least(unsigned major, unsigned minor)
 {
@@ -87,7 +87,7 @@ static int make_dir(const char *path)
     return mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
 }
 
-/* In the new root, which is the working directory. */
+/* Makes the directories and mounts of the new root, which is the working directory. */
 static int furnish(void)
 {
     static const char *const dirs[] = {"proc", "sys", "dev", "oldroot"};
@@ -113,7 +113,8 @@ static int change_root(void)
     return r;
 }
 
-/* Any directory will do as the mount point: after the pivot it is as it was. */
+/* Mounts the new root on any directory that there is; after
+ * the pivot the directory is as it was. */
 static const char *mount_somewhere(int *r)
 {
     static const char *const places[] = {"/run", "/tmp", "/mnt", "/proc"};

@@ -22,7 +22,7 @@
 #include "lethe/kernel/sys.h"
 #include "lethe/plan/text.h"
 
-/* Where the unified hierarchy is mounted: alone, or beside the old ones. */
+/* Where the unified hierarchy is mounted: alone, or beside old hierarchies. */
 static const char *const tops[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
 enum { N_TOPS = sizeof tops / sizeof *tops };
 
@@ -59,7 +59,8 @@ void lethe_pid1_keep_stage(void)
     closedir(proc);
 }
 
-/* The line "0::PATH" of /proc/1/cgroup; false for the top, which can't be frozen. */
+/* Reads PATH from the line "0::PATH" of /proc/1/cgroup. False for the top group, which can't be
+ * frozen. */
 static bool read_cgroup(char *out, size_t size)
 {
     char text[4096];
@@ -78,7 +79,8 @@ static bool is_frozen(const char *folder)
     return lethe_read_text(AT_FDCWD, path, text, sizeof text) && strstr(text, "frozen 1");
 }
 
-/* A PID 1 that is no systemd is at the top; and the hierarchy may not be mounted. */
+/* Puts PID 1 into a group of Lethe's own: a PID 1 that is not systemd is in the top group, and the
+ * hierarchy may not be mounted. */
 static void put_into_cgroup(void)
 {
     char path[128];
@@ -123,7 +125,8 @@ static void drain(int fd)
     explicit_bzero(sink, sizeof sink);
 }
 
-/* pidfd_getfd(2), Linux 5.6: a socket can't be opened again by its name. */
+/* Drains a socket of PID 1 through pidfd_getfd(2) (Linux 5.6): a socket can't be opened again by
+ * its name. */
 static void drain_socket(int pidfd, int number)
 {
     int fd = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);
@@ -188,7 +191,7 @@ static bool zero_range(int memory, uint64_t begin, uint64_t end)
     return true;
 }
 
-/* A byte of each page: what is read this way is read in. */
+/* Reads a byte of each page, which reads the page in. */
 static bool touch_range(int memory, uint64_t begin, uint64_t end)
 {
     char byte;
@@ -198,8 +201,8 @@ static bool touch_range(int memory, uint64_t begin, uint64_t end)
     return true;
 }
 
-/* Each range of memory that only a process itself writes to, those that began as a file's only
- * where `files` says so; true when `use` was of all. */
+/* Calls `use` for each range of memory that only the process itself writes to; for private ranges
+ * of files only if `files` is set. True when `use` always was. */
 static bool each_range(pid_t pid, bool files, bool (*use)(int memory, uint64_t begin, uint64_t end))
 {
     char line[4096 + 128], path[32], permissions[8];

@@ -43,7 +43,8 @@ const struct lethe_policy *lethe_policy_find(const char *name)
     return NULL;
 }
 
-/* Slow memory takes two seconds for each GiB (seen in QEMU without KVM, on a loaded host). */
+/* Grants two seconds for each GiB, which slow memory takes (seen in QEMU without KVM on a loaded
+ * host). */
 int64_t lethe_policy_memory_ms(const struct lethe_policy *policy, int64_t asked_ms, int64_t left_ms,
                                uint64_t memory_kib)
 {

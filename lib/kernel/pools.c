@@ -12,9 +12,9 @@
 #include "lethe/kernel/sys.h"
 #include "lethe/kernel/zswap.h"
 
-/* What was recorded or played last lies in the buffer of each stream until its device is removed.
- * None is kept when 0 is written (snd_pcm_lib_preallocate_proc_write(), sound/core/pcm_memory.c); a
- * stream in use is refused. How many buffers there are. */
+/* Counts the buffers of sound streams, and frees them if `free` is set. What was recorded or played
+ * last lies in a stream's buffer until its device is removed; writing 0 keeps no buffer
+ * (snd_pcm_lib_preallocate_proc_write(), sound/core/pcm_memory.c). A stream in use refuses. */
 static unsigned visit_sound(bool free)
 {
     unsigned n = 0;

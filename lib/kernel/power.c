@@ -38,7 +38,7 @@ void lethe_power_prepare(void)
         {"/proc/sys/kernel/pid_max", "4194304"}, /* a fork bomb may have used up all numbers */
     };
     lethe_write_settings(settings, sizeof settings / sizeof *settings);
-    /* A panic would start the kernel for a crash dump (kdump), with RAM as it is, not end here. */
+    /* Otherwise a panic starts the kernel for a crash dump (kdump), with RAM as it is. */
     lethe_kexec_unload_crash();
 }
 
@@ -73,7 +73,8 @@ int lethe_power_call(enum lethe_verb verb, const char *argument)
     return lethe_sys->reboot(LINUX_REBOOT_CMD_POWER_OFF, NULL);
 }
 
-/* Gives a child `ms` for the call; its failure is known at once, and without a timer: see below. */
+/* Gives a child `ms` for the call. A failure is known at once and without a timer;
+ * stay_on_first_processor() says why. */
 static int try_reboot(enum lethe_verb verb, const char *argument, int64_t ms)
 {
     const struct timespec tick = {0, 200 * 1000 * 1000};
@@ -97,8 +98,8 @@ static int try_reboot(enum lethe_verb verb, const char *argument, int64_t ms)
 }
 
 /* A power-off that comes back has stopped all processors but the first, and the timers with them
- * (native_machine_shutdown(); seen after a suspend in QEMU): who is to try the next way has to be
- * on the first, and be woken by the end of the one who tried. */
+ * (native_machine_shutdown(); seen after a suspend in QEMU). So the process that tries the next way
+ * has to be on the first processor, and be woken by the end of the child that tried. */
 static void stay_on_first_processor(void)
 {
     cpu_set_t first;
@@ -119,7 +120,7 @@ int lethe_power_end(enum lethe_verb verb, const char *argument, int64_t ms)
     int r = try_reboot(verb, argument, ms);
     lethe_log(LETHE_LOG_ERROR, "%s: reboot(2) did not end the machine: %s; trying all other ways",
               lethe_verb_name(verb), r ? strerror(-r) : "it came back");
-    /* One that hangs, or came back with the machine half stopped, keeps the call locked. */
+    /* A call that hangs, or came back with the machine half stopped, keeps reboot(2) locked. */
     bool refused = r && r != -ETIMEDOUT;
     if (refused && verb != LETHE_VERB_REBOOT && verb != LETHE_VERB_KEXEC)
         try_reboot(LETHE_VERB_POWEROFF, NULL, FALLBACK_MS);

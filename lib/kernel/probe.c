@@ -51,8 +51,8 @@ static _Noreturn void answer(const char *device, int to)
     _exit(write(to, &a, sizeof a) != (ssize_t)sizeof a);
 }
 
-/* Waits for the child's answer. One that gives none is killed, and left behind where it can't die:
- * a device that hangs is waited for by nobody else. */
+/* Waits for the child's answer. A child that gives none is killed, and left behind where it can't
+ * die, so that nobody else waits for a device that hangs. */
 static int await(pid_t child, int from, struct answer *a)
 {
     enum { ANSWER_MS = 3000 };

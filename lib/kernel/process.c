@@ -44,9 +44,9 @@ static bool is_kept(pid_t pid)
     return false;
 }
 
-/* A process of user space, dead ones too, its state, parent and name; kernel threads have no memory
- * map and so an empty cmdline, but so have zombies: the flags of /proc/PID/stat say PF_KTHREAD
- * (0x00200000, linux/sched.h). */
+/* Reads the state, parent and name of a process of user space, dead ones included. Kernel threads
+ * have no memory map and so an empty cmdline, but so have zombies: a thread is known by PF_KTHREAD
+ * among the flags of /proc/PID/stat (0x00200000, linux/sched.h). */
 static bool read_process(const char *pid, char *name, size_t size, char *state, pid_t *parent)
 {
     char path[64], text[512];
@@ -70,8 +70,8 @@ bool lethe_process_runs(const char *path)
     return n > 0 && (size_t)n == strlen(path) && !memcmp(own, path, (size_t)n);
 }
 
-/* Lethe's own workers and its deadman run the same program; one that is stuck is news all the same.
- */
+/* True for Lethe's own workers and deadman, which run the same program. One that is stuck is
+ * reported like any other. */
 static bool is_own(const char *pid, char state)
 {
     char path[64], program[PATH_MAX];
@@ -85,8 +85,8 @@ static bool is_own(const char *pid, char state)
 
 enum which { LIVING, DEAD };
 
-/* Calls `tell`, which may be NULL, for each; how many there are, of which no more than `enough` are
- * looked for. */
+/* Calls `tell`, which may be NULL, for each process, and returns how many there are; it stops
+ * looking at `enough`. */
 static unsigned each_process(enum which which, unsigned enough,
                              void (*tell)(unsigned n, const char *pid, const char *name,
                                           char state))
@@ -125,8 +125,8 @@ unsigned lethe_process_report(void)
     return each_process(LIVING, UINT_MAX, tell_process);
 }
 
-/* Reaps; how many are left to be killed. PID 1 gets all processes as children when their parents
- * end, and knows whether there are any; anybody else has to look. */
+/* Reaps, and returns how many processes are left to be killed. PID 1 becomes the parent of all
+ * orphans, so it knows whether there are any; anybody else has to look. */
 static unsigned reap_and_count(unsigned *reaped)
 {
     pid_t pid;
@@ -169,7 +169,8 @@ static bool is_among(pid_t pid, const pid_t *list, unsigned n)
     return n;
 }
 
-/* One kill(2) of -1 would not spare those that are kept. How many others there were. */
+/* Kills all others one by one, since kill(2) of -1 would not spare those that are kept. Returns how
+ * many there were. */
 static unsigned kill_others(const pid_t *spared, unsigned n_spared)
 {
     unsigned n = 0;
@@ -269,12 +270,12 @@ void lethe_process_spare(void)
     lethe_sys->write_file("/proc/self/oom_score_adj", "-1000");
 }
 
-/* The ends of the initialized data and of all (end(3)); the program's headers are in its first
- * page.
- */
+/* The ends of the initialized data and of all data (end(3)). The program's headers are in its first
+ * page. */
 extern char edata[], end[];
 
-/* The end of the file that is never mapped: the second stage is a copy of the whole file. */
+/* Locks the end of the program's file too, which is never mapped: the second stage is a copy of the
+ * whole file. */
 static void lock_rest_of_program(size_t page)
 {
     struct stat st;
@@ -319,8 +320,9 @@ void lethe_process_unlock_unused(void)
             munlock(page, size);
 }
 
-/* What whoever started this process has left it: a limit on real-time processors' time ends it, and
- * so may its parent's end; from one processor or memory node not all of free memory is reached. */
+/* Sheds what the starter of this process may have left it: a limit on real-time processor time ends
+ * it, and so may its parent's end; from one processor or memory node not all free memory is
+ * reached. */
 static void shed_inheritance(void)
 {
     const struct rlimit endless = {RLIM_INFINITY, RLIM_INFINITY}, many = {65536, 65536};

@@ -11,7 +11,7 @@
 
 #include "lethe/kernel/sys.h"
 
-/* A piece is what is zeroed at once; no page is smaller. */
+/* The device is zeroed in pieces; no page is smaller than one. */
 enum { PIECE = 4096, CHUNK = 1 << 18 };
 
 static _Alignas(PIECE) char held[CHUNK];

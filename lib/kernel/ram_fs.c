@@ -20,8 +20,8 @@
 
 #include "lethe/kernel/sys.h"
 
-/* 1 MiB a write is where tmpfs is fastest (docs/facts.md, Zeroing). Never written, so all of it
- * is the kernel's one zero page. */
+/* tmpfs is zeroed fastest by writes of 1 MiB (docs/facts.md, Zeroing). The block is never written,
+ * so all of it is the kernel's one zero page. */
 enum { BLOCK = 1 << 20, DEPTH_MAX = 200, ENTRIES = 4096, BUSY_MAX = 100, SEARCH_MS = 3000 };
 enum { MAPPED = 1 << 30 };               /* one hugetlb page of 1 GiB */
 static const off_t file_max = INT64_MAX; /* MAX_LFS_FILESIZE, linux/fs.h */
@@ -42,8 +42,8 @@ static void failed(struct walk *w, int error)
         w->erased->first_error = error;
 }
 
-/* hugetlbfs knows no write(2). The window is that of zero_resident(), which a 32-bit address space
- * has room for. */
+/* Zeroes through a mapping, since hugetlbfs has no write(2). The window is the one of
+ * zero_resident(), which fits into a 32-bit address space. */
 static int zero_mapped(int fd, off_t from, off_t to)
 {
     for (off_t n; from < to; from += n) {
@@ -71,9 +71,9 @@ static int zero_range(int fd, off_t from, off_t to)
     return 0;
 }
 
-/* ramfs answers SEEK_DATA with the whole size: its resident pages are asked of mincore(2), a window
- * at a time, from both ends in turn, for that is where data lie. The kernel looks at each page that
- * there could be, so the search of a huge sparse file is bounded: -ETIMEDOUT. */
+/* Finds a file's resident pages with mincore(2), a window at a time, since ramfs answers SEEK_DATA
+ * with the whole size. It begins at both ends in turn, where data lie. The kernel looks at each
+ * page that there could be, so the search of a huge sparse file is bounded: -ETIMEDOUT. */
 static int zero_resident(int fd, off_t size, off_t page, uint64_t *bytes)
 {
     static unsigned char resident[MAPPED / 4096];
@@ -101,8 +101,8 @@ static int zero_resident(int fd, off_t size, off_t page, uint64_t *bytes)
     return 0;
 }
 
-/* Of so large a file SEEK_DATA does not find the last page (its offsets overflow, mm/filemap.c),
- * and nobody can map it: it is written to as if it held data. */
+/* Writes the last page of a file of the largest size as if it held data: there SEEK_DATA's offsets
+ * overflow (mm/filemap.c), and nobody can map it. */
 static int zero_last_page(int fd, off_t *size, off_t page, uint64_t *bytes)
 {
     const off_t end = *size;
@@ -147,7 +147,7 @@ int lethe_ram_fs_zero(int fd, uint64_t *bytes)
     return 0;
 }
 
-/* The immutable and append-only flags forbid to write and to unlink. */
+/* Clears the immutable and append-only flags, which forbid writing and unlinking. */
 static void clear_flags(const struct walk *w, int dir, const char *name)
 {
     unsigned flags;
@@ -185,7 +185,8 @@ static void erase_open(struct walk *w, int fd)
         failed(w, -errno);
 }
 
-/* What is mounted on a file is opened in its place where the walk goes without a clone. */
+/* False for another file system's file: where the walk goes without a clone, what is mounted on a
+ * file is opened in its place. */
 static bool is_ours(const struct walk *w, int fd)
 {
     struct stat st;
@@ -206,7 +207,8 @@ static void erase_file(struct walk *w, int dir, const char *name)
 
 static void erase_dir(struct walk *w, int dir, int depth);
 
-/* The root is read again afterwards. Names that are taken there are passed over. */
+/* Moves a deep directory up to the root, which is read again afterwards. Names that are taken there
+ * are passed over. */
 static void move_up(struct walk *w, int dir, const char *name)
 {
     char moved[32];
@@ -235,9 +237,8 @@ static void erase_subdir(struct walk *w, int dir, const char *name, int depth)
     close(fd);
 }
 
-/* A mount point can't be removed, and to find that out takes the kernel a look at each mount there
- * is
- * (__is_local_mountpoint(), fs/namespace.c). Where there are many, directories stay, and go with
+/* Stops removing directories after many mount points. One can't be removed, and to find that out
+ * the kernel looks at each mount (__is_local_mountpoint(), fs/namespace.c). The directories go with
  * the file system. */
 static void erase_entry(struct walk *w, int dir, const char *name, int depth)
 {
@@ -285,7 +286,8 @@ static void erase_dir(struct walk *w, int dir, int depth)
         failed(w, -errno);
 }
 
-/* A clone of the mount has no other mounts on it. Older kernels make do with the mount as it is. */
+/* Opens a clone of the mount, which has no other mounts on it.
+ * Older kernels use the mount itself. */
 static int open_clone(int mount)
 {
     int clone =
@@ -293,7 +295,7 @@ static int open_clone(int mount)
     return clone >= 0 ? clone : -errno;
 }
 
-/* The file that `mount` (O_PATH) shows, for writing; `mount` is closed. */
+/* Opens the file that `mount` (O_PATH) shows for writing, and closes `mount`. */
 static int reopen(int mount)
 {
     char path[32];
@@ -312,7 +314,7 @@ static int open_root(const char *path, uint64_t devno, struct stat *st)
         close(mount);
         return -ESTALE;
     }
-    /* Both the superblock and the mount may be read-only; a remount by path changes both. */
+    /* The superblock and the mount may both be read-only; a remount by path changes both. */
     lethe_sys->mount(NULL, path, NULL, MS_REMOUNT, NULL);
     lethe_sys->mount(NULL, path, NULL, MS_REMOUNT | MS_BIND, NULL);
     if (S_ISREG(st->st_mode)) /* a bind of one file */

@@ -30,7 +30,8 @@ static struct {
     char text[ZONEINFO_MAX];
 } reader;
 
-/* A file that stays open keeps its buffer: then no memory is taken for it while there is none. */
+/* Reads through a file that stays open: it keeps its buffer, so no memory is taken while there is
+ * none. */
 static uint64_t read_kept(void)
 {
     size_t used = 0;
@@ -65,7 +66,7 @@ void lethe_read_back_close(void)
         lethe_sys->close(reader.zoneinfo);
 }
 
-/* How many of n pages from `page` on have their flags read. */
+/* Reads the flags of n pages from `page` on. Returns how many could be read. */
 static size_t read_flags(uint64_t page, size_t n, uint64_t *flags)
 {
     ssize_t r = pread(reader.page_flags, flags, n * sizeof *flags, (off_t)(page * sizeof *flags));
@@ -90,7 +91,8 @@ static bool is_blank(size_t nth)
     return !other && (!first || first == poison);
 }
 
-/* A page that has been taken since it was seen to be free holds what it should. */
+/* True when the page is still free and not zero. One that was
+ * taken meanwhile holds what it should. */
 static bool is_left(uint64_t page)
 {
     uint64_t flags;
@@ -125,7 +127,7 @@ static void look_at_block(uint64_t page, size_t n, struct lethe_fill *fill)
     }
 }
 
-/* Of `stride` blocks one is looked at. */
+/* Looks at one block of every `stride`. */
 static void look_everywhere(uint64_t stride, int64_t end_ms, struct lethe_fill *fill)
 {
     uint64_t after = 0;

@@ -10,7 +10,7 @@
 #include "lethe/kernel/stop.h"
 #include "lethe/kernel/sys.h"
 
-/* Newer kernels count how often it was frozen. */
+/* Thaws until the kernel refuses, since newer kernels count how often a file system was frozen. */
 static void thaw(const char *path)
 {
     enum { TIMES_MAX = 16 };
@@ -21,8 +21,8 @@ static void thaw(const char *path)
         lethe_sys->close(fd);
 }
 
-/* Thawing waits for whoever writes to the file system back, which then is not frozen: nothing is in
- * flight to one that is. */
+/* True when nothing is in flight to the device. Thawing waits for writers, and a file system with
+ * writers is not frozen. */
 static bool is_idle(const struct lethe_block *block)
 {
     char text[64];
@@ -50,7 +50,7 @@ static void resume(const struct lethe_snapshot *s, const struct lethe_policy *po
     }
 }
 
-/* What resuming a device thaws is thawed by then. */
+/* Resumes devices first: that thaws what lies on them. */
 void lethe_release_frozen(const struct lethe_snapshot *snapshot, const struct lethe_policy *policy,
                           struct lethe_progress *progress)
 {

@@ -12,8 +12,8 @@
 #include "lethe/kernel/face.h"
 #include "lethe/kernel/sys.h"
 
-/* To open a terminal that does not exist would make it; its screen's device (vcs(4)) only opens
- * when it does. */
+/* Clears a terminal if it exists. Opening one makes it; its screen's device (vcs(4)) opens only
+ * when it exists. */
 static void clear_terminal(int number)
 {
     static const char clear[] = "\033c\033[3J";

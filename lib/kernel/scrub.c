@@ -47,7 +47,7 @@ void lethe_scrub_objects(const struct lethe_policy *policy, const struct lethe_c
                   (unsigned long long)refill.objects);
 }
 
-/* What the log is told of it at the end, in milliseconds and rounds. */
+/* The figures for the log, in milliseconds and rounds. */
 struct account {
     int64_t filling, looking;
     int rounds;
@@ -65,8 +65,7 @@ static void tell(const struct lethe_fill *fill, const struct account *account)
         (long long)account->looking, account->rounds);
 }
 
-/* One of the two ways to fill; what nobody has filled or may look at counts as well as what is
- * seen. */
+/* Fills by `take`. What nobody has filled or may look at counts as well as what is seen. */
 static void fill(enum lethe_task task, const char *what, void (*take)(int64_t end_ms),
                  int64_t end_ms, int64_t hangs_ms, struct lethe_progress *p)
 {
@@ -88,8 +87,8 @@ static void look(uint64_t pages_max, int64_t end_ms, int64_t hangs_ms, struct le
     lethe_task_done(p);
 }
 
-/* Lists of processors that have not been given back keep some MiB, as the kernel from 6.7 on lets
- * them grow; 22 MiB with 59 pages of a user's were seen. */
+/* False while processors keep much on their own lists, which grow to some MiB since 6.7: 22 MiB
+ * with 59 pages of a user's were seen. */
 static bool is_enough(const struct lethe_fill *fill)
 {
     enum { KEPT_KIB_EACH = 512 };
@@ -97,8 +96,8 @@ static bool is_enough(const struct lethe_fill *fill)
            fill->kept_kib <= KEPT_KIB_EACH * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
-/* Pages that the kernel takes and gives back while this goes on may never be zero: after some
- * rounds what is left is told. */
+/* Fills and looks, in rounds. Pages that the kernel takes and gives back meanwhile may never be
+ * zero, so the rounds are limited and the rest is reported. */
 static void fill_and_look(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
                           int64_t end_ms, struct lethe_progress *p, struct account *account)
 {
@@ -120,7 +119,7 @@ static void fill_and_look(const struct lethe_policy *policy, const struct lethe_
     } while (++account->rounds < ROUNDS_MAX && !is_enough(&p->account.fill) && at < end_ms);
 }
 
-/* 256 MiB of what the kernel has cleared are read in well under a second. */
+/* Reads 256 MiB of what the kernel has cleared, which takes well under a second. */
 static void look_at_some(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
                          int64_t end_ms, struct lethe_progress *p)
 {

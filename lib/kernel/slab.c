@@ -29,8 +29,8 @@ struct refilling {
     bool buckets; /* messages have caches of their own (CONFIG_SLAB_BUCKETS) */
 };
 
-/* Now and then: objects that find no free slot after all take memory, and when that ends there may
- * be no process left that the OOM killer could take. */
+/* Looks now and then whether enough memory is free: objects that find no free slot take memory, and
+ * when that ends there may be no process left that the OOM killer could take. */
 static bool may_go_on(const struct refilling *r, uint64_t made)
 {
     enum { EVERY = 256, FREE_MIN = 24 << 20 };
@@ -49,7 +49,7 @@ static int open_attribute(const struct lethe_slab_cache *c, const char *attribut
     return lethe_sys->open(path, flags);
 }
 
-/* How many slabs the cache has, -1 when that can't be read. */
+/* Returns how many slabs the cache has, or -1 when that can't be read. */
 static long count_slabs(int slabs)
 {
     char text[32];
@@ -80,7 +80,7 @@ static bool make_until_it_grows(struct refilling *r, const struct lethe_slab_cac
     return grown;
 }
 
-/* What no maker reaches has gone when the cache gives back all that it has. */
+/* True when the cache gave back all that it had: then what no maker reaches has gone. */
 static bool is_emptied(const struct lethe_slab_cache *c, int slabs)
 {
     int shrink = open_attribute(c, "shrink", O_WRONLY);
@@ -90,9 +90,10 @@ static bool is_emptied(const struct lethe_slab_cache *c, int slabs)
     return good;
 }
 
-/* As many objects as the cache has free slots, and two slabs' worth more: the slab that a processor
- * takes from and the one that it keeps beside it count as full (mm/slub.c: get_partial_node() takes
- * a second one even where cpu_partial is 0). Kernels from 6.18 on keep more. */
+/* Makes as many objects as the cache has free slots, and two slabs' worth more: the slab that a
+ * processor takes from, and the one that it keeps beside it, count as full (mm/slub.c:
+ * get_partial_node() takes a second one even where cpu_partial is 0). Kernels from 6.18 on keep
+ * more. */
 static void refill_cache(struct refilling *r, const struct lethe_slab_cache *c,
                          const struct lethe_slabinfo_family *f)
 {
@@ -109,7 +110,7 @@ static void refill_cache(struct refilling *r, const struct lethe_slab_cache *c,
     snprintf(r->refill->cache, sizeof r->refill->cache, "%.*s", (int)c->name.n, c->name.at);
 }
 
-/* On the processor that the caller runs on. */
+/* Refills all families on the caller's processor. */
 static int refill_all(struct refilling *r)
 {
     static char text[SLABINFO_MAX];

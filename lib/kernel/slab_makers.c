@@ -32,7 +32,8 @@ static const char *filling(size_t n)
     return text + OBJECT_MAX - n;
 }
 
-/* Directories are searched one name after the other where they are no hash: none becomes large. */
+/* Enters a new directory when one has many names: where directories are no hash, they are searched
+ * name by name. */
 static bool enter_dir(struct lethe_makers *m)
 {
     char name[16];
@@ -46,14 +47,15 @@ static bool enter_dir(struct lethe_makers *m)
     return m->dir >= 0;
 }
 
-/* A new name of n bytes, NUL-terminated. */
+/* Returns a new name of n bytes, NUL-terminated. */
 static const char *new_name(const struct lethe_makers *m, size_t n, char *name)
 {
     snprintf(name, n + 1, "%0*u", (int)n, m->n_names);
     return name;
 }
 
-/* The longest name that lies within the dentry: 31 bytes, in later kernels up to 39. */
+/* Makes a file with the longest name that lies within the dentry: 31 bytes, in later kernels up to
+ * 39. */
 static bool make_name(struct lethe_makers *m, size_t size)
 {
     char name[NAME_MAX + 1];
@@ -61,15 +63,16 @@ static bool make_name(struct lethe_makers *m, size_t size)
     return enter_dir(m) && !symlinkat("0", m->dir, new_name(m, 31, name));
 }
 
-/* The target of a link, with its NUL, is one object as long as it has up to 128 bytes. */
+/* Makes a symbolic link. Its target, with the NUL, is one
+ * object as long as it has up to 128 bytes. */
 static bool make_link(struct lethe_makers *m, size_t size)
 {
     char name[16];
     return enter_dir(m) && !symlinkat(filling(size - 1), m->dir, new_name(m, 10, name));
 }
 
-/* A name that is too long for its dentry: struct external_name, 16 bytes and the name with its NUL.
- */
+/* Makes a name too long for its dentry: struct external_name,
+ * 16 bytes and the name with its NUL. */
 static bool make_long_name(struct lethe_makers *m, size_t size)
 {
     char name[NAME_MAX + 1];
@@ -77,7 +80,7 @@ static bool make_long_name(struct lethe_makers *m, size_t size)
     return enter_dir(m) && !symlinkat("0", m->dir, new_name(m, n, name));
 }
 
-/* A System V message: struct msg_msg, 48 bytes, and the text. */
+/* Makes a System V message: struct msg_msg, 48 bytes, and the text. */
 static bool make_message(struct lethe_makers *m, size_t size)
 {
     static struct {
@@ -88,7 +91,7 @@ static bool make_message(struct lethe_makers *m, size_t size)
     return !msgsnd(m->queue, &message, size - 48, IPC_NOWAIT);
 }
 
-/* The payload of a user's key: struct user_key_payload, 24 bytes, and the data. */
+/* Makes a user's key: struct user_key_payload, 24 bytes, and the data. */
 static bool make_key(struct lethe_makers *m, size_t size)
 {
     char name[16];
@@ -97,8 +100,9 @@ static bool make_key(struct lethe_makers *m, size_t size)
                    KEY_SPEC_PROCESS_KEYRING) >= 0;
 }
 
-/* The registers of the dead, vector registers with keys among them, lie in their task_struct, and
- * what they last told the kernel on their stack in there, of which each processor keeps two. */
+/* Makes and ends a process. Its task_struct takes the place of a dead one's, where the last
+ * registers lie, vector registers with keys among them; so does its kernel stack, of which each
+ * processor keeps two. */
 static bool make_process(struct lethe_makers *m, size_t size)
 {
     char byte;
@@ -119,19 +123,20 @@ static bool set_attribute(struct lethe_makers *m, size_t name_size, size_t value
     return !fsetxattr(m->bearer, name, filling(value_size), value_size, XATTR_CREATE);
 }
 
-/* struct simple_xattr, 40 bytes, and the value. Its name is one of 16 bytes. */
+/* Makes an attribute: struct simple_xattr, 40 bytes, and the value. Its name is another object, of
+ * 16 bytes. */
 static bool make_attribute(struct lethe_makers *m, size_t size)
 {
     return set_attribute(m, 20, size - 40);
 }
 
-/* A name of fewer bytes than these would not be new. */
+/* Makes an attribute whose name has at least 20 bytes: a shorter one could not be new each time. */
 static bool make_attribute_name(struct lethe_makers *m, size_t size)
 {
     return set_attribute(m, size < 20 ? 20 : size, 1);
 }
 
-/* In its queue a datagram to oneself has its head in a small object (6.3). */
+/* Sends a datagram to itself: in the queue its head is a small object (6.3). */
 static bool make_datagram(struct lethe_makers *m, size_t size)
 {
     enum { DATA = 200 };
@@ -154,7 +159,7 @@ static int open_tmpfs(void)
     return r;
 }
 
-/* A socket that is connected to itself, with room for very many datagrams. */
+/* Opens a socket that is connected to itself, with room for very many datagrams. */
 static int open_datagrams(void)
 {
     struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
@@ -179,7 +184,8 @@ static void raise_limits(void)
     lethe_write_settings(limits, sizeof limits / sizeof *limits);
 }
 
-/* Before Linux 6.6 attributes lie in other caches, and in a list, which becomes slow. */
+/* True since Linux 6.6. Before it attributes lie in other caches, and in a list, which becomes
+ * slow. */
 static bool accounts_attributes(void)
 {
     struct utsname name;
@@ -202,7 +208,7 @@ int lethe_slab_makers_open(struct lethe_makers *m)
     return pipe2(m->gate, O_CLOEXEC) ? -errno : 0;
 }
 
-/* The tmpfs goes with its last descriptor. */
+/* Closes the last descriptor of the tmpfs, with which it goes. */
 void lethe_slab_makers_close(struct lethe_makers *m)
 {
     if (m->dir >= 0 && m->dir != m->top)

@@ -68,8 +68,8 @@ static bool keep_daemon(struct lethe_source *s, const char *process)
     return daemon;
 }
 
-/* Looks among all processes, which takes no answer of the daemon itself. Once, where there is such
- * a mount at all, and not when the system is known to hang. */
+/* Looks for daemons of unions among all processes, which asks no daemon. It is done once, only
+ * where such a union is mounted, and not when the system is known to hang. */
 static void find_daemons(struct lethe_source *s)
 {
     DIR *dir = s->live || s->root != AT_FDCWD ? lethe_source_open_dir(s, "proc") : NULL;
@@ -94,8 +94,9 @@ static struct lethe_span read_daemon(void *context, const struct lethe_mount *mo
     return (struct lethe_span){NULL, 0};
 }
 
-/* The files of a btrfs or an overlay have other numbers than their mount (stat(2), st_dev): where
- * no mount has a loop's, and the file's path leads to this very number, its mount hosts it. */
+/* True when a loop's file has a number that no mount has, but its path leads to a file with that
+ * number: then the path's mount hosts it. The files of a btrfs or an overlay have other numbers
+ * than their mounts (stat(2), st_dev). */
 static bool is_elsewhere(const struct lethe_snapshot *snapshot, const struct lethe_block *b)
 {
     struct stat st;
@@ -104,7 +105,7 @@ static bool is_elsewhere(const struct lethe_snapshot *snapshot, const struct let
            minor(st.st_dev) == b->file_devno.minor;
 }
 
-/* The number of the file system that the path leads to, below the system's root. */
+/* Returns the number of the file system that the path leads to, below the system's root. */
 static struct lethe_devno look_up(const struct lethe_source *s, const struct lethe_tree *tree,
                                   const char *shown)
 {
@@ -118,8 +119,8 @@ static struct lethe_devno look_up(const struct lethe_source *s, const struct let
     return s->snapshot->mounts[lethe_tree_lookup(tree, whole ? whole : path)].devno;
 }
 
-/* A swap file's file system is that of the mount its path leads to; a loop's is too, where the
- * kernel was not asked (a captured tree) or its word is no mount's number. */
+/* Ties files to file systems by path. Swap files always; loops where the kernel was not asked (a
+ * captured tree) or named a number that no mount has. */
 static void tie_files(const struct lethe_source *s, const struct lethe_tree *tree)
 {
     struct lethe_snapshot *snapshot = s->snapshot;
@@ -135,7 +136,7 @@ static void tie_files(const struct lethe_source *s, const struct lethe_tree *tre
             snapshot->swaps[i].devno = look_up(s, tree, snapshot->swaps[i].path);
 }
 
-/* An imported pool of ZFS has a directory here, and nothing in /sys. */
+/* True when a pool of ZFS is imported: it has a directory here, and nothing in /sys. */
 static bool has_pool(const struct lethe_source *s)
 {
     DIR *dir = lethe_source_open_dir(s, "proc/spl/kstat/zfs");
@@ -150,8 +151,8 @@ static bool has_pool(const struct lethe_source *s)
     return found;
 }
 
-/* Whether a union's layer is still where its path leads, of a mount of RAM, which answers by
- * itself. A captured tree has a list of those that were not. */
+/* True when a union's layer is still where its path leads. It is asked of mounts of RAM only, which
+ * answer by themselves. A captured tree lists those that were not. */
 static bool is_there(void *context, const char *path, const char *seen)
 {
     const struct lethe_source *s = context;
@@ -205,8 +206,8 @@ int lethe_snapshot_take(struct lethe_snapshot *snapshot, int root, bool live,
     return lethe_unions_find(snapshot, r ? NULL : tree, arena, &sysfs);
 }
 
-/* The id of the mount namespace that the process is in, 0 where that can't be said. A kernel thread
- * has no program: kdevtmpfs has a namespace of its own, with nothing but /dev in it. */
+/* Returns the id of the process's mount namespace, or 0 where that can't be said. Kernel threads,
+ * which have no program, are passed: kdevtmpfs has a namespace with nothing but /dev in it. */
 static uint64_t read_namespace(const struct lethe_source *s, const char *process)
 {
     char path[300], text[64];

@@ -8,8 +8,7 @@
 
 #include "lethe/kernel/sys.h"
 
-/* A whole file, read straight into what the arena has left: the allocation that keeps it must not
- * zero it. */
+/* Reads a file straight into the rest of the arena, without an allocation that would zero it. */
 int lethe_source_read(const struct lethe_source *s, const char *path, struct lethe_span *text)
 {
     char *at = s->arena->base + s->arena->used;

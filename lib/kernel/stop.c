@@ -19,14 +19,14 @@
 
 #include "lethe/kernel/sys.h"
 
-/* Room for a target's text behind the header: the largest message sent is shorter, and so is the
- * status of a multipath with a few dozen paths. */
+/* A request with room for a target's text behind the header. The largest message sent is shorter,
+ * and so is the status of a multipath device with a few dozen paths. */
 struct dm_request {
     struct dm_ioctl head;
     char data[4096];
 };
 
-/* The device is named by its number alone, so that no name has to be quoted or believed. */
+/* Names the device by its number alone, so that no name has to be quoted or believed. */
 static struct dm_request dm_request(const struct lethe_block *block, unsigned flags)
 {
     struct dm_request request = {.head = {
@@ -55,8 +55,8 @@ static int dm_remove(const struct lethe_block *block, unsigned flags)
     return dm_send(DM_DEV_REMOVE, &request);
 }
 
-/* One whose removal was deferred goes when its last user does: device-mapper has forgotten it a
- * little before it is gone. */
+/* Waits for a removal that was deferred: device-mapper forgets the device a little before it is
+ * gone. */
 static int dm_remove_now(const struct lethe_block *block)
 {
     enum { WAIT_MS = 1000 };
@@ -116,7 +116,7 @@ bool lethe_stop_holds_key(const struct lethe_block *block)
     return !strncmp(target.target_type, "crypt", sizeof target.target_type);
 }
 
-/* One that a look-up by its number finds, and that its driver has not given up. */
+/* True for a path that a look-up by its number finds, and that its driver has not given up. */
 static bool is_path(struct lethe_span number)
 {
     char path[80], state[32];
@@ -199,8 +199,8 @@ static int send_to_node(const struct lethe_block *block, unsigned long command)
     return r;
 }
 
-/* Of an array whose metadata a daemon writes (mdmon), it has to see the end: it writes that the
- * array is clean, and lets it go (mdadm's Manage_stop()). */
+/* Makes an array inactive whose metadata a daemon (mdmon) writes. The daemon has to see the end: it
+ * then writes that the array is clean, and lets it go (mdadm's Manage_stop()). */
 static bool end_external(const struct lethe_block *block)
 {
     enum { WAIT_MS = 3000 };
@@ -217,7 +217,8 @@ static bool end_external(const struct lethe_block *block)
     return false;
 }
 
-/* The kernel would stop a container before the arrays in it, and no daemon could end them then. */
+/* True for a container of arrays. The kernel would stop it before its arrays, and no daemon could
+ * end them then. */
 static bool contains_arrays(const char *name)
 {
     char text[64], wanted[64];
@@ -248,8 +249,8 @@ static int reset_zram(const struct lethe_block *block)
     return lethe_sys->write_file(path, "1");
 }
 
-/* The server is told, and the kernel waits for it no more. NBD_CLEAR_SOCK would not ask whether
- * anybody uses the device: O_EXCL does. */
+/* Disconnects: the server is told, and the kernel waits for it no more. O_EXCL asks whether anybody
+ * uses the device, which NBD_CLEAR_SOCK would not. */
 static int disconnect(const struct lethe_block *block, int flags)
 {
     int fd = lethe_stop_open(block, flags);
@@ -291,9 +292,9 @@ static bool is_held(const char *name)
     return fd == -EBUSY;
 }
 
-/* The set with its cache, which stops all that is cached by it as soon as nobody uses that, and a
- * device without one (Documentation/admin-guide/bcache.rst). The kernel goes on with it after it
- * has answered: what is below is free only when the rest is written there. */
+/* Stops a bcache: the set with its cache, which stops every device cached by it when nobody uses
+ * that any more, and a device without a cache (Documentation/admin-guide/bcache.rst). The kernel
+ * goes on after it has answered, so what is below is free only when the rest was written there. */
 static int stop_bcache(const struct lethe_block *block)
 {
     enum { WAIT_MS = 2000 };

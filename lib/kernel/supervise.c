@@ -100,8 +100,8 @@ void lethe_task_done(struct lethe_progress *p)
     p->deadline_ms = 0;
 }
 
-/* The headway of what takes long for a good reason: data are written to disks or called back from
- * them, or memory is freed. All are counts; those of data only ever grow. */
+/* What shows that slow work makes headway: data written to disks or read back from them, and freed
+ * memory. All are counts; those of data only ever grow. */
 struct headway {
     uint64_t data, free_kib;
 };
@@ -112,7 +112,7 @@ static uint64_t vmstat(const char *text, const char *name)
     return line ? strtoull(line + strlen(name), NULL, 10) : 0;
 }
 
-/* The sectors that were written to a device: what a journal writes is no page's writing. */
+/* Returns the sectors written to a device, which include a journal's; nr_written does not. */
 static uint64_t sectors_written(uint64_t device)
 {
     char path[64], text[512];
@@ -141,8 +141,8 @@ static struct headway read_headway(const struct lethe_progress *p)
     return now;
 }
 
-/* True when the work under way, or all of it, has had its time. What makes headway gets its whole
- * time again; while data move, the time of the whole stands still. */
+/* True when the task's time or the time of the whole is over. A task that makes headway gets its
+ * whole time again; while data move, the time of the whole stands still. */
 static bool is_over(struct lethe_progress *p, struct headway *before, bool writes, int64_t *end_ms)
 {
     enum { KIB_MIN = 1024 };
@@ -161,8 +161,8 @@ static bool is_over(struct lethe_progress *p, struct headway *before, bool write
     return now >= *end_ms || (late && !moved && p->deadline_ms == deadline);
 }
 
-/* Waits for a child's end for at most `ms`, ticks, and reaps whoever ended. True when `worker` did;
- * *status is then its. */
+/* Waits up to `ms` for the worker's end, ticks, and reaps every child that ends. True when the
+ * worker ended; *status is its status then. */
 static bool wait_for(pid_t worker, int64_t ms, int *status, const struct lethe_supervisor *s)
 {
     struct timespec timeout = {ms / 1000, ms % 1000 * 1000000};
@@ -196,7 +196,7 @@ static void give_up_on(struct lethe_progress *p, pid_t worker, const struct leth
             break;
 }
 
-/* The worker's answer (0 to 127), -EINTR when it has to be started again, or -ETIMEDOUT. */
+/* Returns the worker's answer (0 to 127), -EINTR when it has to be started again, or -ETIMEDOUT. */
 static int watch(struct lethe_progress *p, pid_t worker, int64_t end_ms,
                  const struct lethe_supervisor *s)
 {

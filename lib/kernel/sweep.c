@@ -52,8 +52,8 @@ uint64_t lethe_sweep_sync_task(void)
     return lethe_task_id(LETHE_TASK_SYNC, 0);
 }
 
-/* The kernel's own threads write, and so nobody has to wait for a slow disk now. To set the
- * interval to 0 and back wakes them. */
+/* Has the kernel's own threads begin to write, so that nobody waits for a slow disk now. Setting
+ * the interval to 0 and back wakes them. */
 void lethe_sweep_start_writing(const struct lethe_policy *policy, struct lethe_progress *progress)
 {
     enum { AT_ONCE_MS = 2000, KIB_MAX = 64 };
@@ -111,8 +111,7 @@ static void take_step(struct lethe_progress *p, const struct lethe_policy *polic
     lethe_task_done(p);
 }
 
-/* The firmware is asked last but for the power: it may hang. That it does not have such a variable
- * is usual. */
+/* Asks the firmware last before the power-off, since it may hang. Many have no such variable. */
 static void ask_firmware(const struct lethe_policy *policy, struct lethe_progress *p)
 {
     if (!lethe_task_begin(p, lethe_task_id(LETHE_TASK_ASK_FIRMWARE, 0), policy->step_ms,
@@ -126,7 +125,7 @@ static void ask_firmware(const struct lethe_policy *policy, struct lethe_progres
         lethe_log(LETHE_LOG_VERBOSE, "the firmware was not asked to clear RAM: %s", strerror(-r));
 }
 
-/* Another way than that by which they were erased. */
+/* Looks at objects another way than that by which they were erased. */
 static void look_at_objects(const struct lethe_policy *policy, struct lethe_progress *p)
 {
     p->account.kept = 0;

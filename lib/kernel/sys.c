@@ -33,8 +33,9 @@ static int result(long r)
     return r < 0 ? -errno : (int)r;
 }
 
-/* The kernel takes no path of PATH_MAX bytes, but mounts can lie deeper: the working directory is
- * moved down in pieces. Returns what is left of the path, NULL when it can't be followed. */
+/* Moves the working directory down in pieces until the rest of the path is short enough: the kernel
+ * takes no path of PATH_MAX bytes, but mounts can lie deeper. Returns the rest, or NULL when it
+ * can't be followed. */
 static const char *come_near(const char *path)
 {
     char piece[PATH_MAX];
@@ -49,7 +50,7 @@ static const char *come_near(const char *path)
     return path;
 }
 
-/* Away from there again: a working directory pins a mount. Without losing errno. */
+/* Moves the working directory back, which would pin a mount, and keeps errno. */
 static int leave(long r)
 {
     int answer = result(r);
@@ -115,7 +116,8 @@ static int sys_syncfs(int fd)
     return result(syscall(SYS_syncfs, fd));
 }
 
-/* Where /proc or /sys is missing, or covered, such a path may lead to somebody's file. */
+/* True for a file of the kernel's own. Where /proc or /sys is missing or covered, the path may lead
+ * to somebody's file. */
 static bool is_kernels_own(int fd)
 {
     static const uint32_t types[] = {PROC_SUPER_MAGIC,     SYSFS_MAGIC,   CGROUP2_SUPER_MAGIC,

@@ -19,8 +19,9 @@
 
 enum { GLIBC_SIGRTMIN = 34 }; /* systemd's; musl keeps one more for itself */
 
-/* The path of the program that PID 1 runs, and in it the beginning of its name. NULL when it can't
- * be told. An upgrade of systemd replaces the file before PID 1 runs the new one (proc(5)). */
+/* Returns the beginning of the name in the path of the program that PID 1 runs, or NULL when it
+ * can't be told. An upgrade of systemd replaces the file before PID 1 runs the new one
+ * (proc(5)). */
 static char *init_name(char *path, size_t size)
 {
     ssize_t n = readlink("/proc/1/exe", path, size - 1);
@@ -35,7 +36,7 @@ static char *init_name(char *path, size_t size)
     return slash ? slash + 1 : NULL;
 }
 
-/* systemd-shutdown lies beside systemd. */
+/* Finds systemd-shutdown, which lies beside systemd. */
 static int find_place(char *place, size_t size)
 {
     char init[PATH_MAX];
@@ -53,8 +54,8 @@ static bool is_same(const char *a, const char *b)
            one.st_ino == other.st_ino;
 }
 
-/* systemd of Debian 12 execs /lib/systemd/systemd-shutdown. Giving the link its owner again has the
- * union copy it up. */
+/* Has the union copy up the link by giving it its owner again: systemd of Debian 12 execs
+ * /lib/systemd/systemd-shutdown. */
 static void copy_up_link(void)
 {
     struct stat st;
@@ -82,7 +83,7 @@ int lethe_takeover_arm(const char *program)
     return r ? r : lethe_sys->mount(NULL, place, NULL, MS_PRIVATE, NULL);
 }
 
-/* Only Lethe binds anything there. */
+/* Unmounts whatever is bound there; only Lethe binds anything there. */
 int lethe_takeover_disarm(void)
 {
     char place[PATH_MAX];
@@ -98,8 +99,7 @@ struct piece {
     void *at;
 };
 
-/* Maps what PID 1 has mapped there, a line of /proc/1/maps (proc(5)). False when it is no file's.
- */
+/* Maps the piece that a line of /proc/1/maps describes (proc(5)). False when it is no file's. */
 static bool map_piece(const char *line, struct piece *piece)
 {
     unsigned long long begin, end, offset, inode;
@@ -131,7 +131,8 @@ static bool is_in_memory(const struct piece *piece)
     return true;
 }
 
-/* Goes on with the pieces as long as `use` says so; true when it always did, and there was one. */
+/* Calls `use` for the pieces as long as it returns true. True when it always did, and there was
+ * one. */
 static bool each_piece(bool (*use)(const struct piece *))
 {
     char line[PATH_MAX + 128];
@@ -155,7 +156,8 @@ static bool check_and_unmap(const struct piece *piece)
     return good;
 }
 
-/* A part behind the end of its file can't be locked, and is not needed. */
+/* Locks a piece in memory. The part behind the end of its file
+ * can't be locked, and is not needed. */
 static bool lock(const struct piece *piece)
 {
     (void)!mlock(piece->at, piece->length);

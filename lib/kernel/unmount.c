@@ -22,8 +22,8 @@ struct job {
     struct lethe_progress *progress;
 };
 
-/* A held descriptor keeps the detached file system from being shut down, which would wait for a
- * dead device. */
+/* Detaches a mount with a descriptor held, which keeps the file system from being shut down: that
+ * would wait for a dead device. */
 static int detach_held(const struct lethe_mount *m)
 {
     if (lethe_mount_is_remote(
@@ -33,17 +33,17 @@ static int detach_held(const struct lethe_mount *m)
     return fd < 0 ? fd : lethe_sys->umount(m->path, MNT_DETACH);
 }
 
-/* Where a FUSE daemon has been killed and could not die, MNT_FORCE aborts the connection, as does
- * /sys/fs/fuse/connections/N/abort, so that nothing waits for an answer. One that still serves is
- * told to write its own data, which MNT_FORCE would keep from it. */
+/* Where a FUSE daemon was killed and could not die, MNT_FORCE aborts the connection, as
+ * /sys/fs/fuse/connections/N/abort does, so that nothing waits for an answer. A daemon that still
+ * serves gets no MNT_FORCE, which would keep it from writing its data. */
 static int flags_of(const struct job *j)
 {
     bool serves = j->progress->n_daemons && !j->progress->cut_off;
     return UMOUNT_NOFOLLOW | (lethe_mount_is_fuse(j->mount) && !serves ? MNT_FORCE : 0);
 }
 
-/* NFS 4 takes its leave of the server at the end, and waits for the answer until it is killed; by
- * then all its pages are gone. */
+/* Unmounts in a child that is killed: NFS 4 takes its leave of the server and waits for the answer
+ * until it is killed. All its pages are gone by then. */
 static int unmount_silent(const struct lethe_mount *m, int flags)
 {
     enum { LEAVE_MS = 500 };
@@ -66,8 +66,8 @@ static bool is_slow(const struct job *j)
            !lethe_block_is_ram(j->snapshot, m->device);
 }
 
-/* The mount is gone from the tree at once, so that all but its devices can be gone on with; a child
- * waits for its data. */
+/* Unmounts in a child that waits for its data. The mount is gone from the tree at once, so that the
+ * work goes on with everything but the mount's devices. */
 static int unmount_aside(const struct job *j, int flags)
 {
     enum { AT_ONCE_MS = 1500 };
@@ -102,8 +102,8 @@ static bool is_gentle(const struct lethe_progress *progress)
     return progress->n_daemons || progress->n_aside;
 }
 
-/* What is still in use goes lazily; its data are written back first, since nobody waits for its
- * last user. It stays as long as those live who may need it, or the daemon that serves it. */
+/* Detaches what is still in use. Its data are written back first, since nobody waits for the last
+ * user. It stays while those live who may need it, or the daemon that serves it. */
 static int unmount_now(const struct job *j, bool lazy)
 {
     const struct lethe_mount *m = j->mount;
@@ -120,8 +120,8 @@ static int unmount_now(const struct job *j, bool lazy)
     return lethe_sys->umount(m->path, UMOUNT_NOFOLLOW | MNT_DETACH);
 }
 
-/* An unmount's answer says nothing of other mounts, or of what else holds the file system: then its
- * device is held, and a last look asks it again. */
+/* Asks whether the mount's device is still held. umount(2)'s answer says nothing of other mounts or
+ * holders; the last look asks again. */
 static void look_at_store(const struct lethe_block *b, const struct lethe_policy *policy,
                           struct lethe_progress *progress)
 {
@@ -162,7 +162,7 @@ int lethe_unmount(const struct lethe_snapshot *snapshot, const struct lethe_moun
     return r;
 }
 
-/* Its parent may be a worker that has ended, and then PID 1 reaps it. */
+/* True when the child has ended. Its parent may be a worker that ended too; then PID 1 reaps it. */
 static bool has_ended(pid_t child)
 {
     return waitpid(child, NULL, WNOHANG) == child || lethe_sys->kill(child, 0) == -ESRCH;

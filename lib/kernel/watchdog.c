@@ -38,8 +38,8 @@ static void keep(const char *path, int fd)
     dogs[n_dogs++].fd = fd;
 }
 
-/* A watchdog can be open once only. What PID 1 has open it may share (pidfd_getfd(2), Linux 5.6):
- * frozen, it serves it no more. */
+/* Shares the descriptor that PID 1 has (pidfd_getfd(2), Linux 5.6): a watchdog can be opened once
+ * only, and a frozen PID 1 serves it no more. */
 static int share_with_init(const char *path)
 {
     enum { FILES_MAX = 256 };
@@ -68,7 +68,7 @@ static void serve(const char *path)
         keep(path, fd);
 }
 
-/* Opening it starts one that was idle: it is better stopped than left ticking. */
+/* Stops a watchdog, or serves it if it can't be stopped: opening it started it. */
 static void stop_or_serve(const char *path)
 {
     int disable = WDIOS_DISABLECARD;
@@ -84,8 +84,8 @@ static void stop_or_serve(const char *path)
     keep(path, fd);
 }
 
-/* "/dev/watchdog" is another name of the first, but for drivers that the kernel's watchdog core
- * does not know. */
+/* True for "/dev/watchdog", another name of the first one, except for drivers that the kernel's
+ * watchdog core does not know. */
 static bool is_second_name(const char *name)
 {
     return !strcmp(name, "watchdog") && !access("/sys/class/watchdog/watchdog0", F_OK);

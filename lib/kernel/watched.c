@@ -22,8 +22,8 @@
 #include "lethe/kernel/sys.h"
 #include "lethe/plan/uevent.h"
 
-/* The root of a mount of sysfs of our own, a clone of what is at /sys: whoever mounts something
- * over that, or unmounts it, has removed no device. */
+/* The root of a mount of sysfs of our own, a clone of the one at /sys: whoever mounts over that, or
+ * unmounts it, has removed no device. */
 static int sysfs = -1;
 
 int lethe_watched_open(void)
@@ -81,7 +81,7 @@ static bool read_devno(const char *folder, struct lethe_devno *devno)
     return read_text(folder, "dev", text, sizeof text) && !lethe_devno(lethe_span(text), devno);
 }
 
-/* "usb:VVVV:PPPP[:SERIAL]" of the device in the folder; false when it is none of the USB's. */
+/* Writes "usb:VVVV:PPPP[:SERIAL]" for the device in the folder. False when it is not on the USB. */
 static bool usb_identity(const char *folder, char *out, size_t size)
 {
     char vendor[8], product[8], serial[128];
@@ -93,8 +93,8 @@ static bool usb_identity(const char *folder, char *out, size_t size)
     return true;
 }
 
-/* Of the nearest device of the USB that the disk is part of: the folder may be a link, behind which
- * ".." is what the device is part of. */
+/* Does the same for the nearest USB device that the disk is part of. The folder may be a link;
+ * behind it ".." is what the device is part of. */
 static bool usb_identity_above(const char *folder, char *out, size_t size)
 {
     enum { LEVELS_MAX = 32 };
@@ -108,7 +108,7 @@ static bool usb_identity_above(const char *folder, char *out, size_t size)
     return false;
 }
 
-/* A drive's size is that of the disc in it. */
+/* Writes what a disk says of itself. Of a drive the size is left out, which is the disc's. */
 static void disk_identity(const char *folder, bool is_optical, char *out, size_t size)
 {
     char usb[160], wwid[96], serial[64], model[48];
@@ -140,7 +140,8 @@ int lethe_watched_disk(struct lethe_watched *watched, const char *name)
     return 0;
 }
 
-/* All that is asked for, and maybe a serial number that is not. */
+/* True when the identity has everything that was asked for; it may have a serial number that was
+ * not. */
 static bool is_meant(const char *asked, const char *identity)
 {
     size_t n = strlen(asked);
@@ -261,8 +262,8 @@ void lethe_watched_mains(struct lethe_watched *watched)
 
 /* -- looking ----------------------------------------------------------------------------------- */
 
-/* A drive says so when it is asked; a reader can't be opened without a card (ENOMEDIUM), but any
- * drive can with O_NONBLOCK. */
+/* Asks whether the device has a medium. A drive says so; a card reader without a card can't be
+ * opened (ENOMEDIUM), while any drive can with O_NONBLOCK. */
 static bool ask(const struct lethe_watched *watched)
 {
     char path[96];
@@ -274,7 +275,7 @@ static bool ask(const struct lethe_watched *watched)
     return status != CDS_NO_DISC && status != CDS_TRAY_OPEN;
 }
 
-/* In a child, for a device may hang. */
+/* Asks in a child, since a device may hang. */
 static bool has_medium(const struct lethe_watched *watched)
 {
     enum { ANSWER_MS = 3000 };
@@ -289,8 +290,9 @@ static bool has_medium(const struct lethe_watched *watched)
     return !WIFEXITED(status) || !WEXITSTATUS(status);
 }
 
-/* A disk gets another number of the sequence also for a change of its medium, which some report
- * after a reset: then what it says of itself decides, and whether there is something in it. */
+/* True for the same disk. It gets another sequence number also for a change of its medium, which
+ * some disks report after a reset; then what it says of itself decides, and whether it holds a
+ * medium. */
 static bool is_same_disk(struct lethe_watched *watched, const char *folder, bool ask_it)
 {
     char identity[sizeof watched->identity];
@@ -305,7 +307,8 @@ static bool is_same_disk(struct lethe_watched *watched, const char *folder, bool
     return !ask_it || !watched->is_removable || has_medium(watched);
 }
 
-/* Where there was no clone to be had: links lead over the root, where another mount may be. */
+/* False where a part of /sys is covered by another mount and no clone could be made: links lead
+ * over the root, where that mount may be. */
 static bool is_uncovered(void)
 {
     int fd = lethe_open_below(sysfs, "dev/../kernel", O_PATH);
@@ -314,7 +317,8 @@ static bool is_uncovered(void)
     return fd >= 0;
 }
 
-/* Only the kernel's word that there is no such device counts; no memory to ask it is none. */
+/* True only if the kernel says that there is no such device; having no memory to ask is no such
+ * word. */
 static bool is_gone(const char *folder)
 {
     enum { TRIES = 50 };

@@ -26,7 +26,8 @@ enum { SWAP_PAGES = 1024, PAGES = 64 };
 
 static const char enabled[] = "/sys/module/zswap/parameters/enabled";
 
-/* How many pages zswap has taken since the start; -1 where the kernel does not count them. */
+/* Returns how many pages zswap has taken since the start, or -1 where the kernel does not count
+ * them. */
 static long count_stored(void)
 {
     static char text[16384];
@@ -35,7 +36,7 @@ static long count_stored(void)
     return line ? strtol(line + 9, NULL, 10) : -1;
 }
 
-/* The header of a swap area of version 1 (union swap_header, linux/swap.h). */
+/* Writes the header of a swap area of version 1 (union swap_header, linux/swap.h). */
 static bool make_area(int fd)
 {
     const uint32_t info[3] = {1, SWAP_PAGES - 1, 0};
@@ -44,8 +45,8 @@ static bool make_area(int fd)
            pwrite(fd, "SWAPSPACE2", 10, page - 10) == 10;
 }
 
-/* A loop device on a file in RAM with a swap area in it. Its descriptor, or -errno; it goes with
- * its last user (LO_FLAGS_AUTOCLEAR). */
+/* Opens a loop device on a file in RAM with a swap area in it. It goes with its last user
+ * (LO_FLAGS_AUTOCLEAR). Returns its descriptor, or -errno. */
 static int open_loop(char *path, size_t size)
 {
     const struct loop_info64 autoclear = {.lo_flags = LO_FLAGS_AUTOCLEAR};
@@ -66,7 +67,7 @@ static int open_loop(char *path, size_t size)
     return loop;
 }
 
-/* No two bytes have anything to do with each other (xorshift64), so nothing gets shorter. */
+/* Fills with unrelated bytes (xorshift64), so that nothing gets shorter. */
 static void fill(uint64_t *at, size_t n)
 {
     static uint64_t x = 0x9e3779b97f4a7c15;
@@ -78,7 +79,7 @@ static void fill(uint64_t *at, size_t n)
     }
 }
 
-/* Has pages swapped out whose first `random` bytes get no shorter. */
+/* Has pages swapped out whose first `random` bytes can't be compressed. */
 static void page_out(size_t random)
 {
     const size_t page = lethe_sys->page_size();
@@ -92,8 +93,9 @@ static void page_out(size_t random)
     munmap(pages, PAGES * page);
 }
 
-/* Of pages that get no shorter at all the whole of each buffer is overwritten, but they are not
- * counted, for zswap does not keep them: those that do a little are its witnesses. */
+/* Compresses on this processor. Pages that get no shorter overwrite the whole of each buffer, but
+ * zswap does not keep them and counts nothing; pages that get a little shorter are counted, as
+ * witnesses. */
 static bool compress_here(void)
 {
     const long before = count_stored();

@@ -5,7 +5,7 @@ enum { DEPTH_MAX = 64 }; /* a forged tree may go in circles */
 
 static void mark(const struct lethe_snapshot *s, size_t block, bool *marks, int depth);
 
-/* A file of a union lies where the union's writable branches are. */
+/* A file in a union lies on the union's writable branches. */
 static void mark_layers(const struct lethe_snapshot *s, size_t mount, bool *marks, int depth);
 
 static void mark_file_system(const struct lethe_snapshot *s, struct lethe_devno devno, bool *marks,

@@ -10,8 +10,8 @@ static bool numbered(const char *name, const char *prefix)
     return !strncmp(name, prefix, n) && name[n] && !name[n + strspn(name + n, "0123456789")];
 }
 
-/* Of cryptsetup's devices those that hold no volume key: verity, and integrity, alone or below a
- * crypt device (cryptsetup lib/libdevmapper.c, lib/internal.h). */
+/* True unless cryptsetup's device holds no volume key: verity, and integrity, alone or below a
+ * crypt device, hold none (cryptsetup lib/libdevmapper.c, lib/internal.h). */
 static bool has_key(const char *dm_uuid)
 {
     static const char *const without[] = {"VERITY-", "INTEGRITY-", "SUBDEV-"};
@@ -59,7 +59,7 @@ int lethe_devices_add_beside(const struct lethe_snapshot *snapshot, size_t devic
     return 0;
 }
 
-/* As xfs_fs_show_options() in the kernel's fs/xfs/xfs_super.c has them. */
+/* Reads the options as xfs_fs_show_options() in the kernel's fs/xfs/xfs_super.c writes them. */
 static int tie_xfs(const struct lethe_snapshot *snapshot, const struct lethe_mount *m,
                    struct lethe_devno (*resolve)(void *context, const char *path), void *context,
                    struct lethe_arena *arena)

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* The way to a mount is the way to its parent and no mount on the parent that stands before it on
- * the path. */
+/* The path to a mount is clear when the path to its parent is, and no mount on the parent stands
+ * before it on the path. */
 static void add_way_edges(struct lethe_graph *g, size_t mount)
 {
     const size_t parent = g->parent[mount], way = lethe_graph_node(g, LETHE_NODE_PATH_CLEAR, mount);
@@ -16,7 +16,8 @@ static void add_way_edges(struct lethe_graph *g, size_t mount)
                         LETHE_WHY_LEADS_TO);
 }
 
-/* What hides the cover hides the mount too, even where a cycle makes the cover go too early. */
+/* A mount that hides the cover hides the covered mount too, even where a cycle makes the cover go
+ * too early. */
 static void add_hiding_edges(struct lethe_graph *g)
 {
     for (size_t i = 0; i < g->snapshot->n_mounts; i++) {
@@ -30,7 +31,8 @@ static void add_hiding_edges(struct lethe_graph *g)
     }
 }
 
-/* What covers the mount as a whole: it is erased through its root. */
+/* A file system is erased through the root of its mount, so
+ * what covers the whole mount goes first. */
 static void add_erase_edges(struct lethe_graph *g, size_t mount)
 {
     const struct lethe_mount *m = &g->snapshot->mounts[mount];
@@ -66,8 +68,8 @@ static void add_mount_edges(struct lethe_graph *g)
     }
 }
 
-/* The moments of a file system: its files are in no use, then they are erased, then its mounts can
- * go. */
+/* A file system passes three moments: none of its files is in use, then it is erased, then its
+ * mounts can go. */
 static void add_file_system_edges(struct lethe_graph *g)
 {
     for (size_t i = 0; i < g->snapshot->n_mounts; i++) {
@@ -80,7 +82,8 @@ static void add_file_system_edges(struct lethe_graph *g)
     }
 }
 
-/* What lies in a file goes before the mounts of that file's file system and its erasure. */
+/* A mount, swap or loop in a file goes before the mounts of the file's file system, and before its
+ * erasure. */
 static void add_host_edges(struct lethe_graph *g)
 {
     for (size_t i = 0; i < g->snapshot->n_swaps + g->snapshot->n_blocks; i++)
@@ -90,7 +93,8 @@ static void add_host_edges(struct lethe_graph *g)
                             LETHE_WHY_IN_FILE); /* devices' numbers follow those of swaps */
 }
 
-/* No mount shows the file system that a loop's file is in, but a device has its number. */
+/* Handles a loop's file whose file system no mount shows, when a device has that file system's
+ * number. */
 static void add_host_device_edge(struct lethe_graph *g, size_t device)
 {
     const struct lethe_snapshot *s = g->snapshot;
@@ -125,7 +129,7 @@ static void add_device_edges(struct lethe_graph *g)
                             LETHE_WHY_ON_DEVICE);
 }
 
-/* A branch whose path leads nowhere, or to Lethe itself. */
+/* True unless the branch's path leads nowhere, or to Lethe's own root. */
 static bool is_known(const struct lethe_graph *g, const struct lethe_union *u,
                      const struct lethe_branch *branch)
 {
@@ -148,8 +152,9 @@ static void add_layer_edges(struct lethe_graph *g, const struct lethe_union *u,
                         LETHE_WHY_IN_FILE);
 }
 
-/* A union holds its layers by itself, and their paths are those of the day when it was mounted: it
- * may hold, unseen, what nobody is seen to use; where a path leads nowhere, any device. */
+/* A union holds its layers by itself, and their paths date from the day when it was mounted. So
+ * it may hold any device that nobody is seen to use, and any device at all where a path leads
+ * nowhere. */
 static void add_union_edges(struct lethe_graph *g)
 {
     const struct lethe_snapshot *s = g->snapshot;
@@ -170,8 +175,8 @@ static void add_union_edges(struct lethe_graph *g)
     }
 }
 
-/* A mount namespace that processes are in, and one that a file keeps, as ip-netns(8) and unshare(1)
- * do it for theirs. */
+/* Ties both kinds of mount namespaces: those that processes are in, and those that a file keeps, as
+ * ip-netns(8) and unshare(1) make them. */
 static void add_namespace_edges(struct lethe_graph *g)
 {
     for (size_t i = 0; i < g->snapshot->n_mounts; i++)
@@ -185,7 +190,7 @@ static void add_namespace_edges(struct lethe_graph *g)
                         LETHE_WHY_MAY_HOLD);
 }
 
-/* Passes all that has to go before the node. */
+/* Marks everything that has to go before the node. */
 static void pass_before(struct lethe_graph *g, size_t node)
 {
     size_t n = 0;
@@ -213,7 +218,7 @@ static void find_views(struct lethe_graph *g)
     memset(g->passed, 0, g->n_nodes * sizeof *g->passed);
 }
 
-/* A mount, a swap or another device is on it. */
+/* True when a mount, a swap or another device is on the device. */
 static bool has_user(const struct lethe_graph *g, size_t device)
 {
     return g->first_in[lethe_graph_node(g, LETHE_NODE_DEVICE, device)] != LETHE_NONE;
@@ -226,7 +231,7 @@ static bool may_lie_on_more(const struct lethe_mount *m)
     return m->device != LETHE_NONE || !strcmp(m->fstype, "zfs");
 }
 
-/* Only where there is something to hold. */
+/* Skipped when every device has a visible user. */
 static void add_holding_edges(struct lethe_graph *g)
 {
     const struct lethe_snapshot *s = g->snapshot;
@@ -241,7 +246,7 @@ static void add_holding_edges(struct lethe_graph *g)
                             LETHE_WHY_MAY_HOLD);
 }
 
-/* All below a device that is built on others and can't be stopped. */
+/* Marks all devices below one that is built on others and can't be stopped. */
 static void hold_below(struct lethe_graph *g, size_t device)
 {
     const struct lethe_snapshot *s = g->snapshot;
@@ -256,7 +261,7 @@ static void hold_below(struct lethe_graph *g, size_t device)
     }
 }
 
-/* Before the moments that may hold devices are tied to them. */
+/* Runs before the moments that may hold devices are tied to them, since it follows all edges. */
 static void find_holders(struct lethe_graph *g)
 {
     const struct lethe_snapshot *s = g->snapshot;
@@ -271,8 +276,8 @@ static void find_holders(struct lethe_graph *g)
             hold_below(g, i);
 }
 
-/* Not before a device that goes before them itself, such as a loop whose file lies in a union, when
- * it is seen what that is used for. */
+/* Leaves out a device that has to go before the holder itself, such as a loop whose file lies in a
+ * union, when the loop's user is seen. */
 static void add_seen_edges(struct lethe_graph *g)
 {
     const size_t all = lethe_graph_node(g, LETHE_NODE_HOLDERS_GONE, LETHE_HOLDERS_OF_ALL),

@@ -5,7 +5,8 @@
 
 typedef unsigned long long ull;
 
-/* Free memory of which nobody knows what is in it: what MemFree counts and what it does not. */
+/* Free memory that was neither filled nor read: what MemFree counts, and what the processors' own
+ * lists keep. */
 static uint64_t unknown_kib(const struct lethe_fill *f)
 {
     return f->kept_kib + (f->look == LETHE_LOOK_WHOLE ? 0

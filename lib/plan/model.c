@@ -89,7 +89,7 @@ size_t lethe_block_find(const struct lethe_snapshot *snapshot, struct lethe_devn
 /* A question about one block device; `lower` is what it is asked for. */
 typedef bool block_test(const struct lethe_snapshot *snapshot, size_t block, size_t lower);
 
-/* Whether it is true of the device, of anything that it lies on or of what the file system on it
+/* True when the test holds for the device, for anything below it, or for what the file system on it
  * lies on too. Holders and slaves form no cycle in a kernel, but a captured tree may be forged:
  * `left` bounds the walk. */
 static bool any_below(const struct lethe_snapshot *snapshot, size_t block, block_test *test,
@@ -184,7 +184,7 @@ struct sort_key {
     size_t mount;
 };
 
-/* As lethe_path_compare(), the second path being the first n bytes of `b`. */
+/* Compares like lethe_path_compare(), taking the first n bytes of `b` as the second path. */
 static int compare_paths(const char *a, const char *b, size_t n)
 {
     size_t i = 0;
@@ -224,7 +224,7 @@ static int compare_keys(const void *left, const void *right)
     return compare_paths(a->path + i, b->path + i, SIZE_MAX);
 }
 
-/* How the mount at order[i] stands to a child of `parent` whose path is the first n bytes of
+/* Compares the mount at order[i] with a child of `parent` whose path is the first n bytes of
  * `path`. */
 static int compare_entry(const struct lethe_tree *tree, size_t i, unsigned parent, const char *path,
                          size_t n)
@@ -249,7 +249,7 @@ size_t lethe_tree_child(const struct lethe_tree *tree, unsigned parent, const ch
                                                                  : LETHE_NONE;
 }
 
-/* The mount that a look-up which comes to `path` on the mount `at` goes on from. */
+/* Returns the mount from which a look-up goes on that has come to `path` on the mount `at`. */
 static size_t climb(const struct lethe_tree *tree, size_t at, const char *path, size_t n)
 {
     size_t child = lethe_tree_child(tree, tree->snapshot->mounts[at].id, path, n);
@@ -326,8 +326,9 @@ static bool has_other(const struct sort_key *ids, size_t n, unsigned id, size_t 
     return at < n && ids[at].parent == id;
 }
 
-/* The root's parent is a mount outside of the reader's view; of several mounts at "/" the one whose
- * parent is not among them. `ids` and `room` are room for all mounts and half of them. */
+/* The root's parent is a mount outside of the reader's view, so of several mounts at "/" the root
+ * is the one whose parent is not among them. `ids` has room for all mounts, `room` for half of
+ * them. */
 static size_t find_root(const struct lethe_snapshot *snapshot, struct sort_key *ids,
                         struct sort_key *room)
 {

@@ -13,7 +13,8 @@ bool lethe_next_line(struct lethe_span *rest, struct lethe_span *line)
     return true;
 }
 
-/* The kernel writes no NUL; texts that are copied would end at it. */
+/* A line with a NUL is refused: the kernel writes none, and a
+ * text that is copied would end there. */
 static bool has_nul(struct lethe_span line)
 {
     return line.n && memchr(line.at, '\0', line.n);
@@ -28,7 +29,7 @@ static size_t count_lines(struct lethe_span text)
     return n;
 }
 
-/* Cuts the next field of a line out of a text of its own and ends it with a NUL. "" at the end. */
+/* Cuts the next field from a line and ends it with a NUL. Returns "" at the end of the line. */
 static char *next_field(char **rest, bool escaped)
 {
     char *field = *rest, *end = field;
@@ -48,8 +49,8 @@ static bool skip_optional(char **rest)
     return false;
 }
 
-/* NULL when the line could be used, else why not. What the mount keeps is cut out of `text`, a copy
- * of the line. */
+/* Returns NULL when the line could be used, else the reason. What the mount keeps is cut out of
+ * `text`, a copy of the line. */
 static const char *parse_mount(struct lethe_mount *m, char *text, size_t n)
 {
     const bool escaped = strchr(text, '\\');
@@ -117,7 +118,7 @@ static struct lethe_span next_word(struct lethe_span *rest)
     return word;
 }
 
-/* As parse_mount(). */
+/* Returns NULL when the line could be used, else the reason. */
 static const char *parse_swap(struct lethe_swap *s, struct lethe_span line,
                               struct lethe_arena *arena, bool *full)
 {

@@ -12,7 +12,7 @@ struct lethe_name {
     struct lethe_name *next;
 };
 
-/* Separated by blanks. */
+/* Names that stay as they are, separated by blanks. */
 static const char common[] =
     " .. . bin boot branches bpf by-id by-label by-partuuid by-path by-uuid cache cdrom cgroup "
     "config "
@@ -48,7 +48,7 @@ static size_t digits(struct lethe_span name, size_t at)
     return n - at;
 }
 
-/* As the kernel names its devices: sda1, vdb, loop0p1, dm-3, nvme0n1p2, md127. */
+/* True for a name that the kernel gives a device: sda1, vdb, loop0p1, dm-3, nvme0n1p2, md127. */
 static bool is_device(struct lethe_span name)
 {
     static const char *const letters[] = {"sd", "vd", "hd", "xvd"};
@@ -79,7 +79,7 @@ static bool stays(struct lethe_span name)
            (name.n <= 4 && digits(name, 0) == name.n); /* /run/user/1000 */
 }
 
-/* What stands for the name, which may be itself; NULL when the arena is full. */
+/* Returns the name's replacement, which may be the name itself, or NULL when the arena is full. */
 static const char *replace(struct lethe_names *names, struct lethe_span name)
 {
     char text[32];
@@ -165,7 +165,8 @@ const char *lethe_names_source(struct lethe_names *names, const struct lethe_mou
     return lethe_names_path(names, mount->source);
 }
 
-/* Octal, as seq_escape() in the kernel's fs/seq_file.c, and the comma that ends an option. */
+/* Escapes as seq_escape() in the kernel's fs/seq_file.c does, and the comma too, which would end
+ * the option. */
 static void put_escaped(struct line *line, const char *text)
 {
     char octal[5];
@@ -178,7 +179,7 @@ static void put_escaped(struct line *line, const char *text)
         }
 }
 
-/* A layer as mount(8) takes it, with a backslash before ':' and '\\'. */
+/* Writes a layer as mount(8) takes it, with a backslash before ':' and '\'. */
 static void put_layer(struct line *line, const char *path, bool many)
 {
     char one[2] = "";
@@ -268,7 +269,8 @@ const char *lethe_names_type(struct lethe_names *names, const char *type)
     return line.text;
 }
 
-/* The words that begin a uuid which its maker, and not the user, chose. */
+/* Returns the length of the word that begins the uuid if its maker, and not the user, chose it;
+ * else 0. */
 static size_t known_word(const char *uuid, const char *const *words)
 {
     for (; *words; words++)

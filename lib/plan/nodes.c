@@ -6,7 +6,7 @@
 
 #include "lethe/plan/sort.h"
 
-/* Mounts sorted by a number for look-ups: their id, or their device and, within it, the part of it
+/* A table of mounts sorted by a number: by their id, or by their device and then by the part of it
  * that they show. */
 struct key {
     uint64_t key;
@@ -22,7 +22,7 @@ static int compare_keys(const void *left, const void *right)
     return a->root == b->root ? 0 : lethe_path_compare(a->root, b->root);
 }
 
-/* The first of the n sorted keys that is not below `key`. */
+/* Returns the place of the first of n sorted keys that is not below `key`. */
 static size_t find_key(const struct key *keys, size_t n, uint64_t key)
 {
     const struct key first = {.key = key, .root = ""};
@@ -34,7 +34,7 @@ static uint64_t devno_key(struct lethe_devno devno)
     return (uint64_t)devno.major << 32 | devno.minor;
 }
 
-/* Of mounts with the same id, which only a forged tree has, the first. */
+/* Takes the first of several mounts with the same id, which only a forged tree has. */
 static void find_parents(struct lethe_graph *g, const struct key *by_id)
 {
     const size_t n = g->snapshot->n_mounts;
@@ -47,10 +47,10 @@ static void find_parents(struct lethe_graph *g, const struct key *by_id)
     }
 }
 
-/* Numbers the mounts on a walk over the tree that they form, from each that has no parent, older
- * brothers first: what lies
- * on a mount is entered and left between its own two numbers. 0 for what no such walk comes to. The
- * lists of children are in `first` and `cover`, which nobody has filled yet. */
+/* Numbers the mounts on a walk over their tree, from each mount without a parent, older brothers
+ * first: what lies on a mount is entered and left between the mount's own two numbers. A mount that
+ * no such walk reaches keeps 0. `first` and `cover`, which are not filled yet, hold the lists of
+ * children meanwhile. */
 static void number_mounts(struct lethe_graph *g)
 {
     const size_t n = g->snapshot->n_mounts;
@@ -78,9 +78,9 @@ static void number_mounts(struct lethe_graph *g)
     }
 }
 
-/* The mount to erase from, of n that show the same part: one in the open, the newest of equals. A
- * look-up is dear, and more so the deeper: the last that is left needs none. LETHE_NONE when none
- * of them is RAM. */
+/* Chooses the mount to erase from among n that show the same part: one that no other mount hides,
+ * the newest of equals. A look-up is dear, the more so the deeper the mount; the last candidate
+ * needs none. LETHE_NONE when none of them is RAM. */
 static size_t best_reach(const struct lethe_graph *g, const struct key *mounts, size_t n)
 {
     size_t best = LETHE_NONE;
@@ -96,7 +96,7 @@ static size_t best_reach(const struct lethe_graph *g, const struct key *mounts, 
     return best;
 }
 
-/* mountinfo's word for a part whose directory entry is gone (seq_dentry(), fs/seq_file.c): no other
+/* mountinfo marks a part whose directory entry is gone (seq_dentry(), fs/seq_file.c). No other
  * mount shows what is left of it. */
 static bool is_deleted(const char *root)
 {
@@ -104,8 +104,8 @@ static bool is_deleted(const char *root)
     return n >= 9 && !strcmp(root + n - 9, "//deleted");
 }
 
-/* One erasure for each part of a RAM-backed file system that is not in another part that is shown;
- * the whole of it, if it is. */
+/* Plans one erasure for each part of a RAM-backed file system that no other shown part contains;
+ * where the whole file system is shown, that is the only one. */
 static void choose_parts(struct lethe_graph *g, const struct key *mounts, size_t n)
 {
     const char *covered = NULL;
@@ -140,9 +140,9 @@ static void choose_erasures(struct lethe_graph *g, const struct lethe_plan_optio
     }
 }
 
-/* What hides a mount is the newest at the nearest place before it on its path, or the newest at its
- * own place. Brothers come in an order in which each follows the directories that it is in, so
- * those are a stack. */
+/* A mount is hidden by the newest mount at the nearest place before it on its path, or by the
+ * newest at its own place. Brothers are sorted so that each follows the directories that it is in,
+ * so a stack holds the candidates. */
 static void find_covers(struct lethe_graph *g)
 {
     const struct lethe_snapshot *s = g->snapshot;
@@ -171,8 +171,8 @@ static void find_covers(struct lethe_graph *g)
     }
 }
 
-/* The way to a mount is a moment where it, or a mount on the way to it, is hidden. Each chain of
- * parents is walked up once; what leads into a forged circle is taken to be hidden. */
+/* A clear path is a moment of the plan only where the mount, or one on its path, is hidden. Each
+ * chain of parents is walked once; a mount that leads into a forged circle counts as hidden. */
 static void use_ways(struct lethe_graph *g)
 {
     size_t *stack = g->stack;
@@ -213,7 +213,8 @@ static void find_hosts(struct lethe_graph *g, const struct key *by_device)
                                       : LETHE_NONE;
 }
 
-/* Only where it is a moment worth having. A union on a union comes after it. */
+/* Makes the moment "files unused" only for file systems that host a file in use. A union on a union
+ * comes after the union that it lies on. */
 static void use_hosts(struct lethe_graph *g)
 {
     const struct lethe_snapshot *s = g->snapshot;

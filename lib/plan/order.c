@@ -4,8 +4,9 @@
 #include <errno.h>
 #include <stdint.h>
 
-/* The greater of two free nodes' turns goes first: by rank, then the newest. A mount's age is its
- * place in mountinfo. Views come by what they are mounted on, so that they can go together. */
+/* Of two free nodes the one with the greater turn goes first. The turn is the rank, then the age,
+ * which for a mount is its place in mountinfo. Views are sorted by what they are mounted on, so
+ * that they can go together. */
 enum { RANK_SHIFT = 60, PARENT_SHIFT = 30 };
 
 static uint64_t turn_of(const struct lethe_graph *g, size_t node)
@@ -64,8 +65,8 @@ static void finish_node(struct lethe_order *o, size_t node)
             heap_push(o, g->edges[e].after);
 }
 
-/* A node that `node` still waits for. All of its edges in are walked over once, whatever the number
- * of cycles. */
+/* Returns a node that `node` still waits for. Each edge into it is passed once only, whatever the
+ * number of cycles. */
 static size_t find_blocker(struct lethe_order *o, size_t node)
 {
     const struct lethe_graph *g = o->graph;
@@ -75,9 +76,10 @@ static size_t find_blocker(struct lethe_order *o, size_t node)
     return g->edges[*e].before;
 }
 
-/* Which of two nodes is better to be done before its turn: an erasure, which then happens at all;
- * else a mount, which can be detached; moments never but among themselves. Of mounts the one that
- * lies on the others, since what lies on a mount is detached with it; the newest of equals. */
+/* True when `a` is the better node to break a cycle with. An erasure comes first, so that it
+ * happens at all; then a mount, which can be detached; a moment only among moments. Of two mounts
+ * it is the one that lies on the other, since a detach takes along what lies on a mount; of equals
+ * the newest. */
 static bool breaks_better(const struct lethe_graph *g, size_t a, size_t b)
 {
     static const int order[] = {[LETHE_RANK_ERASE] = 0,
@@ -101,8 +103,8 @@ static void keep_cycle(struct lethe_order *o, size_t from, size_t but)
             o->cycle[o->n_cycle++] = o->path[i];
 }
 
-/* The erasure that must happen before the mount is detached, else the mount itself. Those that are
- * done are passed once. */
+/* Returns the erasure that must happen before the mount is detached, or else the mount itself.
+ * Erasures that are done are passed once. */
 static size_t erase_first(struct lethe_order *o, size_t mount)
 {
     const struct lethe_graph *g = o->graph;
@@ -112,10 +114,10 @@ static size_t erase_first(struct lethe_order *o, size_t mount)
     return *e == LETHE_NONE ? mount : g->edges[*e].before;
 }
 
-/* When nothing is free: follows from a node that waits what it waits for until that goes in a
- * circle, and picks the node in the circle that breaks it. The walk goes on where the last one came
- * to. What lies behind the node that is picked is walked again: in a forged tree that may be so
- * much, so often, that at last only the end of the circle is looked at. */
+/* Chooses a node when nothing is free: follows from a waiting node what it waits for until that
+ * goes in a circle, and takes the node of the circle that breaks it best. The next walk goes on
+ * where this one ended, and walks again over what lies behind the node taken. In a forged tree that
+ * can be so much, so often, that at last only the end of the circle is looked at. */
 static size_t break_cycle(struct lethe_order *o)
 {
     const struct lethe_graph *g = o->graph;

@@ -43,7 +43,7 @@ static struct printer begin(char *out, const struct lethe_page *page)
     return p;
 }
 
-/* The bytes of `text` that go into one line: whole words, where there is one that fits. */
+/* Returns how many bytes of `text` go into one line: whole words, where one fits. */
 static size_t fitting(const char *text, unsigned width)
 {
     size_t at = 0, good = 0, left = strlen(text);
@@ -58,7 +58,7 @@ static size_t fitting(const char *text, unsigned width)
     return at;
 }
 
-/* How many rows the text takes; printed, unless `look` asks for no more than that. */
+/* Returns how many rows the text takes, and prints it unless `look` is set. */
 static unsigned wrap(struct printer *p, const char *attribute, const char *text, bool look)
 {
     unsigned rows = 0;

@@ -6,7 +6,7 @@
 
 enum { DEPTH_MAX = 64 }; /* a forged tree may go in circles */
 
-/* What is known of a device meanwhile stands beside its role. */
+/* Bits beside a device's role that are needed while roles are found. */
 enum mark {
     MARK_READ_ONLY = 4, /* nothing can be written through it */
     MARK_KEPT = 8,      /* what is written to it is kept */
@@ -28,7 +28,7 @@ const char *lethe_role_name(enum lethe_role role)
 
 /* -- devices ----------------------------------------------------------------------------------- */
 
-/* The device that holds the file of a loop, where its number is that of one. */
+/* Returns the device that holds a loop's file, if the file system's number is a device's. */
 static size_t host_device(const struct lethe_snapshot *s, size_t block)
 {
     const struct lethe_block *b = &s->blocks[block];
@@ -49,8 +49,8 @@ static bool is_read_only(const struct find *f, size_t block)
     return mount != LETHE_NONE || (device != LETHE_NONE && f->marks[device] & MARK_READ_ONLY);
 }
 
-/* A file of a loop that no mount shows and no device holds lies in the initramfs's root, or where
- * nobody knows. */
+/* True for a loop's file that no mount shows and no device holds: it lies in the initramfs's root,
+ * or in an unknown place. */
 static bool is_kept_file(const struct find *f, const struct lethe_block *b)
 {
     const size_t mount = lethe_mount_find(f->s, b->file_devno);
@@ -61,7 +61,7 @@ static bool is_kept_file(const struct find *f, const struct lethe_block *b)
     return device != LETHE_NONE && f->marks[device] & MARK_KEPT;
 }
 
-/* True when one of the devices below it keeps what is written, or it is itself one that does. */
+/* True when the device, or one below it, keeps what is written to it. */
 static bool is_kept(const struct find *f, size_t block)
 {
     const struct lethe_block *b = &f->s->blocks[block];
@@ -77,8 +77,8 @@ static bool is_kept(const struct find *f, size_t block)
     return b->disk == LETHE_NONE && !b->n_slaves;
 }
 
-/* What is true of a device depends on those below it, which may come later: again, until nothing
- * changes. */
+/* Repeats until nothing changes, since what holds for a device depends on devices below it that may
+ * come later. */
 static void spread(const struct find *f, enum mark mark,
                    bool (*test)(const struct find *f, size_t block))
 {
@@ -92,7 +92,7 @@ static void spread(const struct find *f, enum mark mark,
     }
 }
 
-/* Marks the device and all below it; as the persistence only what keeps what is written to it. */
+/* Marks the device and all below it. The persistence is only what keeps what is written to it. */
 static void mark(const struct find *f, size_t block, enum lethe_role role, int depth)
 {
     if (block == LETHE_NONE || depth == DEPTH_MAX || f->marks[block] & role ||
@@ -133,7 +133,7 @@ static const struct lethe_union *find_union(const struct lethe_snapshot *s, size
     return NULL;
 }
 
-/* Without sysfs nobody can say that a device has gone. */
+/* True unless sysfs says that the device has gone; without sysfs nobody can say so. */
 static bool is_there(const struct lethe_snapshot *s, struct lethe_devno devno)
 {
     return !devno.major || !s->n_blocks || lethe_block_find(s, devno) != LETHE_NONE;
@@ -141,8 +141,9 @@ static bool is_there(const struct lethe_snapshot *s, struct lethe_devno devno)
 
 static void mark_origin(struct find *f, size_t mount, int depth);
 
-/* In the initramfs the system's mounts are below a directory of its own: one whose path is the end
- * of a layer's must be that layer's. The longest such path; "/" is none. */
+/* Finds the mount of a layer whose path dates from the initramfs, where the system's mounts were
+ * below a directory of its own: a mount whose path is the end of the layer's must be that layer's.
+ * The longest such path counts; "/" does not. */
 static size_t find_moved(const struct find *f, const char *layer)
 {
     const size_t system = f->root[1] ? strlen(f->root) : 0;
@@ -161,8 +162,8 @@ static size_t find_moved(const struct find *f, const char *layer)
     return found;
 }
 
-/* Marks what its layers lie on that it only reads; of those that no mount shows nothing is known.
- */
+/* Marks what the read-only layers of a union lie on. Nothing is known of layers that no mount
+ * shows. */
 static void mark_layers(struct find *f, const struct lethe_union *u, int depth)
 {
     for (size_t i = 0; i < u->n_branches; i++) {
@@ -191,7 +192,7 @@ static void mark_origin(struct find *f, size_t mount, int depth)
         f->origin = LETHE_ORIGIN_GONE;
 }
 
-/* Below a root that is written to: what can't be. */
+/* Below a root that is written to, marks the devices that can't be written to. */
 static void mark_bases(const struct find *f, size_t block, int depth)
 {
     if (block == LETHE_NONE || depth == DEPTH_MAX || f->marks[block] & MARK_PASSED)
@@ -222,7 +223,7 @@ static struct lethe_span last_name(const char *path)
     return (struct lethe_span){path + begin, end - begin};
 }
 
-/* A layer of the root that no mount shows has the name of this file. */
+/* True when a layer of the root that no mount shows has the name of this file. */
 static bool is_lost_layer(const struct lethe_union *u, const char *file)
 {
     for (size_t i = 0; i < u->n_branches; i++) {
@@ -235,7 +236,7 @@ static bool is_lost_layer(const struct lethe_union *u, const char *file)
     return false;
 }
 
-/* Something is seen to use it: then it is no layer that nobody sees. */
+/* Passes the loops with a visible user: such a loop is no lost layer. */
 static void pass_used(const struct find *f)
 {
     const struct lethe_snapshot *s = f->s;
@@ -256,7 +257,7 @@ static void pass_used(const struct find *f)
     }
 }
 
-/* How many whole disks are marked. */
+/* Counts the whole disks that are marked. */
 static size_t count_disks(const struct find *f)
 {
     size_t n = 0;
@@ -266,8 +267,9 @@ static size_t count_disks(const struct find *f)
     return n;
 }
 
-/* Marks the loops that may be lost layers. True when they lie on one disk, with the layers that are
- * seen; else nobody can tell, and those of them that had no mark before have none again. */
+/* Marks the loops that may be lost layers. They count only if they lie on one disk, together with
+ * the layers that are seen; else their marks are taken back, since nobody can tell. Returns whether
+ * they count. */
 static bool guess(const struct find *f, const struct lethe_union *u, bool by_name)
 {
     const struct lethe_snapshot *s = f->s;

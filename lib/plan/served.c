@@ -19,7 +19,7 @@ static bool is_served(const struct lethe_snapshot *s, struct lethe_node node)
                                         !lethe_block_is_ram(s, m->device));
 }
 
-/* What only may hold a device is not waited for: the kernel keeps a device that is held. */
+/* Does not wait for what only may hold a device: the kernel keeps a device that is held. */
 static void add_what_goes_before(const struct lethe_plan *plan, bool *wanted)
 {
     for (bool changed = true; changed;) {

@@ -5,7 +5,7 @@
 
 #include "lethe/plan/mountinfo.h"
 
-/* The next word of the line, which are set apart by blanks. */
+/* Cuts the next word of the line; words are separated by blanks. */
 static struct lethe_span next_word(struct lethe_span *line)
 {
     struct lethe_span word = {NULL, 0};
@@ -14,7 +14,8 @@ static struct lethe_span next_word(struct lethe_span *line)
     return word;
 }
 
-/* A size stands at the name's end: what a debugged cache adds to each object is no part of it. */
+/* Reads the size from the end of the cache's name, since a debugged cache's objects are larger by
+ * what the debugging adds. */
 static void read_size(struct lethe_slab_cache *cache)
 {
     struct lethe_span rest = cache->name, word = rest;
@@ -50,10 +51,10 @@ bool lethe_slabinfo_next(struct lethe_span *text, struct lethe_slab_cache *cache
 
 enum { KEY_MAX = 32768 }; /* of a key's payload */
 
-/* kmalloc-cg-: messages, or where these have caches of their own (6.11) attributes, which are there
- * since 6.6; their names, too, are in caches too small for a message.
- * kmalloc-rnd-: one of 16 is chosen by the place in the kernel's code that asks. memdup_user-,
- * names_cache: what a system call works with. */
+/* kmalloc-cg- holds messages, and the attributes of files since 6.6; where messages have caches of
+ * their own (6.11), attributes alone. Their names too lie in caches too small for a message.
+ * kmalloc-rnd- is sixteen families, chosen by the calling place in the kernel. memdup_user- and
+ * names_cache hold what system calls copy from their callers. */
 static const struct lethe_slabinfo_family families[] = {
     {"task_struct", 0, UINT64_MAX, {LETHE_SLAB_PROCESS}, false},
     {"dentry", 0, UINT64_MAX, {LETHE_SLAB_NAME}, false},
@@ -71,7 +72,7 @@ static const struct lethe_slabinfo_family families[] = {
     {"names_cache", 0, UINT64_MAX, {LETHE_SLAB_NO_MAKER}, false},
 };
 
-/* A family of sizes ends in '-', and a digit or, of kmalloc-rnd-, two numbers follow. */
+/* The name of a family of sizes ends in '-'; a digit follows, or in kmalloc-rnd- two numbers. */
 static bool is_of(const struct lethe_slab_cache *cache, const struct lethe_slabinfo_family *f)
 {
     const size_t n = strlen(f->name);

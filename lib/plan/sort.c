@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* The first half, which `room` has a copy of, and the second, which ends where the result does. */
+/* Merges the first half, of which `room` has a copy, with the second, which ends where the result
+ * ends. */
 static void merge(char *out, const char *first, const char *end, const char *second,
                   const char *limit, size_t size, int (*compare)(const void *, const void *))
 {

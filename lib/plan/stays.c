@@ -41,7 +41,7 @@ const char *lethe_stays_unseen_text(enum lethe_unseen unseen)
     return "what a file system or a device would have to say that did not answer";
 }
 
-/* Without an end in a forged tree: a partition's disk is no partition. */
+/* Looks one step up only, which ends in a forged tree too: a partition's disk is no partition. */
 static bool is_disk(const struct lethe_snapshot *s, size_t device)
 {
     const struct lethe_block *b = &s->blocks[device];

@@ -18,7 +18,8 @@ static enum lethe_swap_place worse(enum lethe_swap_place a, enum lethe_swap_plac
 static enum lethe_swap_place place_of_device(struct walk *w, size_t device);
 static enum lethe_swap_place place_of_mount(struct walk *w, size_t mount);
 
-/* A file whose file system no mount shows may still be on a device that has its number. */
+/* Finds a file whose file system no mount shows by the device
+ * that has that file system's number. */
 static enum lethe_swap_place place_of_file(struct walk *w, struct lethe_devno host)
 {
     const size_t mount = host.major || host.minor ? lethe_mount_find(w->s, host) : LETHE_NONE;

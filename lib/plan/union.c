@@ -37,8 +37,8 @@ static void add_branch(struct branches *b, struct lethe_span path, bool writable
     add_path(b, lethe_unescape(b->arena, path), writable);
 }
 
-/* A copy without the backslashes before ':', ',' and '\' that mount(8) took. In mountinfo the
- * backslash itself reads \134. */
+/* Copies the text without the backslashes that mount(8) took before ':', ',' and '\'. mountinfo
+ * writes the backslash itself as \134. */
 static struct lethe_span strip_backslashes(struct lethe_arena *arena, struct lethe_span layer)
 {
     char *text = lethe_arena_text(arena, layer.n ? layer.at : "", layer.n);
@@ -60,8 +60,8 @@ static struct lethe_span strip_backslashes(struct lethe_arena *arena, struct let
     return (struct lethe_span){text, n};
 }
 
-/* The length of the first layer of a colon-separated list: a colon behind a backslash (\134)
- * belongs to the path. */
+/* Returns the length of the first layer of a list separated by colons. A colon behind a backslash
+ * (\134) belongs to the path. */
 static size_t layer_length(struct lethe_span list)
 {
     size_t i = 0;
@@ -104,7 +104,7 @@ static struct lethe_span behind(struct lethe_span text, const char *word)
     return (struct lethe_span){text.at + n, text.n - n};
 }
 
-/* Options are split at commas; a comma inside a path stands escaped as \054. */
+/* Splits the options at commas; a comma inside a path is written \054. */
 static void find_overlay(struct branches *b, const char *options)
 {
     for (struct lethe_span rest = lethe_span(options); rest.at;) {
@@ -189,8 +189,8 @@ bool lethe_union_is_fuse(const struct lethe_mount *mount)
     return false;
 }
 
-/* The next of libfuse's options: they are split at commas, and what stands behind a backslash, a
- * byte or three octal digits for one, is a part of them (lib/fuse_opt.c). */
+/* Cuts the next of libfuse's options. They are split at commas; what stands behind a backslash, a
+ * byte or three octal digits for one, belongs to the option (lib/fuse_opt.c). */
 static struct lethe_span next_option(struct lethe_arena *arena, struct lethe_span *rest)
 {
     size_t i = 0, n = 0;
@@ -213,8 +213,8 @@ static void add_span(struct branches *b, struct lethe_span path, bool writable)
     add_path(b, lethe_arena_text(b->arena, path.n ? path.at : "", path.n), writable);
 }
 
-/* No layer below has a colon in its path: nothing escapes that (measured with fuse-overlayfs 1.10).
- */
+/* Splits the lower layers at colons: none of their paths has one, for nothing escapes it (measured
+ * with fuse-overlayfs 1.10). */
 static void add_fuse_overlay(struct branches *b, struct lethe_span options)
 {
     while (options.at && !b->full) {
@@ -232,7 +232,8 @@ static void add_fuse_overlay(struct branches *b, struct lethe_span options)
     }
 }
 
-/* "path=RW:path=RO:path=NC,4G"; without a mode unionfs-fuse only reads, mergerfs also writes. */
+/* Reads "path=RW:path=RO:path=NC,4G". A layer without a mode is read-only in unionfs-fuse and
+ * writable in mergerfs. */
 static void add_modes(struct branches *b, struct lethe_span list, bool writable)
 {
     while (list.at && !b->full) {
@@ -287,7 +288,8 @@ bool lethe_union_is_daemon(struct lethe_span command)
     return false;
 }
 
-/* The mount point is among its words, which may be given relatively. */
+/* A daemon serves the mount whose mount point is among its
+ * words; the word may be a relative path. */
 bool lethe_union_is_served_by(const struct lethe_mount *mount, struct lethe_span command)
 {
     const size_t path = strlen(mount->path);
@@ -303,8 +305,8 @@ bool lethe_union_is_served_by(const struct lethe_mount *mount, struct lethe_span
     return false;
 }
 
-/* The path below the system's root, tidied: it stands as mount(8) was given it, while mount points
- * have neither repeated slashes nor dots. NULL for a relative one. */
+/* Puts the system's root before the path and removes repeated slashes and dots, which mount(8) was
+ * given and mount points do not have. NULL for a relative path. */
 static const char *tidy(struct branches *b, const char *system, const char *path)
 {
     struct lethe_span rest = lethe_span(path);
@@ -328,8 +330,8 @@ static const char *tidy(struct branches *b, const char *system, const char *path
     return text;
 }
 
-/* The mount that shows the branch. Where its own mount has gone, the path leads to what lies below:
- * the layer is not there. */
+/* Finds the mount that shows the branch. Where the branch's own mount has gone, the path leads to
+ * what lies below, and the layer is not there. */
 static size_t find_mount(const struct lethe_snapshot *s, const struct lethe_tree *tree,
                          struct branches *b, const struct lethe_reader *reader, const char *system,
                          const char *path)

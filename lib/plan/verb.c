@@ -48,7 +48,8 @@ bool lethe_cmdline_find(struct lethe_span text, const char *wanted, struct lethe
     return found;
 }
 
-/* "auto", "on", "off", or a number of seconds, which is "on": 0, 1, 2; false for anything else. */
+/* Reads "auto" (0), "on" (1), "off" (2), or a number of seconds, which means "on". False for
+ * anything else. */
 static bool parse_switch(struct lethe_span value, unsigned *which, unsigned *seconds)
 {
     static const char *const words[] = {"auto", "on", "off"};

@@ -31,7 +31,8 @@ void lethe_words_default(struct lethe_words *words)
         memcpy(words->text[i], known[i].english, strlen(known[i].english) + 1);
 }
 
-/* The bytes that follow the first of a character (RFC 3629), -1 for one that can't be first. */
+/* Returns how many bytes follow the first byte of a character (RFC 3629), or -1 if it can't be
+ * first. */
 static int followers(unsigned char first)
 {
     if (first < 0x80)

@@ -9,13 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Memory that a child and its parent both see, zeroed, never given back; NULL where there is none.
- */
+/* Returns zeroed memory that a child and its parent both see, never freed; NULL where there is
+ * none. */
 void *lethe_ask_memory(size_t size);
 
-/* Has ask(context, i) called for each i below n, in order. One that takes longer than `ms` is
- * passed over, and after `hangs` of them the rest is. What is answered has to be put into shared
- * memory. How many were passed over; all of them where there can be no child. */
+/* Calls ask(context, i) in a child for each i below n, in order. One that takes longer than `ms` is
+ * passed over, and after `hangs` of them the rest is. Answers have to be put into shared memory.
+ * Returns how many were passed over; n where there can be no child. */
 size_t lethe_ask(void (*ask)(void *context, size_t i), void *context, size_t n, int64_t ms,
                  unsigned hangs);
 

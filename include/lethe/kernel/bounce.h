@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/*
- * bounce: the pool of bounce buffers, "software IO TLB" (swiotlb; kernel/dma/swiotlb.c).
- *
- * What goes to or comes from a device that can't reach all of memory, and has no IOMMU, is copied
- * through slots of 2 KiB in a pool that is taken at boot and that nothing ever clears, not even
- * init_on_free. Each mapping takes the slots behind those of the one before, of the processor's own
- * share of the pool: so a disk that uses the pool, read over and over at the same place, overwrites
- * it. Nothing is written to the disk.
- *
- * The pool is found by its symbol in /proc/kallsyms (CONFIG_KALLSYMS_ALL) and read through
- * /proc/kcore.
- */
+/* bounce: the pool of bounce buffers, "software IO TLB" (swiotlb; kernel/dma/swiotlb.c). Data of a
+ * device that can't reach all of memory and has no IOMMU are copied through slots of 2 KiB in a
+ * pool that is taken at boot. Nothing ever clears it, not even init_on_free. Each mapping takes the
+ * slots behind those of the one before, within the processor's own share of the pool: so a disk
+ * that uses the pool overwrites it when the same place is read over and over. Nothing is written to
+ * the disk. The pool is found by its symbol in /proc/kallsyms (CONFIG_KALLSYMS_ALL) and read
+ * through /proc/kcore. */
 #ifndef LETHE_KERNEL_BOUNCE_H
 #define LETHE_KERNEL_BOUNCE_H
 
@@ -24,7 +19,7 @@ struct lethe_bounce {
     uint64_t used_kib; /* of slots that are not all zero */
 };
 
-/* How much of the pool holds what went through it. 0, or -errno when it can't be seen. */
+/* Measures how much of the pool holds what went through it. 0, or -errno when it can't be seen. */
 int lethe_bounce_look(struct lethe_bounce *bounce);
 
 /* Overwrites the pool as far as that can be done within a third of policy->erase_ms. What still

@@ -30,7 +30,8 @@ FILE *lethe_capture_open(struct lethe_capture *c, const char *path);
 /* Closes what lethe_capture_open() returned; NULL does nothing. */
 void lethe_capture_close(struct lethe_capture *c, FILE *out);
 
-/* Writes a file with `text` as its one line, or no file for an empty text. NULL counts as -ENOMEM. */
+/* Writes a file with `text` as its one line, or no file for an empty text. NULL counts as
+ * -ENOMEM. */
 void lethe_capture_text(struct lethe_capture *c, const char *text, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -39,8 +40,8 @@ void lethe_capture_link(struct lethe_capture *c, const char *target, const char 
 /* The path with the user's names replaced; "" once the arena is full, which fails the capture. */
 const char *lethe_capture_path(struct lethe_capture *c, const char *path);
 
-/* Writes blanks and backslashes as octal escapes, as show_mountinfo() and seq_path() in the kernel's
- * fs/ do. */
+/* Writes blanks and backslashes as octal escapes, as show_mountinfo() and seq_path() in the
+ * kernel's fs/ do. */
 void lethe_capture_escaped(FILE *out, const char *text);
 
 /* What the kernel and FUSE daemons say of the layers of unions (capture_unions.c). */

@@ -14,8 +14,9 @@
 
 #include "lethe/plan/model.h"
 
-/* Which kind of file system the kernel has on the device, by the directories in /sys/fs: static
- * text, NULL where it names none. No device is touched; not every kind has such a directory. */
+/* Returns which kind of file system the kernel has on the device, by the directories in /sys/fs:
+ * static text, NULL where it names none. No device is touched; not every kind has such a
+ * directory. */
 const char *lethe_claimed_by(const struct lethe_block *block);
 
 /* True when the device is held by anybody. It is opened, which may hang. */

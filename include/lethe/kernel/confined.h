@@ -10,10 +10,11 @@
  * (/proc/PID/status, proc(5)). Uses no call that such a filter is known to forbid. */
 bool lethe_confined(void);
 
-/* True in the mounts of PID 1, which are those that count, or when that can't be told. */
+/* True in the mount namespace of PID 1, whose mounts are those that count, or when that can't be
+ * told. */
 bool lethe_confined_has_mounts(void);
 
-/* Moves there. False where it is still in others. */
+/* Moves into the mount namespace of PID 1. False where the process is still in another. */
 bool lethe_confined_join_mounts(void);
 
 #endif

@@ -8,10 +8,12 @@
 
 #include <stdbool.h>
 
-/* While modules can still be loaded: has the kernel load what the other needs (tcp_diag). */
+/* Has the kernel load the module that lethe_connections_end() needs (tcp_diag), while modules can
+ * still be loaded. */
 void lethe_connections_arm(void);
 
-/* Ends those whose peer is silent, or all; behind lethe_sys->end_connections. Always 0. */
+/* Ends the connections whose peer is silent, or all of them. It stands behind
+ * lethe_sys->end_connections. Returns 0. */
 int lethe_connections_end(bool all);
 
 #endif

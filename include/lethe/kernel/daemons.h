@@ -13,11 +13,11 @@
 
 #include "lethe/kernel/supervise.h"
 
-/* Lists them in progress->daemons, anew. Runs inside a worker. */
+/* Lists the daemons anew in progress->daemons. Runs inside a worker. */
 void lethe_daemons_find(struct lethe_progress *progress);
 
-/* Waits for the end of those that end by themselves when what they serve has gone, as mdmon does
- * when it has written that its array is clean: for `ms` at most. Reaps. */
+/* Waits up to `ms` for daemons that end by themselves when what they serve has gone, as mdmon does
+ * when it has written that its array is clean. Reaps. */
 void lethe_daemons_await(const struct lethe_progress *progress, int64_t ms);
 
 #endif

@@ -17,8 +17,9 @@
 
 #include <stdint.h>
 
-/* Zeroes all frame buffers of all cards. KiB of tmpfs pages among them. The first opening and the
- * last closing of a card may set its mode, and hang with it: only inside a worker. */
+/* Zeroes all frame buffers of all cards. Returns how many KiB of tmpfs pages were among them. The
+ * first opening and the last closing of a card may set its mode, and hang with it: call it inside a
+ * worker only. */
 uint64_t lethe_drm_clear(void);
 
 #endif

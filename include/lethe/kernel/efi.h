@@ -16,7 +16,8 @@
  */
 int lethe_efi_request_clearing(const char *dir);
 
-/* The same on the running machine; mounts efivarfs where the kernel expects it when it is not. */
+/* Does so on the running machine, and mounts efivarfs where the kernel expects it when it is not
+ * mounted. */
 int lethe_efi_request_clearing_mounted(void);
 
 #endif

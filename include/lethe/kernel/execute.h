@@ -7,9 +7,9 @@
 #include "lethe/kernel/supervise.h"
 #include "lethe/plan/plan.h"
 
-/* How many steps changed something; what failed is logged when `loud`. Steps that are stuck are
- * gone around: a stuck unmount by detaching the mount with a descriptor held on it, which needs no
- * answer from the device. */
+/* Carries out the plan and returns how many steps changed something; failures are logged when
+ * `loud`. A step that is stuck is gone around: a stuck unmount by detaching the mount with a
+ * descriptor held on it, which needs no answer from the device. */
 unsigned lethe_execute(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
                        const struct lethe_policy *policy, struct lethe_progress *progress,
                        bool loud);

@@ -15,18 +15,18 @@
 #include "lethe/kernel/supervise.h"
 #include "lethe/plan/page.h"
 
-/* Starts it, in either stage of the end; one that was started before had better be dead. What
+/* Starts the process that draws, in either stage of the end; an earlier one must have ended. What
  * lethe_log() says from now on is shown too. */
 void lethe_face_start(const struct lethe_progress *progress);
 
-/* The number of the terminal that it has, 0 when it has none. */
+/* Returns the number of the terminal that it has, 0 when it has none. */
 int lethe_face_terminal(void);
 
-/* All of it is drawn anew: the frame buffer was zeroed. */
+/* Has the whole screen drawn anew after the frame buffer was zeroed. */
 void lethe_face_redraw(void);
 
-/* How it ended: with nothing left, or with `left`, bits of page.h. True when there is a screen on
- * which that is shown by now. */
+/* Shows how the end went: nothing is left, or `left`, bits of page.h. True when that is on a screen
+ * by now. */
 bool lethe_face_end(unsigned left);
 
 /* The file of words that is written when the system is armed. */

@@ -24,20 +24,20 @@
 /* Lowers the reserves, starts decoys, silences the console. 0 or -errno. */
 int lethe_filler_open(void);
 
-/* Takes nearly all with all processors. Returns at end_ms at the latest. */
+/* Takes nearly all free memory with all processors. Returns at end_ms at the latest. */
 void lethe_filler_take(int64_t end_ms);
 
-/* Takes the rest; what an earlier call got that way is let go before. At end_ms the filler stops
- * where it is, and holds what it has. */
+/* Takes the rest, after letting go of what an earlier call got. At end_ms the filler stops where it
+ * is, and holds what it has. */
 void lethe_filler_take_rest(int64_t end_ms);
 
-/* How much those hold that are alive. */
+/* Returns how much the living fillers hold. */
 uint64_t lethe_filler_held_kib(void);
 
-/* Lets all go. The console says again what it said before. */
+/* Lets all memory go, and restores the console's level. */
 void lethe_filler_close(void);
 
-/* MemFree. */
+/* Returns MemFree of /proc/meminfo. */
 uint64_t lethe_filler_free_kib(void);
 
 #endif

@@ -18,11 +18,11 @@
 
 #include <stdbool.h>
 
-/* Every doubt is a false. */
+/* True in the machine's first pid and user namespace. In doubt it is false. */
 bool lethe_identity_is_machine(void);
 
-/* By the links in /proc/self/ns alone, by calls that no filter forbids: for one who only asks
- * another process to end the machine. Every doubt is a false. */
+/* As lethe_identity_is_machine(), but by the links in /proc/self/ns alone, by calls that no filter
+ * forbids: for a process that only asks another one to end the machine. */
 bool lethe_identity_seems_machine(void);
 
 #endif

@@ -30,15 +30,15 @@ struct lethe_kcore {
 int lethe_kcore_open(struct lethe_kcore *kcore);
 void lethe_kcore_close(struct lethe_kcore *kcore);
 
-/* The first number of a page, from `page` on, whose content can be read; UINT64_MAX when there is
- * none. *end is the number after the last page of that part of memory. */
+/* Returns the first page number, from `page` on, whose content can be read; UINT64_MAX when there
+ * is none. *end is the number after the last page of that part of memory. */
 uint64_t lethe_kcore_next(const struct lethe_kcore *kcore, uint64_t page, uint64_t *end);
 
 /* Reads n bytes from the beginning of a page on; they may not reach beyond its part. */
 bool lethe_kcore_read(const struct lethe_kcore *kcore, uint64_t page, void *out, size_t n);
 
-/* The number of the page in which `address`, this process's own, lies; UINT64_MAX when it can't be
- * told (Documentation/admin-guide/mm/pagemap.rst). */
+/* Returns the number of the page in which this process's `address` lies; UINT64_MAX when it can't
+ * be told (Documentation/admin-guide/mm/pagemap.rst). */
 uint64_t lethe_kcore_page_of(const struct lethe_kcore *kcore, const void *address);
 
 #endif

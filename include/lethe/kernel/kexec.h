@@ -14,8 +14,8 @@
 /* Unloads the crash kernel. */
 void lethe_kexec_unload_crash(void);
 
-/* Unloads all but, with `boots_next`, the kernel that is to be started, looks whether that is so,
- * and tells what is left: how many that is. */
+/* Unloads all kernels but, with `boots_next`, the one that is to be started; looks whether that is
+ * so, and reports what is left. Returns how many are left. */
 unsigned lethe_kexec_unload(bool boots_next);
 
 /* True when there is a kernel that reboot(2) can start. */

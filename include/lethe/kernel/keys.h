@@ -20,17 +20,17 @@ enum lethe_keys {
     LETHE_KEYS_ALL,
 };
 
-/* Inside a worker. Multipath devices are first told to fail what they have no path for. Devices
- * whose key is gone already are passed by. How many keys are left of those that were asked for; 1
- * when nobody could look. */
+/* Wipes the keys asked for. Runs inside a worker. Multipath devices are first told to fail what
+ * they have no path for; devices whose key is gone already are passed by. Returns how many of the
+ * keys asked for are left; 1 when nobody could look. */
 unsigned lethe_keys_wipe(enum lethe_keys which, const struct lethe_policy *policy,
                          struct lethe_progress *progress);
 
-/* Inside a worker: cuts the devices whose keys are left off from the disks they lie on, through
- * files too. A device is suspended only once all its requests are done: those that wait for a slow
- * disk fail then, and only what the disk itself is at is waited for
+/* Cuts the devices whose keys are left off from the disks they lie on, through files too. Runs
+ * inside a worker. A device is suspended only once all its requests are done: requests that wait
+ * for a slow disk fail then, and only what the disk itself is at is waited for
  * (drivers/scsi/scsi_sysfs.c, store_state_field()). What pages are swapped out to is left alone,
- * unless all keys are to go. The child that goes on with it until it is stopped, or -1. */
+ * unless all keys are to go. Returns the child that goes on with it until it is stopped, or -1. */
 pid_t lethe_keys_cut_off(enum lethe_keys which, const struct lethe_progress *progress);
 void lethe_keys_stop_cutting(pid_t child);
 

@@ -9,30 +9,32 @@
 #include "lethe/kernel/supervise.h"
 #include "lethe/plan/plan.h"
 
-/* Logs what the steps of a last plan show to be left, and who holds it; how many things that are.
- * Where PID 1 stays what it was, it holds the medium: that is not told. */
+/* Logs what the steps of a last plan show to be left, and who holds it. Returns how many things
+ * that are. Where PID 1 stays what it was, it holds the medium, which is not reported. */
 unsigned lethe_left_report(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
                            bool init_stays);
 
 /* Notes the devices that carry file systems which may be written to, for the look below. */
 void lethe_left_note_stores(const struct lethe_snapshot *snapshot, struct lethe_progress *progress);
 
-/* Logs which devices still carry a file system, or are held by anybody, though the snapshot shows
- * no user of theirs; how many. No device is opened where the policy does not wait for any. Where
- * PID 1 stays, only those that were noted: it holds the medium. Runs inside a worker. */
+/* Logs which devices still carry a file system, or are held, though the snapshot shows no user of
+ * theirs. Returns how many. No device is opened where the policy does not wait for any. Where PID 1
+ * stays, only devices that were noted count: it holds the medium. Runs inside a worker. */
 unsigned lethe_left_report_claimed(const struct lethe_snapshot *snapshot, bool init_stays,
                                    const struct lethe_policy *policy,
                                    struct lethe_progress *progress);
 
 /* Logs tmpfs pages beyond Lethe's own root and the frame buffers of graphics cards, which are
- * cleared (drm.h): somebody must be holding them; 1 if there are any. Runs inside a worker. */
+ * cleared (drm.h): somebody must be holding them. Returns 1 if there are any, else 0. Runs inside a
+ * worker. */
 unsigned lethe_left_report_shmem(const struct lethe_policy *policy,
                                  struct lethe_progress *progress);
 
-/* Logs System V objects and huge pages that are there; how many kinds of them are. */
+/* Logs System V objects and huge pages that are still there. Returns how many kinds of them there
+ * are. */
 unsigned lethe_left_report_objects(void);
 
-/* Logs what tasks that were not done in time have left, where nobody can look; how many
+/* Logs what tasks that were not done in time have left where nobody can look. Returns how many
  * those are. Other looks judge the rest: a task that came to its end late has left nothing. */
 unsigned lethe_left_report_stuck(const struct lethe_progress *progress);
 

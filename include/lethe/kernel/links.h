@@ -14,7 +14,7 @@
  * states and policies of IPsec. */
 void lethe_links_delete(void);
 
-/* How many interfaces with keys and states of IPsec there are; each kind of them is logged. */
+/* Counts the interfaces with keys and the states of IPsec that are left; each kind is logged. */
 unsigned lethe_links_report(void);
 
 #endif

@@ -19,18 +19,18 @@ enum lethe_log_level {
     LETHE_LOG_KEPT,    /* for the next start: to the kernel's log alone */
 };
 
-/* From now on to the kernel's log and the console below the present root. It is called again when
- * the root has changed, and when free memory has been zeroed: for each open /dev/kmsg the kernel
- * keeps 16 KiB which it does not clear (struct devkmsg_user; with init_on_alloc=0 half of what a
- * socket had held was found in it). */
+/* Sends what is logged to the kernel's log and to the console below the present root. It is called
+ * again when the root has changed, and when free memory has been zeroed: for each open /dev/kmsg
+ * the kernel keeps 16 KiB which it does not clear (struct devkmsg_user; with init_on_alloc=0 half
+ * of what a socket had held was found in it). */
 void lethe_log_to_kernel(void);
 
-/* Lets go of both. What is said then reaches nobody, until lethe_log_to_kernel(). */
+/* Closes both. Log output is discarded until lethe_log_to_kernel(). */
 void lethe_log_close(void);
 void lethe_log_set_verbose(bool on);
 
-/* Each line that is said is handed to `show` too, from whatever process. Where that returns true,
- * it is shown on the virtual terminals, and the console gets it only where it is none of them. */
+/* Hands each line to `show` too, from whatever process. Where that returns true, the line is on the
+ * virtual terminals, and the console gets it only if it is none of them. */
 void lethe_log_show_on(bool (*on)(const char *line));
 
 void lethe_log(enum lethe_log_level level, const char *format, ...)

@@ -14,10 +14,10 @@
 #include "lethe/kernel/policy.h"
 #include "lethe/kernel/supervise.h"
 
-/* Unloads them, each within its deadline. Runs inside a worker. */
+/* Unloads the modules, each within its deadline. Runs inside a worker. */
 void lethe_modules_unload(const struct lethe_policy *policy, struct lethe_progress *progress);
 
-/* How many are loaded, which is logged. */
+/* Counts and logs the modules that are still loaded. */
 unsigned lethe_modules_report(void);
 
 #endif

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/*
- * network: what another machine, or a process, has to answer for and may not.
- *
- * A server that has gone is waited for without an end by whatever reads or writes there, which then
- * can't be killed, unmounted or freed. Linux has a way out for each kind: umount2(2) with MNT_FORCE
- * fails what waits for an answer (NFS, CIFS, Ceph, 9p, FUSE), NBD_CLEAR_SOCK (linux/nbd.h) what
- * waits for a block, and a TCP connection that is ended (sock_diag(7), SOCK_DESTROY) gives its
- * queue back.
- */
+/* network: what another machine or a process has to answer for, and may not. Whatever reads or
+ * writes where a server has gone waits without an end, and can't be killed, unmounted or freed.
+ * Linux has a way out for each kind: umount2(2) with MNT_FORCE fails what waits for an answer (NFS,
+ * CIFS, Ceph, 9p, FUSE), NBD_CLEAR_SOCK (linux/nbd.h) fails what waits for a block, and a TCP
+ * connection that is ended (sock_diag(7), SOCK_DESTROY) gives its queue back. */
 #ifndef LETHE_KERNEL_NETWORK_H
 #define LETHE_KERNEL_NETWORK_H
 
@@ -32,16 +28,17 @@ enum lethe_network_which {
     LETHE_NETWORK_ALL,
 };
 
-/* MNT_FORCE fails only what waits at that moment, and a loop sends one request after the other. So a
- * child forces the file systems of these servers that hold a loop's file, over and over, until
- * lethe_network_stop_failing() or the end of the caller. The snapshot may be freed before. Returns
- * the child, or -1 when there is nothing to force. */
+/* MNT_FORCE fails only what waits at that moment, and a loop sends one request after the other.
+ * So a child forces the file systems of these servers that hold a loop's file, over and over,
+ * until lethe_network_stop_failing() or the end of the caller. The snapshot may be freed before.
+ * Returns the child, or -1 when there is nothing to force. */
 pid_t lethe_network_keep_failing(const struct lethe_snapshot *snapshot,
                                  enum lethe_network_which which,
                                  const struct lethe_progress *progress);
 void lethe_network_stop_failing(pid_t child);
 
-/* Takes the network interfaces down: their drivers give back the memory in which they receive. */
+/* Takes the network interfaces down, whose drivers then give
+ * back the memory in which they receive. */
 void lethe_network_down(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* offline: has a disk fail what waits for it, by the word that its driver has for that. */
+/* offline: has a disk fail what waits for it, by its driver's own interface. */
 #ifndef LETHE_KERNEL_OFFLINE_H
 #define LETHE_KERNEL_OFFLINE_H
 
@@ -7,15 +7,15 @@
 
 #include "lethe/plan/model.h"
 
-/* A disk of the kernel's SCSI layer (USB, SATA, iSCSI) fails everything from now on. One whose
- * transport is lost keeps what waits for it, and is removed instead. Of a partition it is asked of
- * the disk around it. `name` is the kernel's, as below /sys/class/block; one that is no such disk
- * is left alone. */
+/* Sets a disk of the kernel's SCSI layer (USB, SATA, iSCSI) offline, so that everything fails from
+ * now on. A disk whose transport is lost keeps what waits for it, and is removed instead. A
+ * partition has no device/ of its own, so its disk's is written too. `name` is the kernel's, as
+ * below /sys/class/block; any other device is left alone. */
 void lethe_offline_set(const char *name);
 
-/* Of NVMe: what the controller is at fails, and is not tried again. It takes new requests
- * afterwards, unless it is reached over a network: it is then removed. False when it is no such
- * disk. May take as long as the controller. */
+/* Resets an NVMe controller: what it is at fails, and is not tried again. It takes new requests
+ * afterwards, unless it is reached over a network: it is then removed. False when the device is no
+ * such disk. May take as long as the controller. */
 bool lethe_offline_reset(const char *name);
 
 /* Has all multipath devices fail what they have no path for; unless `always`, only those that have

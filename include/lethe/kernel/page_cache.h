@@ -10,7 +10,7 @@
 #ifndef LETHE_KERNEL_PAGE_CACHE_H
 #define LETHE_KERNEL_PAGE_CACHE_H
 
-/* Drops it by as many processes as there are processors, and waits for them. */
+/* Drops the page cache with one process on each processor, and waits for them. */
 void lethe_page_cache_drop(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* policy: how an end is carried out. The sequence is one; what differs between its callers stands
+/* policy: how an end is carried out. There is one sequence; what differs between its callers stands
  * in a const struct of these. */
 #ifndef LETHE_KERNEL_POLICY_H
 #define LETHE_KERNEL_POLICY_H
@@ -26,23 +26,23 @@ struct lethe_policy {
     bool keeps_callers;  /* the processes that the end was begun by go on afterwards */
 };
 
-/* systemd-shutdown has stopped all, and the data of the persistence is still wanted. */
+/* The policy of an orderly end: systemd-shutdown has stopped all processes, and the persistence's
+ * data are still wanted. */
 extern const struct lethe_policy lethe_policy_clean;
-/* Somebody is at the door: the keys have gone first, and with them what was not written. Nothing
- * waits for a disk. */
+/* The policy of the kill switch: the keys have gone first, and with them what was not written.
+ * Nothing waits for a disk. */
 extern const struct lethe_policy lethe_policy_emergency;
 
 /* The policy with this name; NULL for none. */
 const struct lethe_policy *lethe_policy_find(const char *name);
 
-/* The time for writing data back. Where something has hung already, nothing more is waited for at
- * length. */
+/* Returns the time for writing data back; it is short once something has hung. */
 int64_t lethe_policy_write_ms(const struct lethe_policy *policy, unsigned n_stuck);
 
-/* How long free memory may be overwritten and read back: the longer the more memory there is, or as
- * long as is asked (0: nothing is), but of what is left until a deadman ends the machine
- * (INT64_MAX: there is none) so much is kept that it can be said what is left and the machine be
- * switched off. */
+/* Returns how long free memory may be overwritten and read back: the longer the more memory
+ * there is, or `asked_ms` if that is not 0. Of the time that is left until a deadman ends the
+ * machine (INT64_MAX: there is none) enough is kept to report what is left and to switch the
+ * machine off. */
 int64_t lethe_policy_memory_ms(const struct lethe_policy *policy, int64_t asked_ms, int64_t left_ms,
                                uint64_t memory_kib);
 

@@ -9,11 +9,11 @@
 #include "lethe/kernel/policy.h"
 #include "lethe/kernel/supervise.h"
 
-/* Frees them or overwrites them by use, each within its deadline. All file systems and swaps have
- * to be gone. Runs inside a worker. */
+/* Frees the buffers or overwrites them by use, each within its deadline. All file systems and swaps
+ * have to be gone. Runs inside a worker. */
 void lethe_pools_clear(const struct lethe_policy *policy, struct lethe_progress *progress);
 
-/* How many kinds of them are there all the same, each of which is logged. */
+/* Counts and logs the kinds of buffers that are still there. */
 unsigned lethe_pools_report(const struct lethe_progress *progress);
 
 #endif

@@ -9,12 +9,12 @@
 #include "lethe/plan/verb.h"
 
 /* Keeps the machine from staying on whatever happens: a panic reboots after 10 s and starts no
- * kernel for a crash dump; no warning, oops or hung task, nor the OOM killer, panics. And has the
- * kernel hurry. */
+ * kernel for a crash dump; no warning, oops, hung task or OOM killer panics. Has the kernel's RCU
+ * hurry. */
 void lethe_power_prepare(void);
 
-/* The one call of reboot(2) for the verb: kexec falls back to reboot when nothing is loaded, exit
- * is poweroff. `argument` (may be NULL) is reboot's (LINUX_REBOOT_CMD_RESTART2). 0 when the kernel
+/* Calls reboot(2) for the verb: kexec falls back to reboot when nothing is loaded, exit is
+ * poweroff. `argument` (may be NULL) is reboot's (LINUX_REBOOT_CMD_RESTART2). 0 when the kernel
  * came back from it, or -errno. */
 int lethe_power_call(enum lethe_verb verb, const char *argument);
 
@@ -23,10 +23,10 @@ int lethe_power_call(enum lethe_verb verb, const char *argument);
  * or when it came back, sysrq b. Returns only when all of it failed: -errno of the first. */
 int lethe_power_end(enum lethe_verb verb, const char *argument, int64_t ms);
 
-/* Has pstore keep what is logged from now on, where there is a pstore, for the next start to find:
- * for an end that has left something (Documentation/admin-guide/kernel-parameters.txt,
- * printk.always_kmsg_dump). What was logged before, paths and names of the user's among it, is not
- * kept: it would lie in the firmware's flash. */
+/* Has pstore, where there is one, keep what is logged from now on for the next start to find
+ * (Documentation/admin-guide/kernel-parameters.txt, printk.always_kmsg_dump). Earlier lines,
+ * with paths and names of the user's among them, are not kept: they would lie in the firmware's
+ * flash. */
 void lethe_power_keep_log(void);
 
 #endif

@@ -7,71 +7,71 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* SIGKILLs every process of the pid namespace but PID 1 and the caller again and again, those that
- * systemd spares ('@' in argv[0]) too, until none is left, or for `ms` none has ended, ten times
- * that at most. The number of processes that did not end (0: all did). One kill(2) of -1 reaches
- * all there are, forks under way too. All processes come to PID 1 when their parents end, so for
- * PID 1, which reaps them, no child left means none left (pid_namespaces(7)); any other caller
- * looks into /proc. */
+/* Sends SIGKILL to every process of the pid namespace but PID 1 and the caller again and again,
+ * to those that systemd spares ('@' in argv[0]) too, until none is left or none has ended for
+ * `ms`, ten times that at most. One kill(2) of -1 reaches all there are, forks under way too.
+ * Orphans become PID 1's children, so for PID 1, which reaps them, no child left means none left
+ * (pid_namespaces(7)); any other caller looks into /proc. Returns how many processes did not
+ * end. */
 unsigned lethe_process_stop_all(int64_t ms);
 
-/* The same for all but `spared`, which are stopped meanwhile, for a moment each time: only what is
- * stopped can be ended one by one without a fork under way. It lasts `ms` at most.
- */
+/* As lethe_process_stop_all(), for all but `spared`, and for `ms` at most. All are stopped for a
+ * moment each time: only stopped processes can be ended one by one without a fork under way. */
 unsigned lethe_process_stop_others(const pid_t *spared, unsigned n, int64_t ms);
-/* Has these live on, stopped: lethe_process_stop_all() spares them, and nobody counts them or their
- * dead children. For a process whose end PID 1 waits for before it does something of its own. */
+/* Has a process live on, stopped: lethe_process_stop_all() spares it, and nobody counts it or
+ * its dead children. It is for a process whose end PID 1 waits for before it does something of
+ * its own. */
 void lethe_process_keep(pid_t pid);
-/* All from the caller's parent up to PID 1: the script that it was started from. */
+/* Keeps all processes from the caller's parent up to PID 1: the script that it was started from. */
 void lethe_process_keep_ancestors(void);
 /* Calls `use` for each that is kept. */
 void lethe_process_each_kept(void (*use)(pid_t pid));
 
-/* Reaps the caller's dead and waits until PID 1 has reaped its own, for `ms` at most in which it
- * reaps none: until then the kernel keeps their registers. How many nobody has reaped. */
+/* Reaps the caller's dead children and waits until PID 1 has reaped its own, up to `ms` without any
+ * progress: until then the kernel keeps their registers. Returns how many nobody has reaped. */
 unsigned lethe_process_wait_for_reaper(int64_t ms);
 
 /* Waits for a child for at most `ms`. False when it has not ended by then: it is killed, and not
  * reaped. */
 bool lethe_process_await(pid_t child, int64_t ms, int *status);
 
-/* Says of each process of user space that still lives, but for PID 1, the caller and those of
- * Lethe's own that can end, its pid, name and state, up to ten of them. How many there are. */
+/* Logs pid, name and state of up to ten processes of user space that still live, without PID 1, the
+ * caller and those of Lethe's own that can end. Returns how many there are. */
 unsigned lethe_process_report(void);
 
 /* True when this process runs the program at `path` (/proc/self/exe, proc(5)). */
 bool lethe_process_runs(const char *path);
 
-/* Locks what this process has and will have in memory: the program as a whole, for it may have been
- * swapped out, all else as it is touched. May wait for the device that the program lies on, or is
- * swapped out to. Failures here and below are no reason to stop and are not told. */
+/* Locks this process in memory: the program as a whole, since it may have been swapped out, all
+ * else as it is touched. May wait for the device that the program lies on, or is swapped out to.
+ * Failures here and below are no reason to stop, and are not logged. */
 void lethe_process_lock(void);
 
 /* Makes the OOM killer spare this process. */
 void lethe_process_spare(void);
 
-/* Reads the whole program in and keeps it, so that it can go on without the device that it lies
- * on. */
+/* Reads the whole program in and keeps it, so that it needs the device that it lies on no more. */
 void lethe_process_load(void);
 
-/* Takes the lock off those of the program's own variables that nobody has touched: they hold
- * nothing yet, and are most of it. */
+/* Unlocks those of the program's variables that nobody has touched: they hold nothing yet, and are
+ * most of it. */
 void lethe_process_unlock_unused(void);
 
-/* No signal but SIGKILL and SIGSTOP ends this process any more; nor does a limit, or its parent's
- * end, or the OOM killer, and it may use all processors and all memory. */
+/* Shields this process: no signal but SIGKILL and SIGSTOP ends it, no limit, not its parent's end
+ * and not the OOM killer; it may use all processors and all memory. */
 void lethe_process_shield(void);
 /* lethe_process_lock() and lethe_process_shield(). */
 void lethe_process_harden(void);
 
-/* Puts a process (0: the caller) before all ordinary ones, or makes it one again (sched(7)): in a
- * storm of forks it would get a thousandth of a processor. Children inherit it. */
+/* Puts a process (0: the caller) before all ordinary ones, or makes it ordinary again (sched(7)):
+ * in a storm of forks it would get a thousandth of a processor. Children inherit it. */
 void lethe_process_hurry(pid_t pid, bool on);
 
 /* Closes all descriptors but the standard ones: inherited, they hold files of the old system. */
 void lethe_process_close_all(void);
 
-/* /dev/null for the three of them: no terminal is held, and nothing else gets their numbers. */
+/* Opens /dev/null as the three standard descriptors: no terminal is held, and nothing else gets
+ * their numbers. */
 void lethe_process_take_stdio(void);
 
 #endif

@@ -16,8 +16,8 @@
 
 struct lethe_erased {
     uint64_t bytes, files;
-    uint64_t failed; /* files that could not be zeroed … */
-    int first_error; /* … and why the first could not: -errno */
+    uint64_t failed; /* files that could not be zeroed */
+    int first_error; /* -errno of the first of them */
 };
 
 /* Erases the file system, or the directory or file of one, that is mounted at `path`: what other

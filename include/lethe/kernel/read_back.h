@@ -1,23 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/*
- * read_back: what lies in free memory, seen through /proc/kpageflags, which says what is free, and
- * /proc/kcore (kcore.h). What is read is compared with zero and kept nowhere.
- *
- * Pages on a processor's own list have no flag (mm/page_alloc.c: they wait there to be used again);
- * how many there are says /proc/zoneinfo. Not judged: what the kernel or a process has in use.
- */
+/* read_back: looks at free memory through /proc/kpageflags, which says what is free, and
+ * /proc/kcore (kcore.h). What is read is compared with zero and kept nowhere. Pages on a
+ * processor's own list have no flag (mm/page_alloc.c: they wait there to be used again);
+ * /proc/zoneinfo says how many there are. What the kernel or a process has in use is not judged. */
 #ifndef LETHE_KERNEL_READ_BACK_H
 #define LETHE_KERNEL_READ_BACK_H
 
 #include "lethe/plan/fill.h"
 
-/* Opens what the look needs, which takes memory: before memory is filled. 0, or -errno where
- * nothing can be seen; the number of pages that processors keep may be told even then. */
+/* Opens what the look needs. That takes memory, so it is done before memory is filled. 0, or -errno
+ * where nothing can be seen; the number of pages that processors keep may be known even then. */
 int lethe_read_back_open(void);
 void lethe_read_back_close(void);
 
-/* Looks at free pages, at about `pages_max` of them (0: at all), until end_ms at the latest. Sets
- * what `fill` says of the look. */
+/* Looks at about `pages_max` free pages (0: at all), until end_ms at the latest, and fills in what
+ * `fill` says of the look. */
 void lethe_read_back(uint64_t pages_max, int64_t end_ms, struct lethe_fill *fill);
 
 #endif

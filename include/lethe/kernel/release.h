@@ -13,8 +13,8 @@
 #include "lethe/kernel/supervise.h"
 #include "lethe/plan/model.h"
 
-/* Thaws what lies on devices, where data are written back also devices that are suspended. Runs
- * inside a worker, before anybody is ended. A device without its key can't be resumed. */
+/* Thaws file systems on devices, and resumes suspended devices where data are written back. Runs
+ * inside a worker, before any process is ended. A device without its key can't be resumed. */
 void lethe_release_frozen(const struct lethe_snapshot *snapshot, const struct lethe_policy *policy,
                           struct lethe_progress *progress);
 

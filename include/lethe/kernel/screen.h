@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* screen: what is still to be read on virtual terminals and in frame buffers. */
+/* screen: erases what can still be read on virtual terminals and in frame buffers. */
 #ifndef LETHE_KERNEL_SCREEN_H
 #define LETHE_KERNEL_SCREEN_H
 

@@ -13,7 +13,7 @@
 #include "lethe/kernel/supervise.h"
 #include "lethe/plan/verb.h"
 
-/* Whether the kernel clears what is freed, by a look. */
+/* Looks whether the kernel clears what is freed. */
 void lethe_scrub_look(const struct lethe_policy *policy, struct lethe_progress *progress);
 
 /* Overwrites freed kernel objects, for at most `ms`, unless the kernel has cleared them. */

@@ -23,8 +23,8 @@ void lethe_slab_settle(void);
 struct lethe_refill {
     uint64_t objects; /* how many were made */
     uint64_t left;    /* free slots that are yet to be used again, as far as known: of caches that
-                         were not seen to grow, or that no call of a program reaches … */
-    char cache[32];   /* … one of which is this */
+                         were not seen to grow, or that no call of a program reaches */
+    char cache[32];   /* the name of one of these caches */
 };
 
 /* Overwrites the free slots, until `end_ms` (lethe_now_ms()) at most. 0, or -errno of what could

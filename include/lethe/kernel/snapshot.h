@@ -6,23 +6,23 @@
 #include "lethe/plan/model.h"
 #include "lethe/plan/mountinfo.h"
 
-/* What the system, or the captured tree below the directory `root`, says now. Everything lies in
- * `arena`. `live` allows to ask devices and files themselves (whose file system hosts a loop's
+/* Reads what the system, or the captured tree below the directory `root`, says now. Everything lies
+ * in `arena`. `live` allows to ask devices and files themselves (which file system hosts a loop's
  * file), which a captured tree can't answer. 0, or -errno: no mountinfo to be read, or -ENOMEM.
  * What else is missing is left out. */
 int lethe_snapshot_take(struct lethe_snapshot *snapshot, int root, bool live,
                         struct lethe_arena *arena, const struct lethe_complaint *complaint);
 
-/* Adds the mount namespaces of processes, for those who look: at the end no process is left in any.
- * 0, or -ENOMEM. */
+/* Adds the mount namespaces of processes, for readers that show them: at the end no process is left
+ * in any. 0, or -ENOMEM. */
 int lethe_snapshot_add_namespaces(struct lethe_snapshot *snapshot, int root, bool live,
                                   struct lethe_arena *arena);
 
-/* An arena as large as the machine allows (1 GiB of addresses down to 1 MiB), touched only as it is
- * used; base NULL when there is none. */
+/* Maps an arena as large as the machine allows (1 GiB of addresses down to 1 MiB), touched only as
+ * it is used; base is NULL when there is none. */
 struct lethe_arena lethe_snapshot_map_arena(void);
 
-/* Complaints as lines of the log. */
+/* Logs each complaint as a line. */
 extern const struct lethe_complaint lethe_complain_to_log;
 
 #endif

@@ -17,14 +17,14 @@ struct lethe_source {
     struct lethe_snapshot *snapshot;
     struct lethe_device_name *names; /* of all devices, in order */
     size_t n_names;
-    struct lethe_daemon *daemons; /* of FUSE unions, the last found first … */
-    bool looked;                  /* … when they were looked for */
+    struct lethe_daemon *daemons; /* of FUSE unions, the last found first */
+    bool looked;                  /* the daemons were looked for */
 };
 
-/* A whole file, cut from the arena. 0, or -errno. */
+/* Reads a whole file into the arena. 0, or -errno. */
 int lethe_source_read(const struct lethe_source *source, const char *path, struct lethe_span *text);
 
-/* NULL when there is none, or it can't be read. */
+/* Opens a directory; NULL when there is none, or it can't be read. */
 DIR *lethe_source_open_dir(const struct lethe_source *source, const char *path);
 size_t lethe_source_count(DIR *dir);
 
@@ -39,12 +39,12 @@ const char *lethe_source_below_system(const char *path);
  * or -ENOMEM. */
 int lethe_blocks_read(struct lethe_source *source);
 
-/* What file systems lie on beside the device of their mounts; after lethe_devices_tie(). 0, or
- * -ENOMEM. */
+/* Adds what file systems lie on beside the device of their mounts; called after
+ * lethe_devices_tie(). 0, or -ENOMEM. */
 int lethe_blocks_read_beside(const struct lethe_source *source);
 
-/* The number of the device that a name in /dev leads to, 0:0 for none; the context is the source.
- */
+/* Returns the number of the device that a name in /dev leads to, 0:0 for none. The context is the
+ * source. */
 struct lethe_devno lethe_blocks_resolve(void *context, const char *path);
 
 #endif

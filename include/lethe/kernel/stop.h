@@ -15,10 +15,10 @@
 
 #include "lethe/plan/model.h"
 
-/* 0, or -errno; -EBUSY while something holds it. A loop that is still held goes when its last
- * holder does (it is detached lazily by the kernel, and the answer is 0). So does a bcache, for
- * which two seconds are waited. A device-mapper device that is going by itself already is waited
- * for, a second at most. */
+/* Stops or removes the device. 0, or -errno; -EBUSY while something holds it. A loop that is still
+ * held goes when its last holder does (the kernel detaches it lazily, and the answer is 0). So does
+ * a bcache, for which two seconds are waited. A device-mapper device that is going by itself
+ * already is waited for, a second at most. */
 int lethe_stop_device(const struct lethe_block *block);
 
 /* Opens the device's node in /dev for reading, with O_NONBLOCK and `flags`. A descriptor, or
@@ -35,19 +35,19 @@ bool lethe_stop_holds_key(const struct lethe_block *block);
 /* Closes the connection of an nbd device that may be in use: what waits for its server fails. */
 int lethe_stop_cut_off(const struct lethe_block *block);
 
-/* Tells a multipath device that keeps what it has no path for to fail it; unless `always`, only one
- * that has no path left (multipath_message(), drivers/md/dm-mpath.c). It waits for no device. 0;
- * -EOPNOTSUPP when it is none; or -errno. */
+/* Tells a multipath device to fail requests that it has no path for and keeps; unless `always`,
+ * only a device that has no path left (multipath_message(), drivers/md/dm-mpath.c). Waits for no
+ * device. 0; -EOPNOTSUPP when the device is none; or -errno. */
 int lethe_stop_queueing(const struct lethe_block *block, bool always);
 
-/* Takes the key out of a dm-crypt device that can't be removed and lets every later read and write
- * of it fail at once: suspend without flush or freeze, "key wipe", an error table in its place,
- * resume (docs/facts.md, The key of a dm-crypt device). What was not written yet
- * is lost. The device is removed when its last holder goes. 0 when the error table stands, for then
- * the kernel has freed the other with all keys in it, zeroed: one of several parts, as while LUKS
- * encrypts anew, may know no "key wipe" in the first. Else -errno, all steps having been tried.
- * *wiped_ms is lethe_now_ms() when the last key had gone; what follows may be at the kernel's pace.
- */
+/* Takes the key out of a dm-crypt device that can't be removed, and lets every later read and
+ * write of it fail at once: suspend without flush or freeze, "key wipe", an error table in its
+ * place, resume (docs/facts.md, The key of a dm-crypt device). What was not written yet is lost.
+ * The device is removed when its last holder goes. 0 when the error table stands: the kernel has
+ * then freed the old table with all keys in it, zeroed. A device of several parts, as while LUKS
+ * encrypts anew, may know no "key wipe" in the first. Else -errno, after all steps were tried.
+ * *wiped_ms is lethe_now_ms() when the last key had gone; what follows may be at the kernel's
+ * pace. */
 int lethe_stop_wipe_key(const struct lethe_block *block, int64_t *wiped_ms);
 
 #endif

@@ -45,8 +45,8 @@ struct lethe_account {
 };
 
 /*
- * Shared by the supervisor and its workers, so that it outlives a worker: first the protocol between
- * them, then what one worker leaves to the next, then the account.
+ * Shared by the supervisor and its workers, so that it outlives a worker: first the protocol
+ * between them, then what one worker leaves to the next, then the account.
  *
  * A task runs from lethe_task_begin() to lethe_task_done(); deadline_ms (lethe_now_ms()) is 0 when
  * none runs. It is written last when a task begins, so that the supervisor never sees the deadline

@@ -79,8 +79,8 @@ bool lethe_read_block(const char *name, const char *attribute, char *out, size_t
  */
 int lethe_open_below(int root, const char *path, int flags);
 
-/* A file of /proc or /sys and what is written to it. A kernel that does not have the file is left as
- * it is. */
+/* A file of /proc or /sys and what is written to it. A kernel without the file is left as it
+ * is. */
 struct lethe_setting {
     const char *path, *value;
 };

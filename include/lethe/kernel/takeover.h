@@ -20,7 +20,7 @@
  * or -errno. */
 int lethe_takeover_arm(const char *program);
 
-/* Undoes it. 0, or -errno. */
+/* Unmounts what lethe_takeover_arm() bound. 0, or -errno. */
 int lethe_takeover_disarm(void);
 
 /* True when `program` stands in the place of systemd-shutdown. */
@@ -30,21 +30,22 @@ bool lethe_takeover_is_armed(const char *program);
  * device. Reads no such file (mincore(2)). */
 bool lethe_takeover_is_resident(void);
 
-/* Reads all that in. May wait for the device, and keeps it mapped: for a worker. */
+/* Reads in all that PID 1 has mapped of files, and keeps it mapped. May wait for the device: for a
+ * worker. */
 void lethe_takeover_load(void);
 
-/* Keeps what PID 1 has mapped of files in memory, in a child of the caller that ends with it. Its
- * pid, or -errno. The files are read here and now. */
+/* Keeps what PID 1 has mapped of files in memory, in a child that ends with the caller. The files
+ * are read at once. Returns its pid, or -errno. */
 pid_t lethe_takeover_hold(void);
 
-/* Keeps what stands in the place of systemd-shutdown from being unmounted, by a process that has it
- * open until it is killed. */
+/* Keeps systemd from unmounting what stands in the place of systemd-shutdown, by a process that has
+ * it open until it is killed. */
 void lethe_takeover_keep(void);
 
 /* Sends PID 1 the signal for poweroff, reboot or halt. 0, or -errno. */
 int lethe_takeover_signal(enum lethe_verb verb);
 
-/* True when PID 1 is systemd no more. */
+/* True when PID 1 no longer runs systemd. */
 bool lethe_takeover_has_begun(void);
 
 #endif

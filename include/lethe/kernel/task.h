@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/*
- * task: what a worker does one after the other, each known by a number.
- *
- * A task's id is its kind and the thing that it is done to: a mount's number, a device's, or 0 for
- * what there is once. A task that hangs is known by its id to the workers that come after.
- */
+/* task: the pieces of work that a worker does one after the other. A task's id is its kind and the
+ * number of the thing that it is done to: a mount, a device, or 0 for what there is once. The
+ * workers that come later know a task that hangs by its id. */
 #ifndef LETHE_KERNEL_TASK_H
 #define LETHE_KERNEL_TASK_H
 
@@ -65,7 +62,7 @@ enum lethe_task {
 uint64_t lethe_task_id(enum lethe_task task, uint64_t number);
 uint64_t lethe_task_id_of_device(enum lethe_task task, struct lethe_devno devno);
 
-/* The word for its kind; "?" for none. */
+/* Returns the word for the task's kind; "?" for none. */
 const char *lethe_task_word(uint64_t id);
 /* True when lethe.skip= of a test's program names the task: words with commas between them, as
  * task.c lists them. False in any other program. */

@@ -5,15 +5,15 @@
 
 #include "lethe/plan/uevent.h"
 
-/* A socket that gets the kernel's additions, removals and changes, and no others: they are filtered
- * before anybody is woken. Its descriptor, or -errno. */
+/* Opens a socket that gets the kernel's additions, removals and changes; all else is filtered out
+ * before the process is woken. Returns its descriptor, or -errno. */
 int lethe_uevent_open(void);
 
-/* From now on no additions. */
+/* Filters additions out from now on. */
 void lethe_uevent_leave_additions(int fd);
 
-/* Waits for no message. 1 when there was one, 0 when there is none, -ENOBUFS when some were lost,
- * or another -errno. What others than the kernel send is passed by. */
+/* Takes a message without waiting. 1 when there was one, 0 when there is none, -ENOBUFS when some
+ * were lost, or another -errno. What others than the kernel send is passed by. */
 int lethe_uevent_receive(int fd, struct lethe_uevent *event);
 
 #endif

@@ -13,13 +13,14 @@
 #include "lethe/kernel/supervise.h"
 #include "lethe/plan/model.h"
 
-/* Runs inside a worker. `text` is the step, `lazy` says that it is to be detached. 0, or -errno:
- * -EBUSY only while daemons or unmounts aside may still need it, -EALREADY when it was given up. */
+/* Unmounts. Runs inside a worker. `text` is the step; `lazy` says that the mount is to be detached.
+ * 0, or -errno: -EBUSY only while daemons or unmounts aside may still need it, -EALREADY when it
+ * was given up. */
 int lethe_unmount(const struct lethe_snapshot *snapshot, const struct lethe_mount *mount, bool lazy,
                   const char *text, const struct lethe_policy *policy,
                   struct lethe_progress *progress);
 
-/* Waits for the unmounts that go on aside, as long as they make headway; none is left then. Runs
+/* Waits for the unmounts that go on aside as long as they make headway. None is left then. Runs
  * inside a worker. */
 void lethe_unmount_await(const struct lethe_policy *policy, struct lethe_progress *progress);
 

@@ -9,17 +9,17 @@
 
 #include <stdint.h>
 
-/* Opens those that tick: what systemd names in WATCHDOG_DEVICE when WATCHDOG_USEC is not 0, and all
- * that are active by their state in sysfs. What PID 1 has open, and so nobody else can open, is
- * shared with it. One whose state nobody tells is stopped; one that can't be stopped is served. */
+/* Opens the watchdogs that tick: what systemd names in WATCHDOG_DEVICE when WATCHDOG_USEC is not 0,
+ * and all that sysfs calls active. One that PID 1 has open, and so nobody else can open, is shared
+ * with it. One whose state nobody tells is stopped; if it can't be stopped, it is served. */
 void lethe_watchdog_open(void);
 
-/* Gives each that is open, and the first one even if it is idle, a time-out that ends after
- * `end_ms` (lethe_now_ms()) without another word, as far as it can count. */
+/* Gives each open watchdog, and the first one even if it is idle, a time-out that ends after
+ * `end_ms` (lethe_now_ms()) without another ping, as far as it can count. */
 void lethe_watchdog_arm(int64_t end_ms);
 
-/* Tells all that we are alive, and twice a second looks for those that could not be opened before.
- * The argument is not used. */
+/* Pings all open watchdogs, and twice a second looks for those that could not be opened before. The
+ * argument is not used. */
 void lethe_watchdog_ping(void *unused);
 
 #endif

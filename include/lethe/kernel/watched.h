@@ -41,35 +41,36 @@ struct lethe_watched {
     char identity[256];
 };
 
-/* Comes first: takes hold of sysfs, as it is mounted at /sys now. 0, or -errno: -ENODEV when that
+/* Opens sysfs as it is mounted at /sys now; called before all else. 0, or -errno: -ENODEV when /sys
  * is something else. */
 int lethe_watched_open(void);
 
-/* For a test: the folder of this descriptor is sysfs. */
+/* Makes the folder of this descriptor sysfs, for a test. */
 void lethe_watched_look_in(int folder);
 
-/* A whole disk by its name below /sys/class/block. 0, or -errno. */
+/* Describes a whole disk by its name below /sys/class/block. 0, or -errno. */
 int lethe_watched_disk(struct lethe_watched *watched, const char *name);
 
-/* A device of the USB by its identity (uevent.h), a serial number being left out of it or not. 0
- * when it is there, -ENODEV when it is not, -EINVAL when that is no such identity. */
+/* Describes a USB device by its identity (uevent.h), with or without a serial number. 0 when it is
+ * there, -ENODEV when it is not, -EINVAL when that is no such identity. */
 int lethe_watched_usb(struct lethe_watched *watched, const char *identity);
 
-/* What is plugged in now has to stay as it is, at whatever ports, but for devices with one of the n
- * identities. 0, or -EINVAL when one of them is none. */
+/* Watches that what is plugged in now stays as it is, at whatever ports, except for devices with
+ * one of the n identities. 0, or -EINVAL when one of them is no identity. */
 int lethe_watched_freeze(struct lethe_watched *watched, const char *const *free, size_t n);
 
-/* Is there as long as a power supply that is no battery, and none of a device's own, is online
- * (Documentation/ABI/testing/sysfs-class-power). */
+/* Watches the mains: it is there as long as a power supply is online that is neither a battery nor
+ * a device's own (Documentation/ABI/testing/sysfs-class-power). */
 void lethe_watched_mains(struct lethe_watched *watched);
 
-/* Looks whether the device is still there, and the same; a removable one is asked for its medium
- * (linux/cdrom.h, CDROM_DRIVE_STATUS; ENOMEDIUM) when `ask_it` says so, or when the kernel has seen
- * a change of it. Only one that says that there is none has none. */
+/* True when the device is still there, and the same. A removable one is asked for its medium
+ * (linux/cdrom.h, CDROM_DRIVE_STATUS; ENOMEDIUM) with `ask_it`, or when the kernel has seen a
+ * change of it. A drive that does not answer is assumed to hold its medium; only an explicit "no
+ * medium" counts. */
 bool lethe_watched_look(struct lethe_watched *watched, bool ask_it);
 
-/* Looks for the device by its identity, under whatever name and number, with its medium in it. True
- * when it is there: *watched is then what it is now. */
+/* Looks for the device by its identity, under any name and number, with its medium in it. When it
+ * is there, returns true and updates *watched. */
 bool lethe_watched_find(struct lethe_watched *watched);
 
 /* Calls tell(name, identity) for each device of the USB. */

@@ -22,11 +22,11 @@ struct lethe_arena {
  * or n * size overflows. */
 void *lethe_arena_alloc(struct lethe_arena *arena, size_t n, size_t size);
 
-/* The same without the zeroes, for what is written before it is read: what lies beyond the use of a
- * large table is never touched. */
+/* As lethe_arena_alloc() without the zeroes, for memory that is written before it is read: what
+ * lies beyond the used part of a large table is never touched. */
 void *lethe_arena_take(struct lethe_arena *arena, size_t n, size_t size);
 
-/* A copy of the n bytes at text, with a NUL behind them; NULL when the arena is full. */
+/* Copies the n bytes at text, with a NUL behind them; NULL when the arena is full. */
 char *lethe_arena_text(struct lethe_arena *arena, const char *text, size_t n);
 
 /* Gives everything back. */

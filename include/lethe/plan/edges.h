@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/*
- * edges: what has to come before what, among the nodes in use, and why. Then it can be said which
- * mounts are views (plan.h).
- */
+/* edges: what has to come before what, among the nodes in use, and why. With that it is known which
+ * mounts are views (plan.h). */
 #ifndef LETHE_PLAN_EDGES_H
 #define LETHE_PLAN_EDGES_H
 

@@ -33,7 +33,7 @@ struct lethe_fill {
  * filled nor read. */
 bool lethe_fill_is_clean(const struct lethe_fill *fill);
 
-/* What the summary says of free memory. */
+/* Writes what the summary says of free memory into out[size]. */
 void lethe_fill_print(char *out, size_t size, const struct lethe_fill *fill);
 
 #endif

@@ -21,7 +21,7 @@ enum lethe_rank {
     LETHE_RANK_VIEW,
 };
 
-/* What a step's reason or, at last, its turn depends on. */
+/* Traits of a mount, on which its step's reason and its turn depend; bits. */
 enum lethe_trait {
     LETHE_TRAIT_UNION = 1,
     LETHE_TRAIT_BRANCH = 2,
@@ -30,13 +30,20 @@ enum lethe_trait {
     LETHE_TRAIT_VIEW = 16,
 };
 
-/* Who holds a device when all that is seen to is gone. */
+/* Whether a device is held after all its visible users have gone. */
 enum lethe_held {
     LETHE_HELD_NOT,
     LETHE_HELD_MAYBE, /* a pool of ZFS, which does not say what it lies on */
     LETHE_HELD_FAST,  /* a device that can't be taken apart (DRBD) */
 };
 
+/*
+ * `first` stands for a mount's file system. `cover` is what hides a mount from a look-up, or
+ * LETHE_NONE. `enter` and `leave` number a walk over the tree of mounts (lethe_graph_lies_on()).
+ * `host` is, for each swap and then for each device, the first mount of the file system that it is
+ * a file of, or LETHE_NONE. `stack` and `passed` are room for a walk over nodes; a walk leaves
+ * none passed when it ends. `full` is set when an edge did not fit into the arena.
+ */
 struct lethe_graph {
     const struct lethe_snapshot *snapshot;
     const struct lethe_tree *tree;
@@ -46,55 +53,53 @@ struct lethe_graph {
     struct lethe_edge *edges;
     size_t n_edges, room;
     size_t *first_out, *first_in; /* of each node's edges */
-    unsigned *waits_for;          /* how many nodes must still come before it */
+    unsigned *waits_for;          /* how many nodes must still come before each node */
     bool *used;
-    unsigned char *traits; /* of each mount … */
-    size_t *first;       /* … and the first mount of its file system, which stands for that … */
-    size_t *parent;      /* … and what it is mounted on … */
-    size_t *cover;       /* … and what hides it from a look-up, LETHE_NONE for nothing */
-    size_t *enter;       /* … and numbers by which what it lies on is known: see … */
-    size_t *leave;       /* … lethe_graph_lies_on() */
+    unsigned char *traits; /* of each mount: enum lethe_trait, or'ed */
+    size_t *first;         /* of each mount: the first mount of its file system */
+    size_t *parent;        /* of each mount: what it is mounted on */
+    size_t *cover, *enter, *leave;
     unsigned char *held; /* of each device: enum lethe_held */
-    size_t *host;  /* of each swap, then each device: the first mount of the file system that it is
-                      a file of, or LETHE_NONE */
-    size_t *stack; /* room for all nodes, for whoever walks over them … */
-    bool *passed;  /* … and those that he has passed; none when he ends */
-    bool full;     /* the arena is: an edge is missing */
+    size_t *host;
+    size_t *stack;
+    bool *passed;
+    bool full;
 };
 
-/* Unused nodes and no edges. `tree` is the snapshot's. 0, or -ENOMEM. */
+/* Makes a graph of unused nodes without edges. `tree` is the snapshot's. 0, or -ENOMEM. */
 int lethe_graph_init(struct lethe_graph *graph, const struct lethe_snapshot *snapshot,
                      const struct lethe_tree *tree, struct lethe_arena *arena);
 
-/* How many nodes of the kind there are for a snapshot. */
+/* Returns how many nodes of the kind there are for a snapshot. */
 size_t lethe_graph_count(const struct lethe_snapshot *snapshot, enum lethe_node_kind kind);
 
-/* A node's number. A mount's is its index. */
+/* Returns a node's number. A mount's is its index. */
 static inline size_t lethe_graph_node(const struct lethe_graph *graph, enum lethe_node_kind kind,
                                       size_t index)
 {
     return graph->base[kind] + index;
 }
 
-/* From a node to itself, and from or to one that is not used, there are no edges. */
+/* Adds an edge. An edge from a node to itself, or from or to a
+ * node that is not used, is left out. */
 void lethe_graph_add(struct lethe_graph *graph, size_t before, size_t after, enum lethe_why why);
 
 enum lethe_rank lethe_graph_rank(const struct lethe_graph *graph, size_t node);
 
-/* Plain devices are nodes too, so that what lies on two of them is ordered, but only what can be
- * stopped or erased becomes a step. */
+/* True for a node that becomes a step. Plain devices are nodes too, so that what lies on two of
+ * them is ordered, but only what can be stopped or erased is a step. */
 bool lethe_graph_is_step(const struct lethe_graph *graph, size_t node);
 bool lethe_graph_stops(const struct lethe_block *block);
 
-/* True when the mount lies on the other one, maybe through others. Nothing lies on what is in a
- * forged circle. */
+/* True when the mount lies on the other one, directly or through others. Nothing lies on a mount in
+ * a forged circle. */
 static inline bool lethe_graph_lies_on(const struct lethe_graph *g, size_t mount, size_t on)
 {
     return mount != on && g->leave[on] && g->enter[mount] > g->enter[on] &&
            g->leave[mount] <= g->leave[on];
 }
 
-/* What is written to a file of the union goes to the branch. */
+/* True when what is written to a file of the union goes to the branch. */
 static inline bool lethe_graph_is_host(const struct lethe_union *on,
                                        const struct lethe_branch *branch)
 {

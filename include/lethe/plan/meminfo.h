@@ -5,7 +5,7 @@
 
 #include "lethe/plan/text.h"
 
-/* The KiB behind "NAME:" in the text of /proc/meminfo; 0 when there is no such line. */
+/* Returns the KiB behind "NAME:" in the text of /proc/meminfo; 0 when there is no such line. */
 uint64_t lethe_meminfo(struct lethe_span text, const char *name);
 
 #endif

@@ -5,22 +5,23 @@
 
 #include "lethe/plan/model.h"
 
-/* What a parser tells of each line that it can't use; it goes on with the next. `line` counts
- * from 1. */
+/* Receives each line that a parser can't use; the parser goes on with the next. `line` counts from
+ * 1. */
 struct lethe_complaint {
     void (*tell)(void *context, const char *file, size_t line, struct lethe_span text,
                  const char *why);
     void *context;
 };
 
-/* Cuts the next line out of `rest`: false at the end. */
+/* Cuts the next line out of `rest`; false at the end. */
 bool lethe_next_line(struct lethe_span *rest, struct lethe_span *line);
 
-/* Fills snapshot->mounts. 0, or -ENOMEM. Malformed lines are told to `complaint` and left out. */
+/* Fills snapshot->mounts. Malformed lines go to `complaint` and are left out. 0, or -ENOMEM. */
 int lethe_mountinfo_parse(struct lethe_snapshot *snapshot, struct lethe_span text,
                           struct lethe_arena *arena, const struct lethe_complaint *complaint);
 
-/* The same for /proc/swaps; the devices are not resolved yet. */
+/* Fills snapshot->swaps from the text of /proc/swaps; the devices are not resolved yet. Malformed
+ * lines go to `complaint` and are left out. 0, or -ENOMEM. */
 int lethe_swaps_parse(struct lethe_snapshot *snapshot, struct lethe_span text,
                       struct lethe_arena *arena, const struct lethe_complaint *complaint);
 

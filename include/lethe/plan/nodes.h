@@ -8,7 +8,7 @@
 
 #include "lethe/plan/graph.h"
 
-/* 0, or -ENOMEM. */
+/* Decides which nodes are in use. 0, or -ENOMEM. */
 int lethe_nodes_use(struct lethe_graph *graph, const struct lethe_plan_options *options);
 
 #endif

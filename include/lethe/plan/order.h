@@ -16,10 +16,10 @@ struct lethe_order {
     bool *done, *lazy; /* of each node; lazy: before its turn, to break a cycle */
     uint64_t *heap;    /* of the turns of those that are free */
     size_t n_heap;
-    size_t *path, n_path;                   /* of the walk for a cycle … */
-    size_t *on_path;                        /* … and each node's place on it, from 1 … */
-    size_t n_walked;                        /* … and the length of all cycles so far … */
-    size_t hint;                            /* … and from here on all nodes are done */
+    size_t *path, n_path;                   /* the walk for a cycle */
+    size_t *on_path;                        /* each node's place on the path, from 1 */
+    size_t n_walked;                        /* the length of all cycles so far */
+    size_t hint;                            /* from here on all nodes are done */
     size_t cycle[LETHE_CYCLE_MAX], n_cycle; /* what stood in the circle with the last lazy node */
 };
 
@@ -27,7 +27,7 @@ struct lethe_order {
  * its counts and lists of edges in, from which those from done nodes are dropped. 0, or -ENOMEM. */
 int lethe_order_begin(struct lethe_order *order, struct lethe_graph *graph);
 
-/* The next node, moments too, or LETHE_NONE after the last. */
+/* Returns the next node, which may be a moment, or LETHE_NONE after the last. */
 size_t lethe_order_next(struct lethe_order *order);
 
 #endif

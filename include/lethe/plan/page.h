@@ -14,7 +14,7 @@ enum lethe_page_state {
     LETHE_PAGE_LEFT,    /* what is left, what that means and what to do */
 };
 
-/* What is left, as far as a person can make use of it; bits. */
+/* What is left, as far as a person can make use of it; these are bits. */
 enum {
     LETHE_LEFT_FILES = 1,
     LETHE_LEFT_MEMORY = 2,
@@ -30,15 +30,15 @@ struct lethe_page {
     unsigned left;
     enum lethe_word label; /* the bar: what is counted, so many KiB of so many */
     uint64_t done_kib, all_kib;
-    const char (*lines)[LETHE_PAGE_LINE]; /* technical ones for below, printable ASCII … */
-    size_t n_lines;                       /* … of which the last are shown that have room */
+    const char (*lines)[LETHE_PAGE_LINE]; /* technical lines, printable ASCII */
+    size_t n_lines;                       /* the last that have room are shown */
 };
 
-/* The whole page, the screen cleared before it, into out[LETHE_PAGE_BYTES]. Returns the row of the
- * bar, 0 where the state has none. */
+/* Writes the whole page, which begins with clearing the screen, into out[LETHE_PAGE_BYTES]. Returns
+ * the row of the bar, 0 where the state has none. */
 unsigned lethe_page_print(char *out, const struct lethe_page *page);
 
-/* The bar alone, in its row. */
+/* Writes the bar alone, in its row. */
 void lethe_page_print_bar(char *out, const struct lethe_page *page, unsigned row);
 
 #endif

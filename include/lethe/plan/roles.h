@@ -31,12 +31,12 @@ enum lethe_role {
 /* "none", "medium", "persistence" or "both". */
 const char *lethe_role_name(enum lethe_role role);
 
-/* What is to be known of the medium beside its devices. */
+/* How the medium was found, or what is wrong with it. */
 enum lethe_origin {
     LETHE_ORIGIN_SEEN,
     LETHE_ORIGIN_GONE,    /* a device of it is known by its number only: it is not there any more */
-    LETHE_ORIGIN_GUESSED, /* layers of "/" lead nowhere: loops were looked at, as above … */
-    LETHE_ORIGIN_LOST,    /* … and nothing was found */
+    LETHE_ORIGIN_GUESSED, /* layers of "/" lead nowhere: they were found among the loops */
+    LETHE_ORIGIN_LOST,    /* layers of "/" lead nowhere, and were not found */
 };
 
 /* Fills roles[snapshot->n_blocks]. With `own_root` the system's root is not "/", which is Lethe's,

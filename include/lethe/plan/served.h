@@ -11,8 +11,8 @@
 
 #include "lethe/plan/plan.h"
 
-/* The steps of `plan` that take apart what is served, with all that has to go before, in their
- * order. 0, or -ENOMEM. */
+/* Picks the steps of `plan` that take apart what is served, with all that has to go before, in
+ * their order. 0, or -ENOMEM. */
 int lethe_served_pick(struct lethe_plan *served, const struct lethe_plan *plan,
                       const struct lethe_snapshot *snapshot, struct lethe_arena *arena);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* sort: a merge sort. It keeps the order of equals, and asks for half as many comparisons as musl's
- * qsort(3), for as good as none where there is an order already: what the kernel lists mostly has
- * one. */
+/* sort: a merge sort that keeps the order of equals. It makes half as many comparisons as musl's
+ * qsort(3), and next to none where there is an order already, which what the kernel lists mostly
+ * has. */
 #ifndef LETHE_PLAN_SORT_H
 #define LETHE_PLAN_SORT_H
 
@@ -11,7 +11,7 @@
 void lethe_sort(void *objects, size_t n, size_t size, void *room,
                 int (*compare)(const void *, const void *));
 
-/* The place of the first of n sorted objects that is not below `key`, n for none. */
+/* Returns the place of the first of n sorted objects that is not below `key`, n for none. */
 size_t lethe_sort_find(const void *objects, size_t n, size_t size, const void *key,
                        int (*compare)(const void *, const void *));
 

@@ -25,14 +25,14 @@ struct lethe_stays_list {
     enum lethe_origin origin;
 };
 
-/* All of it, cut from `arena`. 0, or -ENOMEM. */
+/* Lists all of it, cut from `arena`. 0, or -ENOMEM. */
 int lethe_stays_find(struct lethe_stays_list *left, const struct lethe_snapshot *snapshot,
                      bool own_root, struct lethe_arena *arena);
 
-/* What is to be said of the medium where it is not seen; NULL where it is. Static text. */
+/* Returns what is to be said of the medium where it is not seen; NULL where it is. Static text. */
 const char *lethe_stays_origin_text(enum lethe_origin origin);
 
-/* What could not be seen, one of LETHE_UNSEEN_*. Static text. */
+/* Names what could not be seen, one of LETHE_UNSEEN_*. Static text. */
 const char *lethe_stays_unseen_text(enum lethe_unseen unseen);
 
 #endif

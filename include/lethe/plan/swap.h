@@ -6,7 +6,7 @@
 
 #include "lethe/plan/model.h"
 
-/* Of several ways down the worst counts, which is the last here. */
+/* Ordered from good to bad: of several ways down the worst counts. */
 enum lethe_swap_place {
     LETHE_SWAP_RAM,       /* nowhere else */
     LETHE_SWAP_ENCRYPTED, /* on a disk, below dm-crypt */
@@ -18,7 +18,7 @@ enum lethe_swap_place {
 enum lethe_swap_place lethe_swap_place(const struct lethe_snapshot *snapshot,
                                        const struct lethe_swap *swap);
 
-/* Why it stays when all is taken apart; NULL where nothing does. Static text. */
+/* Says why it stays when all is taken apart; NULL where nothing does. Static text. */
 const char *lethe_swap_stays(enum lethe_swap_place place);
 
 #endif

@@ -19,7 +19,7 @@ struct lethe_span {
     size_t n;
 };
 
-/* The span of a whole NUL-terminated text. */
+/* Returns the span of a whole NUL-terminated text. */
 struct lethe_span lethe_span(const char *text);
 
 /* Cuts `rest` at the first `separator`: returns what stood before it and leaves in `rest` what
@@ -29,33 +29,34 @@ struct lethe_span lethe_cut(struct lethe_span *rest, char separator);
 
 bool lethe_span_is(struct lethe_span span, const char *text);
 
-/* A decimal number of the whole span, no sign, at most `max`. 0, or -EINVAL. */
+/* Reads the whole span as a decimal number without a sign, at most `max`. 0, or -EINVAL. */
 int lethe_number(struct lethe_span span, uint64_t max, uint64_t *number);
 
-/* "major:minor" as in mountinfo and /sys/.../dev. 0, or -EINVAL. */
+/* A device's number, "major:minor" in mountinfo and /sys/.../dev. lethe_devno() returns 0, or
+ * -EINVAL. */
 struct lethe_devno {
     unsigned major, minor;
 };
 int lethe_devno(struct lethe_span span, struct lethe_devno *devno);
 bool lethe_devno_is(struct lethe_devno a, struct lethe_devno b);
 
-/* A copy in which \ooo (three octal digits) has become its byte: seq_escape() in the kernel's
- * fs/seq_file.c, used by mountinfo and swaps. An escaped NUL or a stray backslash stands as it is
+/* Copies the span with \ooo (three octal digits) turned into its byte: seq_escape() in the kernel's
+ * fs/seq_file.c, used by mountinfo and swaps. An escaped NUL or a stray backslash stays as it is
  * written. NULL when the arena is full. */
 char *lethe_unescape(struct lethe_arena *arena, struct lethe_span span);
 
-/* The same in place, of the n bytes at `text`, behind which there is room for a NUL. */
+/* Unescapes the n bytes at `text` in place; behind them there is room for a NUL. */
 char *lethe_unescape_here(char *text, size_t n);
 
 /* True when the n bytes at `at` begin with a backslash and three octal digits for a byte, which is
  * not 0. */
 bool lethe_octal_escape(const char *at, size_t n, char *byte);
 
-/* True when `path` is `dir` or lies below it; both absolute, without trailing slashes but for "/".
- */
+/* True when `path` is `dir` or lies below it; both are absolute, without trailing slashes but for
+ * "/". */
 bool lethe_path_below(const char *path, const char *dir);
 
-/* Puts `text` into out[size] so that it is harmless on a console and in a log: bytes outside
+/* Writes `text` into out[size] so that it is harmless on a console and in a log: bytes outside
  * printable ASCII become \ooo. Always terminated; cut when too long. Returns out. */
 char *lethe_printable(char *out, size_t size, const char *text);
 

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/*
- * uevent: what the kernel says when a device comes, goes or changes.
- *
- * A message is "ACTION@DEVPATH" and then KEY=VALUE pairs, each with its NUL
- * (lib/kobject_uevent.c, Documentation/ABI/testing/sysfs-uevent for those that somebody has asked
- * for, which carry SYNTH_UUID). udev sends its own to another multicast group.
- */
+/* uevent: reads what the kernel says when a device comes, goes or changes. A message is
+ * "ACTION@DEVPATH" and then KEY=VALUE pairs, each with its NUL (lib/kobject_uevent.c;
+ * Documentation/ABI/testing/sysfs-uevent for events that somebody has asked for, which carry
+ * SYNTH_UUID). udev sends its own to another multicast group. */
 #ifndef LETHE_PLAN_UEVENT_H
 #define LETHE_PLAN_UEVENT_H
 

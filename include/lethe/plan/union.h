@@ -17,12 +17,12 @@
 #include "lethe/plan/model.h"
 
 struct lethe_reader {
-    /* A small file of /sys: the text of it, whose n is 0 when there is none. */
+    /* Returns the text of a small file of /sys; n is 0 when there is none. */
     struct lethe_span (*read)(void *context, const char *path);
-    /* The command line of the program that serves a FUSE union, each word with a NUL behind it; n
-     * is 0 when it is not known. NULL: never known. */
+    /* Returns the command line of the program that serves a FUSE union, each word with a NUL behind
+     * it; n is 0 when it is not known. NULL: never known. */
     struct lethe_span (*daemon)(void *context, const struct lethe_mount *mount);
-    /* Whether a layer named `path`, which `seen` leads to from the reader's root, is there. It is
+    /* True when a layer named `path`, which `seen` leads to from the reader's root, is there. It is
      * asked for mounts of RAM only. NULL: always. */
     bool (*is_there)(void *context, const char *path, const char *seen);
     void *context;
@@ -37,7 +37,8 @@ int lethe_unions_find(struct lethe_snapshot *snapshot, const struct lethe_tree *
 /* True for the FUSE unions whose command lines are understood. */
 bool lethe_union_is_fuse(const struct lethe_mount *mount);
 
-/* True when this is the command line of a program that serves such unions, or this one. */
+/* True when this is the command line of a program that serves
+ * such unions, or, below, this mount. */
 bool lethe_union_is_daemon(struct lethe_span command);
 bool lethe_union_is_served_by(const struct lethe_mount *mount, struct lethe_span command);
 

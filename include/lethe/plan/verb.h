@@ -53,7 +53,7 @@ struct lethe_cmdline {
     char bad[64];             /* the first lethe.* argument that could not be used, else "" */
 };
 
-/* From the text of /proc/cmdline. What stands behind " -- " is init's, not ours. */
+/* Reads the text of /proc/cmdline. What stands behind " -- " is init's. */
 void lethe_cmdline_parse(struct lethe_cmdline *cmdline, struct lethe_span text);
 
 /* True when the kernel argument `name` stands in the text; *value is then what follows its '=', or

@@ -5,8 +5,8 @@
 
 #include "lethe/plan/text.h"
 
-/* How many free pages processors keep on lists of their own, all zones and orders together: those
- * that MemFree does not count and no flag marks as free. */
+/* Returns how many free pages processors keep on lists of their own, all zones and orders together:
+ * MemFree does not count them and no flag marks them as free. */
 uint64_t lethe_zoneinfo_kept(struct lethe_span text);
 
 #endif
