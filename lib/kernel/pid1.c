@@ -37,7 +37,7 @@ void lethe_pid1_leave_cgroup(void)
 
 static bool is_runits_stage(const char *pid)
 {
-    char path[64], text[256], *after;
+    char path[64], text[1024], *after; /* of a line with no room nothing is read */
     pid_t parent;
     snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
     lethe_read_line(AT_FDCWD, path, text, sizeof text);
