@@ -41,17 +41,20 @@ static uint64_t part_number(const struct lethe_mount *m)
     return n;
 }
 
-/* A union may look a path up in its branches again (aufs and FUSE do): what is mounted on it is
- * found as long as their names are there. One whose path leads nowhere may be any. */
+/* aufs and FUSE look a path up in the branches again: what is mounted on such a union is found as
+ * long as their names are there. A branch whose path leads nowhere may be any. */
 static bool is_branch(const struct lethe_snapshot *s, const struct lethe_mount *m)
 {
-    for (size_t i = 0; i < s->n_unions; i++)
-        for (size_t j = 0; j < s->unions[i].n_branches; j++) {
-            size_t shown = s->unions[i].branches[j].mount;
+    for (size_t i = 0; i < s->n_unions; i++) {
+        const struct lethe_union *u = &s->unions[i];
+        bool pins = !strcmp(s->mounts[u->mount].fstype, "overlay");
+        for (size_t j = 0; !pins && j < u->n_branches; j++) {
+            size_t shown = u->branches[j].mount;
             if (shown == LETHE_NONE ||
                 devno_number(s->mounts[shown].devno) == devno_number(m->devno))
                 return true;
         }
+    }
     return false;
 }
 
@@ -62,8 +65,7 @@ static void count_erased(struct lethe_progress *progress, const struct lethe_era
     progress->account.erased_files += erased->files;
 }
 
-/* The names of a branch are left to its unmount, or to the next pass, when all has gone that can.
- */
+/* The names of such a branch stay the first time. */
 static bool erase(const struct pass *p, const struct lethe_mount *m, const char *text)
 {
     struct lethe_erased erased;
@@ -103,6 +105,20 @@ static bool unmount(const struct pass *p, const struct lethe_step *step, const c
     else
         p->progress->account.unmounted++;
     return !r;
+}
+
+/* Whoever still holds the file system then has it without names. */
+static void erase_names(const struct pass *p, const struct lethe_plan *plan, size_t step,
+                        const char *text)
+{
+    const struct lethe_mount *mounts = p->snapshot->mounts, *m = &mounts[plan->steps[step].index];
+    if (!lethe_mount_is_ram(m) || !is_branch(p->snapshot, m))
+        return;
+    for (size_t i = step + 1; i < plan->n_steps; i++)
+        if (plan->steps[i].kind == LETHE_STEP_UNMOUNT &&
+            devno_number(mounts[plan->steps[i].index].devno) == devno_number(m->devno))
+            return;
+    erase(p, m, text);
 }
 
 static const struct lethe_mount *parent_of(const struct lethe_snapshot *s,
@@ -204,6 +220,7 @@ unsigned lethe_execute(const struct lethe_plan *plan, const struct lethe_snapsho
             changed += erase(&p, &snapshot->mounts[step->index], text);
             break;
         case LETHE_STEP_UNMOUNT:
+            erase_names(&p, plan, i, text);
             changed += unmount(&p, step, text);
             break;
         case LETHE_STEP_SWAPOFF:

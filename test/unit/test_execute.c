@@ -228,56 +228,70 @@ static void reports_what_is_left(void **unused)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
-/* Its mount is a bind of one file of RAM, which the mock's descriptors are made to lead to. */
-static struct scene scene_of_union(int file)
+/* Its branch's mount is a bind of one file of RAM, which the mock's descriptors are made to lead to. */
+static struct scene scene_of_union(int file, const char *type, const char *options)
 {
     static char text[512];
     struct stat st;
     struct scene s;
     assert_int_equal(fstat(file, &st), 0);
     snprintf(text, sizeof text,
-             "1 0 0:1 / / rw - overlay o rw,lowerdir=/ro,upperdir=/branch\n"
-             "2 1 %u:%u / /branch rw - tmpfs t rw\n"
-             "3 1 0:3 / /only rw - ext4 x rw\n",
-             major(st.st_dev), minor(st.st_dev));
+             "1 0 0:1 / / rw - %s u rw,%s\n"
+             "2 1 %u:%u / /branch rw - tmpfs t rw\n",
+             type, options, major(st.st_dev), minor(st.st_dev));
     scene_init(&s, &(struct scene_input){.mountinfo = lethe_span(text), .swaps = lethe_span("")});
     assert_int_equal(s.r, 0);
     return s;
 }
 
-static off_t size_after_pass(struct scene *s, int file)
+/* The calls of one erasure; its descriptors are those of the calls `first` and `first` + 3. */
+#define ERASED(fd)                                                                                 \
+    {MOCK_OPEN, .path = "/branch", .number = O_PATH | O_NOFOLLOW, .kept = true},                   \
+        {MOCK_MOUNT, .path = "/branch", .number = MS_REMOUNT},                                     \
+        {MOCK_MOUNT, .path = "/branch", .number = MS_REMOUNT | MS_BIND},                           \
+    {                                                                                              \
+        MOCK_OPEN, .path = "/proc/self/fd/" fd, .number = O_RDWR | O_NONBLOCK, .kept = true        \
+    }
+
+static void erase_and_unmount(int file, const char *type, const char *options)
 {
     enum { FIRST_FD = 1000 };
-    struct lethe_step erase = {LETHE_STEP_ERASE, 1, false, "", 0};
-    const struct lethe_plan plan = {.steps = &erase, .n_steps = 1};
+    struct scene s = scene_of_union(file, type, options);
+    struct lethe_step steps[] = {{LETHE_STEP_ERASE, 1, false, "", 0},
+                                 {LETHE_STEP_UNMOUNT, 1, false, "", 0}};
+    const struct lethe_plan plan = {.steps = steps, .n_steps = 2};
     struct stat st;
-    MOCK_EXPECT(
-        {MOCK_OPEN, .path = "/branch", .number = O_PATH | O_NOFOLLOW, .kept = true},
-        {MOCK_MOUNT, .path = "/branch", .number = MS_REMOUNT},
-        {MOCK_MOUNT, .path = "/branch", .number = MS_REMOUNT | MS_BIND},
-        {MOCK_OPEN, .path = "/proc/self/fd/1000", .number = O_RDWR | O_NONBLOCK, .kept = true});
-    dup2(file, FIRST_FD);
-    dup2(file, FIRST_FD + 3);
-    assert_int_equal(lethe_execute(&plan, &s->snapshot, &policy, progress, false), 1);
+    for (int i = 0; i < 8; i++)
+        dup2(file, FIRST_FD + i);
+    assert_int_equal(pwrite(file, "x", 1, 0), 1);
+    assert_int_equal(lethe_execute(&plan, &s.snapshot, &policy, progress, false), 2);
     mock_finish();
     assert_int_equal(fstat(file, &st), 0);
-    return st.st_size;
+    assert_int_equal(st.st_size, 0);
+    assert_int_equal(progress->account.erased_file_systems, 1);
+    scene_finish(&s);
+    for (int i = 0; i < 8; i++)
+        close(FIRST_FD + i);
 }
 
-/* What is mounted on a union is found by names of its branches, so these stay in the first pass. */
-static void leaves_the_names_of_a_branch_to_the_next_pass(void **unused)
+/* What is mounted on such a union is found by names of its branches: they go right before. */
+static void names_of_a_branch_go_with_its_last_mount(void **unused)
 {
     (void)unused;
     int file = memfd_create("branch", 0);
-    char byte = 'x';
-    assert_int_equal(pwrite(file, "x", 1, 0), 1);
-    struct scene s = scene_of_union(file);
-    assert_int_not_equal(size_after_pass(&s, file), 0);
-    assert_int_equal(pread(file, &byte, 1, 0), 1);
-    assert_int_equal(byte, 0);
-    assert_int_equal(size_after_pass(&s, file), 0);
-    assert_int_equal(progress->account.erased_file_systems, 1);
-    scene_finish(&s);
+    MOCK_EXPECT(ERASED("1000"), ERASED("1004"),
+                {MOCK_UMOUNT, .path = "/branch", .number = UMOUNT_NOFOLLOW});
+    erase_and_unmount(file, "aufs", "br:/branch=rw:/ro=ro");
+    close(file);
+}
+
+/* overlay pins what it has looked up. */
+static void an_overlay_does_not_miss_the_names_of_its_branch(void **unused)
+{
+    (void)unused;
+    int file = memfd_create("branch", 0);
+    MOCK_EXPECT(ERASED("1000"), {MOCK_UMOUNT, .path = "/branch", .number = UMOUNT_NOFOLLOW});
+    erase_and_unmount(file, "overlay", "lowerdir=/ro,upperdir=/branch");
     close(file);
 }
 
@@ -346,7 +360,8 @@ int main(void)
         TEST(switches_swap_off),
         TEST(drops_caches_unless_that_is_stuck),
         TEST(reports_what_is_left),
-        TEST(leaves_the_names_of_a_branch_to_the_next_pass),
+        TEST(names_of_a_branch_go_with_its_last_mount),
+        TEST(an_overlay_does_not_miss_the_names_of_its_branch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
