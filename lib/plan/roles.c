@@ -170,14 +170,17 @@ static void mark_layers(struct find *f, const struct lethe_union *u, int depth)
         const struct lethe_branch *b = &u->branches[i];
         if (b->writable)
             continue;
+        const enum lethe_origin before = f->origin;
         const bool shown = lethe_branch_is_shown(u, b);
         const size_t mount = shown ? b->mount : find_moved(f, b->path);
         if (mount != LETHE_NONE)
             mark_origin(f, mount, depth + 1);
+        /* What is guessed is no proof that something has gone. */
+        const bool guessed = mount != LETHE_NONE && !shown && f->origin != LETHE_ORIGIN_LOST;
         if (mount == LETHE_NONE)
             f->origin = LETHE_ORIGIN_LOST;
-        else if (!shown && f->origin == LETHE_ORIGIN_SEEN)
-            f->origin = LETHE_ORIGIN_GUESSED;
+        if (guessed)
+            f->origin = before == LETHE_ORIGIN_SEEN ? LETHE_ORIGIN_GUESSED : before;
     }
 }
 
