@@ -142,9 +142,9 @@ int lethe_ram_fs_zero(int fd, uint64_t *bytes)
         if (r)
             return r;
         *bytes += (uint64_t)(end - at);
-        at = end < size ? lseek(fd, end, SEEK_DATA) : -1;
+        at = lseek(fd, end, SEEK_DATA);
     }
-    return 0;
+    return errno == ENXIO ? 0 : -errno; /* there are no more data (lseek(2)) */
 }
 
 /* Clears the immutable and append-only flags, which forbid writing and unlinking. */
@@ -187,10 +187,13 @@ static void erase_open(struct walk *w, int fd)
 
 /* False for another file system's file: where the walk goes without a clone, what is mounted on a
  * file is opened in its place. */
-static bool is_ours(const struct walk *w, int fd)
+static bool is_ours(struct walk *w, int fd)
 {
     struct stat st;
-    return !fstat(fd, &st) && st.st_dev == w->device && S_ISREG(st.st_mode);
+    if (!fstat(fd, &st))
+        return st.st_dev == w->device && S_ISREG(st.st_mode);
+    failed(w, -errno);
+    return false;
 }
 
 static void erase_file(struct walk *w, int dir, const char *name)
@@ -232,7 +235,9 @@ static void erase_subdir(struct walk *w, int dir, const char *name, int depth)
         failed(w, -errno);
         return;
     }
-    if (!fstat(fd, &st) && st.st_dev == w->device)
+    if (fstat(fd, &st))
+        failed(w, -errno);
+    else if (st.st_dev == w->device)
         erase_dir(w, fd, depth + 1);
     close(fd);
 }
@@ -243,8 +248,14 @@ static void erase_subdir(struct walk *w, int dir, const char *name, int depth)
 static void erase_entry(struct walk *w, int dir, const char *name, int depth)
 {
     struct stat st;
-    if (!strcmp(name, ".") || !strcmp(name, "..") || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) ||
-        st.st_dev != w->device)
+    if (!strcmp(name, ".") || !strcmp(name, ".."))
+        return;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW)) {
+        if (errno != ENOENT) /* a device's node goes when its device does */
+            failed(w, -errno);
+        return;
+    }
+    if (st.st_dev != w->device)
         return;
     if (S_ISREG(st.st_mode))
         erase_file(w, dir, name);

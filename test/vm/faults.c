@@ -38,8 +38,8 @@ static bool ready, listing;
 static uintptr_t place;
 static int what;
 static unsigned count = 1;
-static atomic_uint *reached; /* shared by all processes of a stage */
-static uintptr_t listed[PLACES];
+static atomic_uint *reached;     /* shared by all processes of a stage */
+static atomic_uintptr_t *listed; /* of all processes of a stage */
 static int told = -1;
 
 static const char *find_request(char *cmdline, size_t size)
@@ -60,6 +60,13 @@ static const char *find_request(char *cmdline, size_t size)
     return found;
 }
 
+static void *share(size_t size)
+{
+    long at = __real_syscall(SYS_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                             -1, 0);
+    return at == -1 ? NULL : (void *)at;
+}
+
 static void read_request(void)
 {
     static char cmdline[8192];
@@ -72,13 +79,10 @@ static void read_request(void)
     told = shows ? STDERR_FILENO
                  : (int)__real_syscall(SYS_openat, AT_FDCWD, "/dev/kmsg", O_WRONLY | O_CLOEXEC);
     listing = shows || !strcmp(request, "list");
-    if (listing)
+    listed = listing ? share(PLACES * sizeof *listed) : NULL;
+    reached = listing ? NULL : share(sizeof *reached);
+    if (!reached)
         return;
-    long at = __real_syscall(SYS_mmap, 0, sizeof *reached, PROT_READ | PROT_WRITE,
-                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (at == -1)
-        return;
-    reached = (atomic_uint *)at;
     place = strtoul(request, &end, 16);
     if (*end++ != ':')
         return;
@@ -97,13 +101,15 @@ static void tell(const char *word, const char *name, uintptr_t where)
 
 static void list(const char *name, uintptr_t where)
 {
-    size_t i = where % PLACES;
-    while (listed[i] && listed[i] != where)
-        i = (i + 1) % PLACES;
-    if (listed[i])
-        return;
-    listed[i] = where;
-    tell("place", name, where);
+    for (size_t i = where % PLACES; listed; i = (i + 1) % PLACES) {
+        uintptr_t free_slot = 0;
+        if (listed[i] == where)
+            return;
+        if (!listed[i] && atomic_compare_exchange_strong(&listed[i], &free_slot, where)) {
+            tell("place", name, where);
+            return;
+        }
+    }
 }
 
 /* True when the call is to fail, with errno set. */
@@ -116,16 +122,16 @@ static bool fails(const char *name, void *from)
     if (listing)
         list(name, where);
     errno = before;
-    if (!reached || where != place || atomic_fetch_add(reached, 1) + 1 != count)
+    long pid = __real_syscall(SYS_getpid);
+    if (!reached || where != place || (what < 0 && pid == 1))
+        return false; /* PID 1 the kernel never kills, and Lethe never lets hang */
+    if (atomic_fetch_add(reached, 1) + 1 != count)
         return false;
     tell(what == HANG ? "hangs" : what == KILL ? "is killed" : "fails", name, where);
-    long pid = __real_syscall(SYS_getpid);
     if (what > 0) {
         errno = what;
         return true;
     }
-    if (pid == 1) /* which the kernel never kills, and Lethe never lets hang */
-        return false;
     if (what == KILL)
         __real_syscall(SYS_kill, pid, SIGKILL);
     for (;;)
