@@ -54,9 +54,9 @@ static void sleep_until(int64_t ms)
 pid_t lethe_deadman_start(int64_t dead_ms, enum lethe_verb verb, struct lethe_progress *work)
 {
     struct lethe_progress *progress = lethe_progress_new();
-    pid_t deadman = fork();
+    pid_t deadman = lethe_supervise_fork();
     if (deadman)
-        return deadman < 0 ? -errno : deadman;
+        return deadman;
     lethe_process_harden();
     lethe_log_close();
     sleep_until(dead_ms);

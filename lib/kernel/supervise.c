@@ -18,13 +18,30 @@
 #include "lethe/kernel/sys.h"
 #include "lethe/plan/meminfo.h"
 
-enum { TICK_MS = 200, DEATH_MS = 100, WORKERS_MAX = LETHE_STUCK_MAX };
+enum { TICK_MS = 200, DEATH_MS = 100, WORKERS_MAX = LETHE_STUCK_MAX, TRIES = 3 };
+
+static const struct timespec while_refused = {0, 20 * 1000 * 1000};
 
 struct lethe_progress *lethe_progress_new(void)
 {
-    struct lethe_progress *p = mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE,
-                                    MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    struct lethe_progress *p = MAP_FAILED;
+    for (int i = 0; p == MAP_FAILED && i < TRIES; i++) {
+        if (i)
+            nanosleep(&while_refused, NULL);
+        p = mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE,
+                 -1, 0);
+    }
     return p == MAP_FAILED ? NULL : p;
+}
+
+pid_t lethe_supervise_fork(void)
+{
+    pid_t child = fork();
+    for (int i = 1; child < 0 && i < TRIES; i++) {
+        nanosleep(&while_refused, NULL);
+        child = fork();
+    }
+    return child < 0 ? -errno : child;
 }
 
 static bool has(const uint64_t *set, unsigned n, uint64_t task)
@@ -202,6 +219,7 @@ static int watch(struct lethe_progress *p, pid_t worker, int64_t end_ms,
 {
     struct headway headway = read_headway(p);
     uint64_t task = 0;
+    bool again = false;
     for (int status;;) {
         int64_t now = lethe_now_ms(), deadline = p->deadline_ms, next = TICK_MS;
         if (p->task != task)
@@ -214,6 +232,8 @@ static int watch(struct lethe_progress *p, pid_t worker, int64_t end_ms,
                 return WEXITSTATUS(status);
             lethe_log(LETHE_LOG_ERROR, "%s: the worker ended by signal %d", p->what,
                       WTERMSIG(status));
+            again = p->task != p->crashed;
+            p->crashed = p->task;
             break;
         }
         if (is_over(p, &headway, s->writes, &end_ms)) {
@@ -223,7 +243,8 @@ static int watch(struct lethe_progress *p, pid_t worker, int64_t end_ms,
             break;
         }
     }
-    if (p->deadline_ms) /* else it ended between two things and none is to blame */
+    /* A kill may have been a moment's, too. Between two things none is to blame. */
+    if (p->deadline_ms && !again)
         lethe_task_set_stuck(p, p->task);
     p->deadline_ms = 0;
     return -EINTR;
@@ -236,9 +257,9 @@ int lethe_supervise(struct lethe_progress *p, int (*work)(struct lethe_progress 
     int r = -EINTR;
     for (int i = 0; r == -EINTR && i < WORKERS_MAX; i++) {
         p->deadline_ms = 0;
-        pid_t worker = fork();
+        pid_t worker = lethe_supervise_fork();
         if (worker < 0)
-            return -errno;
+            return worker;
         if (!worker)
             _exit(work(p, context));
         r = watch(p, worker, end_ms, s);

@@ -103,6 +103,26 @@ static void a_crash_costs_one_step(void **unused)
     assert_int_equal(p->n_stuck, 3);
 }
 
+static int is_killed_once(struct lethe_progress *p, void *context)
+{
+    (void)context;
+    if (!begin(p, 1, MANY_MS))
+        return 99;
+    if (*workers == 1)
+        raise(SIGKILL);
+    lethe_task_done(p);
+    return 5;
+}
+
+static void what_was_killed_is_tried_once_more(void **unused)
+{
+    (void)unused;
+    struct lethe_progress *p = fresh();
+    assert_int_equal(supervise(p, is_killed_once, MANY_MS), 5);
+    assert_int_equal(*workers, 2);
+    assert_int_equal(p->n_stuck, 0);
+}
+
 static int crashes_behind_its_work(struct lethe_progress *p, void *context)
 {
     (void)context;
@@ -220,6 +240,7 @@ int main(void)
         cmocka_unit_test(hands_on_what_the_worker_returned),
         cmocka_unit_test(goes_around_what_hangs),
         cmocka_unit_test(a_crash_costs_one_step),
+        cmocka_unit_test(what_was_killed_is_tried_once_more),
         cmocka_unit_test(a_crash_between_steps_blames_none),
         cmocka_unit_test(gives_up_when_no_worker_lives),
         cmocka_unit_test(the_whole_has_an_end),

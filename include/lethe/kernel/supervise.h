@@ -6,7 +6,8 @@
  * over, or the worker dies, the supervisor puts the task on the list of stuck things, kills the
  * worker, leaves it behind if it can't die (a process in D state takes no signal) and starts a new
  * one, which begins again from what the system is then and goes around what is stuck. So no path
- * waits without a deadline, a crash costs one step, and a step costs no fork.
+ * waits without a deadline, and a step costs no fork. A step at which the worker was ended by a
+ * signal is tried once more.
  */
 #ifndef LETHE_KERNEL_SUPERVISE_H
 #define LETHE_KERNEL_SUPERVISE_H
@@ -59,6 +60,7 @@ struct lethe_progress {
     char what[160];
     uint64_t stuck[LETHE_STUCK_MAX];
     unsigned n_stuck;
+    uint64_t crashed; /* the task at which a worker was last ended by a signal */
     uint64_t finished[LETHE_STUCK_MAX]; /* tasks that need no second try */
     unsigned n_finished;
 
@@ -75,6 +77,9 @@ struct lethe_progress {
 
 /* A progress in memory that children share, locked; NULL when there is none. Never freed. */
 struct lethe_progress *lethe_progress_new(void);
+
+/* fork(2), tried thrice: a refusal may be a moment's. -errno. */
+pid_t lethe_supervise_fork(void);
 
 /* The worker's side. lethe_task_begin() is false, and nothing is begun, when `task` is stuck. */
 bool lethe_task_begin(struct lethe_progress *progress, uint64_t task, int64_t ms, const char *what);
