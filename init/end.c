@@ -225,6 +225,8 @@ void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *prog
     lethe_apart_find_daemons(end, progress);
     lethe_process_hurry(0, true);
     stop_processes(end, progress);
+    if (end->dead_ms) /* it was one of them */
+        lethe_deadman_start(end->dead_ms, end->verb, progress);
     end->cut_off = progress->cut_off;
     lethe_process_hurry(0, false);
     if (getpid() != 1)
@@ -274,9 +276,13 @@ static void sweep_all_memory(struct lethe_end *end, struct lethe_progress *progr
     char printk[64];
     lethe_read_line(AT_FDCWD, "/proc/sys/kernel/printk", printk, sizeof printk);
     end->memory_end_ms = now + ms;
-    lethe_supervise(progress, sweep_memory, end, &supervisor);
+    int r = lethe_supervise(progress, sweep_memory, end, &supervisor);
     lethe_log_to_kernel();
-    lethe_supervise(progress, sweep_memory_again, end, &supervisor);
+    int again = lethe_supervise(progress, sweep_memory_again, end, &supervisor);
+    progress->kept += r || again; /* what comes after what hung was not begun */
+    if (r || again)
+        lethe_log(LETHE_LOG_ERROR, "left: what was to be cleared in memory: %s",
+                  strerror(r ? -r : -again));
     lethe_sys->write_file("/proc/sys/kernel/printk", printk); /* a worker may have died silent */
 }
 
@@ -298,10 +304,11 @@ static void stay(int64_t ms)
         lethe_watchdog_ping(NULL);
 }
 
-/* Stops what PID 1 has started since, or the first stage could not know of. */
+/* Stops what PID 1 has started since, or the first stage could not know of, and the first stage's
+ * deadman, which holds the old program. */
 static void stop_again(const struct lethe_end *end)
 {
-    if (end->init_stays)
+    if (end->init_stays || end->dead_ms)
         lethe_process_stop_all(end->policy->stop_ms);
 }
 
@@ -332,6 +339,8 @@ void lethe_end_finish(struct lethe_end *end, struct lethe_progress *progress)
     lethe_face_start(progress);
     end->arena = lethe_snapshot_map_arena();
     bool clean = progress && work(end, progress);
+    if (!progress)
+        lethe_log(LETHE_LOG_ERROR, "no memory to work in: NOT all is gone");
     if (!clean && end->policy->keeps_log)
         lethe_summary_keep(progress);
     stay(show_ms(end, progress, clean));

@@ -232,6 +232,8 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
                 .own_root = true},
         .kill = kill,
     };
+    /* Any call may hang, those before the memory that is shared with the deadman too. */
+    pid_t early = lethe_deadman_start(e.end.dead_ms, e.end.verb, NULL);
     lethe_process_hurry(0, true);
     (void)setsid();
     if (!lethe_confined_join_mounts())
@@ -241,6 +243,8 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
     struct lethe_progress *progress = e.progress = lethe_progress_new();
     wait_for_another();
     start_deadman(&e);
+    if (early > 0)
+        lethe_sys->kill(early, SIGKILL);
     if (!progress)
         lethe_end_finish(&e.end, NULL);
     lock_program(&e, progress);
