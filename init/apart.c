@@ -27,12 +27,14 @@
 #include "lethe/plan/plan.h"
 #include "lethe/plan/served.h"
 
-enum { PASSES_MAX = 12, ROUNDS_MAX = 8, AGAIN = 64 };
+enum { PASSES_MAX = 12, FAILURES_MAX = 3, ROUNDS_MAX = 8, AGAIN = 64 };
 
 static int take_and_plan(struct lethe_end *end, struct lethe_progress *progress,
                          struct lethe_snapshot *snapshot, struct lethe_plan *plan)
 {
     const struct lethe_plan_options options = {.own_root = true};
+    if (!end->arena.base) /* there was no memory for it when the end began */
+        end->arena = lethe_snapshot_map_arena();
     lethe_arena_reset(&end->arena);
     /* A dead device may not answer what a live snapshot asks it; then a snapshot of /proc and /sys
      * alone has to do. */
@@ -101,12 +103,15 @@ static int make_passes(struct lethe_end *end, struct lethe_progress *progress, b
 {
     struct lethe_snapshot snapshot;
     struct lethe_plan plan, part;
-    unsigned changed = 1;
+    unsigned changed = 1, failures = 0;
     int r = 0;
     for (int pass = 0; changed && pass < PASSES_MAX; pass++) {
         if ((r = take_and_plan(end, progress, &snapshot, &plan)) ||
-            (served && (r = lethe_served_pick(&part, &plan, &snapshot, &end->arena))))
+            (served && (r = lethe_served_pick(&part, &plan, &snapshot, &end->arena)))) {
+            if (++failures < FAILURES_MAX)
+                continue;
             break;
+        }
         pid_t failing = progress->cut_off
                             ? lethe_network_keep_failing(&snapshot, LETHE_NETWORK_ALL, progress)
                             : -1;

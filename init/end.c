@@ -279,7 +279,7 @@ static void sweep_all_memory(struct lethe_end *end, struct lethe_progress *progr
     int r = lethe_supervise(progress, sweep_memory, end, &supervisor);
     lethe_log_to_kernel();
     int again = lethe_supervise(progress, sweep_memory_again, end, &supervisor);
-    progress->kept += r || again; /* what comes after what hung was not begun */
+    progress->account.kept += r || again; /* what comes after what hung was not begun */
     if (r || again)
         lethe_log(LETHE_LOG_ERROR, "left: what was to be cleared in memory: %s",
                   strerror(r ? -r : -again));

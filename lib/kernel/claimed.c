@@ -62,15 +62,16 @@ static bool is_unclean_ext4(const unsigned char *super)
             (super[INCOMPAT_AT] & RECOVER));
 }
 
-bool lethe_claimed_is_unclean(const struct lethe_block *block)
+int lethe_claimed_is_unclean(const struct lethe_block *block)
 {
     enum { BLOCK = 4096, SUPER_AT = 1024 };
     static unsigned char buffer[BLOCK] __attribute__((aligned(BLOCK)));
     int fd = lethe_stop_open(block, O_DIRECT);
     if (fd < 0)
-        return false;
-    bool unclean = pread(fd, buffer, BLOCK, 0) == BLOCK && is_unclean_ext4(buffer + SUPER_AT);
+        return fd;
+    ssize_t n = pread(fd, buffer, BLOCK, 0);
+    int r = n < 0 ? -errno : n < BLOCK ? -EIO : is_unclean_ext4(buffer + SUPER_AT);
     lethe_sys->close(fd);
     explicit_bzero(buffer, BLOCK);
-    return unclean;
+    return r;
 }

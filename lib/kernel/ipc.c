@@ -115,7 +115,7 @@ void lethe_ipc_erase(struct lethe_erased *erased)
 /* Lines of /proc/keys begin with the key's serial number in hexadecimal (proc(5)). Only keys whose
  * type holds a payload of the user's are revoked: a revoked keyring would hide its keys from the
  * rest of the walk. */
-static void revoke_visible_keys(void)
+static bool revoke_visible_keys(void)
 {
     static int32_t keys[KEYS_MAX];
     char line[512];
@@ -131,6 +131,7 @@ static void revoke_visible_keys(void)
         syscall(SYS_keyctl, KEYCTL_REVOKE, keys[i]);
         syscall(SYS_keyctl, KEYCTL_INVALIDATE, keys[i]);
     }
+    return list;
 }
 
 /* Joins the user's keyrings, to which the session of a systemd service does not lead. */
@@ -147,29 +148,31 @@ void lethe_ipc_leave_session(void)
     syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
 }
 
-static void revoke_keys_of(uid_t uid)
+static bool revoke_keys_of(uid_t uid)
 {
+    int status = 1;
     pid_t child = fork();
     if (!child) {
         reach_keyrings(uid);
-        if (!setresuid(uid, uid, uid))
-            revoke_visible_keys();
-        _exit(0);
+        _exit(setresuid(uid, uid, uid) || !revoke_visible_keys());
     }
     if (child > 0)
-        waitpid(child, NULL, 0);
+        waitpid(child, &status, 0);
+    return !status;
 }
 
-void lethe_ipc_revoke_keys(void)
+bool lethe_ipc_revoke_keys(void)
 {
     char line[256];
     FILE *users = fopen("/proc/key-users", "re");
+    bool good = users || errno == ENOENT; /* a kernel without keys */
     while (users && fgets(line, sizeof line, users)) {
         char *end;
         unsigned long uid = strtoul(line, &end, 10);
         if (*end == ':')
-            revoke_keys_of((uid_t)uid);
+            good &= revoke_keys_of((uid_t)uid);
     }
     if (users)
         fclose(users);
+    return good;
 }

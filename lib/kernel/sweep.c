@@ -30,11 +30,13 @@ void lethe_sweep_ipc(const struct lethe_policy *policy, struct lethe_progress *p
         !lethe_task_begin(progress, task, policy->erase_ms, "erase IPC objects and keys"))
         return;
     lethe_ipc_erase(&erased);
-    lethe_ipc_revoke_keys();
+    bool revoked = lethe_ipc_revoke_keys() || lethe_ipc_revoke_keys();
     lethe_task_done(progress);
     lethe_task_set_finished(progress, task);
     progress->account.erased_bytes += erased.bytes;
-    progress->account.not_erased += (unsigned)erased.failed;
+    progress->account.not_erased += (unsigned)erased.failed + !revoked;
+    if (!revoked)
+        lethe_log(LETHE_LOG_ERROR, "not all keys of users could be revoked");
     if (erased.failed)
         lethe_log(LETHE_LOG_ERROR, "%llu shared memory segments could not be zeroed: %s",
                   (unsigned long long)erased.failed, strerror(-erased.first_error));
@@ -98,8 +100,13 @@ void lethe_sweep_caches(const struct lethe_policy *policy, struct lethe_progress
     if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_DROP_CACHES, 0),
                           lethe_policy_write_ms(policy, progress->n_stuck), "drop caches"))
         return;
-    lethe_sys->write_file("/proc/sys/vm/drop_caches", "3");
+    int r = 0;
+    for (int i = 0; i < 2 && (!i || r); i++)
+        r = lethe_sys->write_file("/proc/sys/vm/drop_caches", "3");
     lethe_task_done(progress);
+    progress->account.not_erased += r != 0;
+    if (r)
+        lethe_log(LETHE_LOG_ERROR, "drop caches: %s", strerror(-r));
 }
 
 static void take_step(struct lethe_progress *p, const struct lethe_policy *policy,

@@ -128,11 +128,13 @@ static void look_at_store(const struct lethe_block *b, const struct lethe_policy
     if (!lethe_task_beginf(progress, lethe_task_id_of_device(LETHE_TASK_LOOK_AT_STORE, b->devno),
                            policy->step_ms, "look how %.64s was left", b->name))
         return;
-    bool unclean = !lethe_claimed_by(b) && !lethe_claimed_is_held(b) && lethe_claimed_is_unclean(b);
+    int r = lethe_claimed_by(b) || lethe_claimed_is_held(b) ? 0 : lethe_claimed_is_unclean(b);
     lethe_task_done(progress);
-    progress->account.unclean += unclean;
-    if (unclean)
-        lethe_log(LETHE_LOG_ERROR, "the file system on %.64s was not closed clean", b->name);
+    progress->account.unclean += r != 0;
+    if (r)
+        lethe_log(LETHE_LOG_ERROR, "the file system on %.64s was not %s%s", b->name,
+                  r < 0 ? "looked at after its unmount: " : "closed clean",
+                  r < 0 ? strerror(-r) : "");
 }
 
 static int64_t time_for(const struct job *j)
@@ -157,7 +159,8 @@ int lethe_unmount(const struct lethe_snapshot *snapshot, const struct lethe_moun
     else
         return -EALREADY;
     lethe_task_done(progress);
-    if (!r && policy->writes_back && lethe_mount_is_stored(m) && lethe_mount_is_writable(m))
+    if (!r && policy->writes_back && lethe_mount_is_stored(m) && lethe_mount_is_writable(m) &&
+        !lethe_block_is_ram(snapshot, m->device))
         look_at_store(&snapshot->blocks[m->device], policy, progress);
     return r;
 }

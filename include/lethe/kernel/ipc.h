@@ -7,6 +7,8 @@
 #ifndef LETHE_KERNEL_IPC_H
 #define LETHE_KERNEL_IPC_H
 
+#include <stdbool.h>
+
 #include "lethe/kernel/ram_fs.h"
 
 /* Zeroes and removes the shared memory segments, removes the message queues. What an attached
@@ -16,8 +18,9 @@ void lethe_ipc_erase(struct lethe_erased *erased);
 
 /* Revokes every key that a user still has: its payload is zeroed when it is freed
  * (kfree_sensitive() in the kernel's security/keys/user_defined.c). Root may not even see other
- * users' keys, so a child becomes each user of /proc/key-users. */
-void lethe_ipc_revoke_keys(void);
+ * users' keys, so a child becomes each user of /proc/key-users. False when that can't be done for
+ * one of them. */
+bool lethe_ipc_revoke_keys(void);
 
 /* Leaves the session keyring that the caller was started with (session-keyring(7)), whose keys
  * would live on with it. */
