@@ -302,7 +302,7 @@ def booted(lethe, arguments="", *, memory="init_on_free=1", log="printk.devkmsg=
            start="", args=(), **options):
     """A small system, ready for commands; with `disk` the encrypted disk is its /dev/vdb and `guest.disk`.
 
-    `disks` are images for its /dev/vdb and on, kept in `guest.disks`; the passphrase and the key of LUKS are handed in all the same.
+    `disks` are images for its /dev/vdb and on, kept in `guest.disks`, beside `guest.medium`; the passphrase and the key of LUKS are handed in all the same.
 
     `memory` is what the kernel is told about clearing memory. `kernel` is a folder with another kernel than the small one and
     its lib/modules; of these the initramfs loads `load` too. `start` is what it starts from, where that is not /dev/vda: a stick
@@ -326,7 +326,7 @@ def booted(lethe, arguments="", *, memory="init_on_free=1", log="printk.devkmsg=
     with Small(image, initrd(kernel, load), f"console={lab.MACHINE.console} loglevel=6 cryptomgr.notests {log} lethe.show=0 {memory} {arguments}"
                + (f" start={start}" if start else ""), ram=ram, sticks=devices, fw_cfg=fw_cfg, args=args, **options) as guest:
         guest.disk = devices[-1] if disk else None
-        guest.disks = devices[start != "disc":]
+        guest.medium, guest.disks = devices[0], devices[start != "disc":]
         guest.wait_ready(120)
         guest.send(f"exec >/dev/{lab.MACHINE.shell} 2>&1")
         yield guest

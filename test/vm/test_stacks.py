@@ -3,11 +3,13 @@
 """Takes stacks apart: test_stacks.py [--lethe FILE] [--list] [CASE...]
 
 A case for each stack of stacks.py that has something to lose: it is set up in the small system, secrets are planted in it, the system is
-ended through Lethe, which must plan as test/data says and say its one line. Then nothing of them may be left in RAM, and a second guest
-must find the file systems on its disks clean. The last cases are servers that no longer answer. CASE may be a part of a name.
+ended through Lethe, which must plan as test/data says and say its one line. Then nothing of them may be left in RAM, and a second guest must find the
+file systems on its disks clean. With --compare the end tells all of its steps, which must be those that were planned, and the medium must
+be as it was. The last cases are servers that no longer answer. CASE may be a part of a name.
 """
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -55,8 +57,72 @@ def want_known_plan(stack, said):
     t.want(known == now, f"the plan is not that of test/data, but\n{said}")
 
 
-def take_apart(lethe, stack, memory):
-    with stack.boot(lethe, memory=memory) as guest:
+# -- whether what was planned is what was done --------------------------------------------------------------------------------
+
+SHOWN = 100  # so much of a line of the log is compared: it is cut where it gets long
+STEP = re.compile(r"(erase|unmount|detach|swapoff|stop) (.+ \(\S+\)|.{%d,})" % (SHOWN - 10))
+TROUBLE = re.compile(r"^left|could not|not done|not closed|still in use|NOT|ended by signal|: [A-Z][A-Za-z/' ]*$")
+HELD = "may hold, unseen,"  # the kernel keeps a device that is held
+
+
+def planned(guest):
+    """The steps, each as the log has it, and the pairs of them of which the first has to be done before the second."""
+    plan = json.loads(guest.run("cd /; lethe plan --json"))
+    lines = [line.partition(". ")[2] for line in guest.run("cd /; lethe plan").splitlines() if re.match(r"\d+\. ", line)]
+    steps = [re.sub(r" \[mount \d+\]$", "", line[:line.rindex(": " + step["reason"])]) for line, step in zip(lines, plan["steps"], strict=True)]
+    number = {step["node"]: i for i, step in enumerate(plan["steps"])}
+    before = {}
+    for edge in plan["edges"]:
+        if edge["why"] != HELD:
+            before.setdefault(edge["after"], []).append(edge["before"])
+    pairs = set()
+    for node, i in number.items():
+        todo, seen = list(before.get(node, ())), set()
+        while todo and not plan["steps"][i]["lazy"]:
+            at = todo.pop()
+            if at in number:
+                pairs.add((number[at], i))
+            elif at not in seen:
+                seen.add(at)
+                todo += before.get(at, ())
+    return steps, pairs
+
+
+def as_planned(line):
+    """A step of the end's in the words of the plan before: the hand-over and the end have each moved the root, and the hand-over has
+    bound /run and the armed directory to where the end zeroes them."""
+    line = line.replace(" /oldroot/oldroot (", " / (").replace(" /oldroot/oldroot/", " /")
+    return line.replace("erase /oldroot/run (", "erase /run (").replace("erase /oldroot (", "erase /run/initramfs (")[:SHOWN]
+
+
+def want_plan_done(guest, steps, pairs):
+    """All that was planned and nothing else, in an order that keeps what waits for what."""
+    done = {as_planned(line): i for i, line in enumerate(guest.said[:-1]) if STEP.fullmatch(line)}  # the last time
+    missing = [step for step in steps if step[:SHOWN] not in done]
+    more = done.keys() - {step[:SHOWN] for step in steps} - {as_planned(f"{how} /oldroot{place} ({kind})") for how in ("unmount", "detach")
+           for place, kind in (("", "tmpfs"), ("/run", "tmpfs"), ("/proc", "proc"), ("/dev", "devtmpfs"), ("/sys", "sysfs"))}
+    t.want(not missing and not more, f"planned and not done: {missing}, done and not planned: {sorted(more)}", guest)
+    wrong = [f"{steps[a]} after {steps[b]}" for a, b in pairs if done[steps[a][:SHOWN]] > done[steps[b][:SHOWN]]]
+    t.want(not wrong, f"done in another order: {wrong}", guest)
+
+
+def want_medium_as_it_was(guest):
+    same = subprocess.run(["qemu-img", "compare", "-U", "-f", "raw", "-F", "qcow2", guest.medium.image, guest.medium.overlay],
+                          capture_output=True, text=True)
+    t.want(not same.returncode, f"the medium: {same.stdout}{same.stderr}", guest)
+
+
+def want_clean_end(guest, says, compare):
+    if not compare:
+        t.want_clean_end(guest, timeout=120, says=says)
+        return
+    t.want_end(guest, "poweroff", 120)
+    trouble = [line for line in guest.said[:-1] if TROUBLE.search(line)]
+    t.want(not trouble and guest.said[-1].endswith(says), f"it said: {trouble or guest.said}", guest)
+
+
+def take_apart(lethe, stack, memory, compare=False):
+    with stack.boot(lethe, memory=memory, arguments="lethe.verbose" if compare else "") as guest:
         guest.do(stacks.HELPERS + stack.setup, timeout=120)
         want_known_plan(stack, guest.run("cd /; lethe plan"))
         guest.arm()
@@ -64,8 +130,12 @@ def take_apart(lethe, stack, memory):
         t.plant(guest, *stack.plants) if stack.plants else None
         t.want_there(guest, kinds)
         key = key_in_ram(stack, guest)
+        plan = planned(guest) if compare else None
         guest.hand_over("poweroff")
-        t.want_clean_end(guest, timeout=120, says="nothing is left" if "init_on_free=1" in memory else "nothing else is known to be left")
+        want_clean_end(guest, "nothing is left" if "init_on_free=1" in memory else "nothing else is known to be left", compare)
+        if plan:
+            want_plan_done(guest, *plan)
+            want_medium_as_it_was(guest)
         t.want_gone(guest, kinds, key=key)
         if stack.check:
             check_disks(lethe, stack, guest)
@@ -128,13 +198,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lethe", type=Path, default=lab.HERE.parent.parent / "build/init/lethe", help="the program under test")
     parser.add_argument("--memory", default="init_on_free=1", help="what the kernel is told about clearing memory (%(default)s)")
+    parser.add_argument("--compare", action="store_true", help="compare what each end does with what was planned")
     parser.add_argument("--list", action="store_true", help="print the cases and what they show")
     parser.add_argument("--verbose", action="store_true", help="print what Lethe says at each end")
     parser.add_argument("cases", nargs="*", metavar="CASE", help="run only cases with this in their names")
     args = parser.parse_args()
     t.verbose = args.verbose
     lethe = args.lethe.resolve()
-    cases = [(s.name, s.about, lambda s=s: take_apart(lethe, s, args.memory)) for s in stacks.STACKS if s.plants or planted_in(s.setup)]
+    cases = [(s.name, s.about, lambda s=s: take_apart(lethe, s, args.memory, args.compare)) for s in stacks.STACKS if s.plants or planted_in(s.setup)]
     cases.append(("dead-server", dead_server.__doc__, lambda: dead_server(lethe, args.memory)))
     for name, ways in LOST.items():
         for how, about, lose in ways:
