@@ -46,7 +46,7 @@ static int tell(struct lethe_progress *progress, void *context)
 
 static void sleep_until(int64_t ms)
 {
-    const struct timespec at = {ms / 1000, ms % 1000 * 1000000};
+    const struct timespec at = {(time_t)(ms / 1000), (long)(ms % 1000 * 1000000)};
     while (clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &at, NULL) == EINTR)
         ;
 }

@@ -89,7 +89,7 @@ static uint64_t count_marked(const struct lethe_kcore *kcore, const char *mark)
     int fd = lethe_sys->open("/proc/kpageflags", O_RDONLY);
     for (uint64_t page = 0;
          fd >= 0 && (page = lethe_kcore_next(kcore, page, &end)) != UINT64_MAX;) {
-        size_t n = end - page < 4096 ? end - page : 4096;
+        size_t n = end - page < 4096 ? (size_t)(end - page) : 4096;
         if (pread(fd, flags, n * sizeof *flags, (off_t)(page * sizeof *flags)) <= 0)
             break;
         for (size_t i = 0; i < n; i++)

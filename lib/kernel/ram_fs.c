@@ -118,7 +118,7 @@ int lethe_ram_fs_zero(int fd, uint64_t *bytes)
     if (fstat(fd, &st) || fstatfs(fd, &fs))
         return -errno;
     const off_t page =
-        fs.f_type == HUGETLBFS_MAGIC ? (off_t)fs.f_bsize : (off_t)lethe_sys->page_size();
+        (uint32_t)fs.f_type == HUGETLBFS_MAGIC ? (off_t)fs.f_bsize : (off_t)lethe_sys->page_size();
     off_t size = st.st_size;
     if (size > file_max - page) {
         int r = zero_last_page(fd, &size, page, bytes);

@@ -71,7 +71,7 @@ static bool make_until_it_grows(struct refilling *r, const struct lethe_slab_cac
     bool grown = false;
     uint64_t made = 0;
     while (made < most && !(made >= n && grown) && may_go_on(r, made) &&
-           lethe_slab_makers_make(&r->makers, maker, c->size)) {
+           lethe_slab_makers_make(&r->makers, maker, (size_t)c->size)) {
         made++;
         if (made >= n && (made - n) % (c->per_slab / 4 + 1) == 0)
             grown = before >= 0 && count_slabs(slabs) > before;

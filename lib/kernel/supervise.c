@@ -182,7 +182,7 @@ static bool is_over(struct lethe_progress *p, struct headway *before, bool write
  * worker ended; *status is its status then. */
 static bool wait_for(pid_t worker, int64_t ms, int *status, const struct lethe_supervisor *s)
 {
-    struct timespec timeout = {ms / 1000, ms % 1000 * 1000000};
+    struct timespec timeout = {(time_t)(ms / 1000), (long)(ms % 1000 * 1000000)};
     sigset_t set;
     bool ended = false;
     sigemptyset(&set);
