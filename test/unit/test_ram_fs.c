@@ -382,7 +382,9 @@ static int erases_the_ends_of_a_huge_file_of_ramfs(void)
     int fd = open("/tmp/huge", O_RDWR | O_CLOEXEC);
     CHECK(fd >= 0 && pwrite(fd, "s", 1, INT64_MAX - 1) == 1);
     CHECK(!stat("/tmp", &st) && !lethe_ram_fs_erase("/tmp", st.st_dev, true, &erased));
-    CHECK(erased.failed == 1 && erased.first_error == -ETIMEDOUT);
+    CHECK(erased.failed == 1);
+    /* a program of 32 bits can't map the upper end */
+    CHECK(erased.first_error == (sizeof(long) > 4 ? -ETIMEDOUT : -EINVAL));
     CHECK(pread(fd, text, 10, 0) == 10 && !text[0] && !text[9]);
     CHECK(pread(fd, text, 1, INT64_MAX - 1) == 1 && !text[0]);
     return PASSED;
