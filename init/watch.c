@@ -336,15 +336,9 @@ static void settle_down(struct lethe_watcher *watch)
     lethe_process_unlock_unused();
 }
 
-int lethe_watch_main(int argc, char **argv)
+/* Refuses to watch where that can't be done, with the exit status; 0 where it can. */
+static int check_place(void)
 {
-    static struct lethe_watcher watch; /* set below: it would lie in the program otherwise */
-    int status;
-    watch.kill.verb = LETHE_VERB_POWEROFF;
-    watch.hotkey.hold_ms = LETHE_HOTKEY_HOLD_MS;
-    watch.hotkey.sources = -1; /* not open: poll(2) passes it by */
-    if (!lethe_options_read(&lethe_watch_usage, &watch, argc, argv, &status))
-        return status;
     if (geteuid())
         return lethe_command_refuse("watch", "only root can do this");
     if (!lethe_identity_is_machine())
@@ -356,6 +350,20 @@ int lethe_watch_main(int argc, char **argv)
         return lethe_command_refuse("watch", "the root directory can't be reached");
     if (lethe_watched_open())
         return lethe_command_refuse("watch", "sysfs is not mounted at /sys");
+    return 0;
+}
+
+int lethe_watch_main(int argc, char **argv)
+{
+    static struct lethe_watcher watch; /* set below: it would lie in the program otherwise */
+    int status;
+    watch.kill.verb = LETHE_VERB_POWEROFF;
+    watch.hotkey.hold_ms = LETHE_HOTKEY_HOLD_MS;
+    watch.hotkey.sources = -1; /* not open: poll(2) passes it by */
+    if (!lethe_options_read(&lethe_watch_usage, &watch, argc, argv, &status))
+        return status;
+    if ((status = check_place()))
+        return status;
     int r = open_sources(&watch);
     if (r) {
         fprintf(stderr, "lethe watch: the kernel's uevents: %s\n", strerror(-r));

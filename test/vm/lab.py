@@ -47,6 +47,11 @@ class Amd64:
     aes = "aesni_intel"
 
     @staticmethod
+    def installed():
+        """Which programs and libraries `files` finds, for lab.digest()."""
+        return [Path("/var/lib/dpkg/status")]
+
+    @staticmethod
     def files(program):
         """A program of the machine's and what its loader wants, as {path in the guest: path on the host}; of a static one ldd knows nothing."""
         shown = subprocess.run(["ldd", program], capture_output=True, text=True).stdout
@@ -62,6 +67,11 @@ class Arm64:
     qemu = ["qemu-system-aarch64", "-machine", "virt,memory-backend=ram", "-cpu", "cortex-a76"]
     shell_device = ["-device", "pci-serial,chardev=shell"]
     aes = "aes_ce_blk"
+
+    @staticmethod
+    def installed():
+        libraries = sorted((Arm64.cache / "root/usr/lib").rglob("*.so*"))
+        return [f"{p.name} {p.lstat().st_size}" for p in libraries]
 
     @staticmethod
     def files(program):

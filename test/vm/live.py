@@ -278,12 +278,14 @@ def stick(lethe=None, name=MAIN):
         with tempfile.TemporaryDirectory(dir=path.parent) as tmp:
             tmp = Path(tmp)
             root, squashfs, medium = tmp / "root", tmp / "squashfs", tmp / "medium"
-            sh("cp", "-al", base(name), root)  # hard links: files of the base are replaced below, never written to
-            shutil.rmtree(root / "etc")
-            sh("cp", "-a", base(name) / "etc", root)
+            # Hard links but for what the commands below may write to: whatever else is put there replaces a file of the base.
+            sh("cp", "-al", base(name), root)
+            for written in ("etc", "var"):
+                shutil.rmtree(root / written)
+                sh("cp", "-a", base(name) / written, root)
             if lethe:
                 put_lethe(root, system.init, lethe)
-            shutil.copy(plant, root / "usr/local/bin/plant")
+            sh("cp", "--remove-destination", plant, root / "usr/local/bin/plant")
             put_shell(root, system.init)
             sh("mksquashfs", root, squashfs, "-comp", "zstd", "-Xcompression-level", "1", "-quiet", "-no-progress",
                "-e", "boot", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -190,7 +190,8 @@ def medium(lethe, tools=False):
             sh("truncate", "-s", "128M" if tools else "64M", path)
             sh("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", files, path)
 
-    recipe = [INIT, SHELL, HANDOVER, BOOT_MODULES, MORE_MODULES, programs, Path(__file__), *(p.name for p in helpers.values()), lethe]
+    # All that goes into the image: this file has the scripts and the lists, and a kernel's build is told by its vmlinuz.
+    recipe = [Path(__file__), lethe, *(p.name for p in helpers.values()), *lab.MACHINE.installed(), *(kernel / "vmlinuz" for kernel in KERNELS)]
     return lab.cached(f"small/{kind}-{lab.digest(*recipe)}", build)
 
 

@@ -8,7 +8,6 @@ because the stick is pulled out. In the RAM of the machine that has switched its
 all. Each case runs twice: with PID 1 becoming Lethe where it can (a), and with that made impossible (b). CASE may be a part of a name.
 """
 
-import argparse
 import re
 import sys
 import tempfile
@@ -16,6 +15,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import cases
 import lab
 import live
 
@@ -253,23 +253,20 @@ def run(guest, key, function, way, *expected):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = cases.parser(__doc__)
     parser.add_argument("--build", default="build", help="Lethe's build folder, with prefix /usr (build)")
     parser.add_argument("--kernel", choices=KERNELS, action="append", help="one that clears what is freed, or a default one (both)")
     live.add_option(parser)
     parser.add_argument("--brief", action="store_true", help="on the default kernel only the first cases")
     parser.add_argument("--again", type=int, default=1, metavar="N", help="each case so many times")
-    parser.add_argument("--verbose", action="store_true", help="what Lethe says in each")
-    parser.add_argument("--list", action="store_true")
-    parser.add_argument("cases", nargs="*", metavar="CASE")
     options = parser.parse_args()
-    chosen = [c for c in CASES if not options.cases or any(part in name_of(c[0], c[1]) for part in options.cases)]
+    chosen = [c for c in CASES if cases.is_chosen(name_of(c[0], c[1]), options.cases)]
+    tally = cases.Tally("kill", options.list)
     if options.list:
         for function, way, *_ in chosen:
-            print(f"{name_of(function, way):22} {function.__doc__}")
-        return 0
+            tally.run(name_of(function, way), cases.about(function), None)
+        return tally.end()
     key = live.persistence() / "key"
-    passed = failed = 0
     with tempfile.TemporaryDirectory() as folder:
         lethe = live.installed(options.build, Path(folder) / "lethe")
         for kernel in options.kernel or KERNELS:
@@ -277,13 +274,10 @@ def main():
                 few = options.brief and kernel == "default"
                 for one in (chosen[:BRIEF] if few else chosen) * options.again:
                     problems, line = run(guest, key, *one)
-                    print(f"{'FAIL' if problems else 'ok'} kill {options.suite} {kernel} {name_of(*one[:2])}: {line}", *problems, sep="\n     ", flush=True)
+                    tally.tell(f"{options.suite} {kernel} {name_of(*one[:2])}: {line}", problems)
                     if options.verbose:
                         print("\n".join(line for line in guest.console.splitlines() if "lethe" in line))
-                    failed += bool(problems)
-                    passed += not problems
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+    return tally.end()
 
 
 if __name__ == "__main__":

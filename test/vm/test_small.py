@@ -6,7 +6,6 @@ Each case boots a small live system (small.py), ends it through Lethe and looks 
 still holds. A case is a function; the first line of its explanation is what the runner prints. CASE may be a part of a name.
 """
 
-import argparse
 import functools
 import json
 import re
@@ -17,11 +16,13 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import cases
 import lab
 import live
 import screen
 import small
 import stacks
+from cases import Skip, want
 
 CASES = []
 LONG = set()
@@ -50,17 +51,7 @@ def ported(function):
     return function
 
 
-class Skip(Exception):
-    """The case can't be shown here, and why."""
-
-
 # -- what the cases are made of -------------------------------------------------------------------------------------------
-
-
-def want(true, what, guest=None):
-    if not true:
-        console = "\n".join(guest.console.splitlines()[-30:]) if guest else ""
-        raise lab.Failure(f"{what}\n{console}")
 
 
 def kinds_of(plants):
@@ -1465,48 +1456,28 @@ def commands(boot):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = cases.parser(__doc__)
     parser.add_argument("--lethe", type=Path, default=lab.HERE.parent.parent / "build/init/lethe", help="the program under test")
     parser.add_argument("--memory", default="init_on_free=1", help="what the kernel is told about clearing memory (%(default)s)")
-    parser.add_argument("--list", action="store_true", help="print the cases and what they show")
-    parser.add_argument("--verbose", action="store_true", help="print what Lethe says at each end")
     parser.add_argument("--skipping", type=Path, help="the build that can leave steps out (lethe-skipping beside the program)")
     parser.add_argument("--again", type=int, help="no cases, but one system in a storm on a default kernel ended so many times")
     parser.add_argument("--all", action="store_true", help="the cases that take minutes, too")
-    parser.add_argument("cases", nargs="*", metavar="CASE", help="run only cases with this in their names")
     args = parser.parse_args()
     global verbose, skipping
     verbose = args.verbose
     skipping = (args.skipping or args.lethe.with_name("lethe-skipping")).resolve()
     known = CASES if lab.MACHINE is lab.Amd64 else [c for c in CASES if c in PORTED]
-    chosen = [c for c in known if any(part in c.__name__ for part in args.cases) or (not args.cases and (args.all or c not in LONG))]
+    chosen = [c for c in known if cases.is_chosen(c.__name__, args.cases) and (args.cases or args.all or c not in LONG)]
     if not chosen:
         parser.error("no such case")
     boot = functools.partial(small.booted, args.lethe.resolve(), memory=args.memory)
+    tally = cases.Tally(Path(sys.argv[0]).stem.removeprefix("test_"), args.list)
     if args.again:
-        passed, failed = again(boot, args.again)
+        tally.passed, tally.failed = again(boot, args.again)
         chosen = []
-    else:
-        passed = failed = 0
     for run in chosen:
-        title = f"{run.__name__:<20} {run.__doc__.splitlines()[0]}"
-        if args.list:
-            print(title)
-            continue
-        started = time.monotonic()
-        try:
-            run(boot)
-            word = "ok  "
-            passed += 1
-        except Skip as skip:
-            word, title = "skip", f"{title}: {skip}"
-        except (lab.Failure, subprocess.CalledProcessError) as failure:
-            word, title = "FAIL", f"{title}\n{failure}"
-            failed += 1
-        print(f"{Path(sys.argv[0]).stem.removeprefix('test_')}: {word} {time.monotonic() - started:5.1f} s  {title}", flush=True)
-    if not args.list:
-        print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+        tally.run(run.__name__, cases.about(run), functools.partial(run, boot))
+    return tally.end()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ file systems on its disks clean. With --compare the end tells all of its steps, 
 be as it was. The last cases are servers that no longer answer. CASE may be a part of a name.
 """
 
-import argparse
 import json
 import re
 import subprocess
@@ -17,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import cases
 import lab
 import servers
 import small
@@ -195,40 +195,24 @@ LOST = {"nfs": ALL, "nfs4": [HANGS, NOW], "nfs-crypt": [HANGS, NOW], "nbd": ALL,
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = cases.parser(__doc__)
     parser.add_argument("--lethe", type=Path, default=lab.HERE.parent.parent / "build/init/lethe", help="the program under test")
     parser.add_argument("--memory", default="init_on_free=1", help="what the kernel is told about clearing memory (%(default)s)")
     parser.add_argument("--compare", action="store_true", help="compare what each end does with what was planned")
-    parser.add_argument("--list", action="store_true", help="print the cases and what they show")
-    parser.add_argument("--verbose", action="store_true", help="print what Lethe says at each end")
-    parser.add_argument("cases", nargs="*", metavar="CASE", help="run only cases with this in their names")
     args = parser.parse_args()
     t.verbose = args.verbose
     lethe = args.lethe.resolve()
-    cases = [(s.name, s.about, lambda s=s: take_apart(lethe, s, args.memory, args.compare)) for s in stacks.STACKS if s.plants or planted_in(s.setup)]
-    cases.append(("dead-server", dead_server.__doc__, lambda: dead_server(lethe, args.memory)))
+    every = [(s.name, s.about, lambda s=s: take_apart(lethe, s, args.memory, args.compare)) for s in stacks.STACKS if s.plants or planted_in(s.setup)]
+    every.append(("dead-server", dead_server.__doc__, lambda: dead_server(lethe, args.memory)))
     for name, ways in LOST.items():
         for how, about, lose in ways:
-            cases.append((f"{name}-{how}", f"{name}, and {about}",
+            every.append((f"{name}-{how}", f"{name}, and {about}",
                           lambda name=name, how=how, lose=lose: lost_server(lethe, stacks.named(name), args.memory, lose, how == "now")))
-    passed = failed = 0
-    for name, about, run in cases:
-        if args.cases and not any(part in name for part in args.cases):
-            continue
-        if args.list:
-            print(f"{name:<18} {about}")
-            continue
-        started, word, more = time.monotonic(), "ok  ", ""
-        try:
-            run()
-            passed += 1
-        except (lab.Failure, subprocess.CalledProcessError) as failure:
-            word, more = "FAIL", f"\n{failure}"
-            failed += 1
-        print(f"stacks: {word} {time.monotonic() - started:5.1f} s  {name:<18} {about}{more}", flush=True)
-    if not args.list:
-        print(f"{passed} passed, {failed} failed")
-    return 1 if failed or not (passed or args.list) else 0
+    tally = cases.Tally("stacks", args.list)
+    for name, about, run in every:
+        if cases.is_chosen(name, args.cases):
+            tally.run(name, about, run)
+    return tally.end()
 
 
 if __name__ == "__main__":

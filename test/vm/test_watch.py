@@ -6,7 +6,6 @@ Most cases are of a real live system on a stick (live.py), which is booted once 
 goes back to that moment. What depends on where a system starts from has small systems (small.py). CASE may be a part of a name.
 """
 
-import argparse
 import json
 import re
 import sys
@@ -14,9 +13,11 @@ import tempfile
 import time
 from pathlib import Path
 
+import cases
 import lab
 import live
 import small
+from cases import want
 
 CORD = "usb:46f4:0001:lanyard"
 OFF_WITHIN = 60  # generous: a hang limit
@@ -41,11 +42,6 @@ def starting_from(start):
         function.start = start
         return case(function)
     return take
-
-
-def want(true, what):
-    if not true:
-        raise lab.Failure(what)
 
 
 def watcher(guest):
@@ -531,25 +527,17 @@ def run_all(chosen, build, suite):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = cases.parser(__doc__)
     parser.add_argument("--build", default="build", help="Lethe's build folder, with prefix /usr (build)")
     live.add_option(parser)
-    parser.add_argument("--list", action="store_true")
-    parser.add_argument("cases", nargs="*", metavar="CASE")
     options = parser.parse_args()
-    chosen = [c for c in CASES if not options.cases or any(part in c.__name__ for part in options.cases)]
-    chosen = [c for c in chosen if options.suite in getattr(c, "suites", [options.suite])]
-    if options.list:
-        for function in chosen:
-            print(f"{function.__name__:22} {function.__doc__}")
-        return 0
-    failed = 0
-    for function, seconds, problem in run_all(chosen, options.build, options.suite):
-        print(f"{'FAIL' if problem else 'ok'} watch {seconds:5.1f} s {function.__name__:22} {function.__doc__}",
-              *([problem] if problem else []), sep="\n     ", flush=True)
-        failed += bool(problem)
-    print(f"{len(chosen) - failed} passed, {failed} failed")
-    return 1 if failed or not chosen else 0
+    chosen = [c for c in CASES if cases.is_chosen(c.__name__, options.cases) and options.suite in getattr(c, "suites", [options.suite])]
+    tally = cases.Tally("watch", options.list)
+    for function, seconds, problem in [] if options.list else run_all(chosen, options.build, options.suite):
+        tally.tell(f"{seconds:5.1f} s  {function.__name__:22} {cases.about(function)}", [problem] if problem else [])
+    for function in chosen if options.list else []:
+        tally.run(function.__name__, cases.about(function), None)
+    return tally.end()
 
 
 if __name__ == "__main__":

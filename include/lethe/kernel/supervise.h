@@ -60,7 +60,7 @@ struct lethe_progress {
     char what[160];
     uint64_t stuck[LETHE_STUCK_MAX];
     unsigned n_stuck;
-    uint64_t crashed; /* the task at which a worker was last ended by a signal */
+    uint64_t crashed;                   /* the task at which a worker was last ended by a signal */
     uint64_t finished[LETHE_STUCK_MAX]; /* tasks that need no second try */
     unsigned n_finished;
 

@@ -10,9 +10,9 @@
  *
  * Where "/" is RAM and no union, what its programs run from counts: /usr, /nix/store, /gnu/store.
  *
- * Where layers of "/" were named in the initramfs their paths lead nowhere. Then a mount counts whose
- * path is the end of the layer's; else the loops that nothing is seen to use are looked at: those
- * in files of the same names as the layers, else those that can't be written to. They are the
+ * Where layers of "/" were named in the initramfs their paths lead nowhere. Then a mount counts
+ * whose path is the end of the layer's; else the loops that nothing is seen to use are looked at:
+ * those in files of the same names as the layers, else those that can't be written to. They are the
  * medium when they all lie on one disk; else nothing is.
  */
 #ifndef LETHE_PLAN_ROLES_H

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the suites of guests share: how a case fails or is passed over, what is asked for on the command line, and the line for each case.
+
+A suite closes with "N passed, N failed", which test/run adds up."""
+
+import argparse
+import subprocess
+import time
+
+import lab
+
+
+class Skip(Exception):
+    """The case can't be shown here, and why."""
+
+
+def want(true, what, guest=None):
+    if not true:
+        console = "\n" + "\n".join(guest.console.splitlines()[-30:]) if guest else ""
+        raise lab.Failure(f"{what}{console}")
+
+
+def parser(doc):
+    """The arguments that every suite takes."""
+    p = argparse.ArgumentParser(description=doc.splitlines()[0])
+    p.add_argument("--list", action="store_true", help="print the cases and what they show")
+    p.add_argument("--verbose", action="store_true", help="print what Lethe says at each end")
+    p.add_argument("cases", nargs="*", metavar="CASE", help="run only cases with this in their names")
+    return p
+
+
+def is_chosen(name, parts):
+    return not parts or any(part in name for part in parts)
+
+
+def about(function):
+    return function.__doc__.splitlines()[0]
+
+
+class Tally:
+    """Runs or lists the cases of a suite, prints a line for each, and counts."""
+
+    def __init__(self, suite, is_list=False):
+        self.suite, self.is_list = suite, is_list
+        self.passed = self.failed = self.skipped = 0
+
+    def run(self, name, title, function):
+        if self.is_list:
+            print(f"{name:<22} {title}")
+            return
+        begun, skipped, problem = time.monotonic(), None, None
+        try:
+            function()
+        except Skip as skip:
+            skipped = str(skip)
+        except (lab.Failure, subprocess.CalledProcessError) as failure:
+            problem = str(failure)
+        self.tell(f"{time.monotonic() - begun:5.1f} s  {name:<22} {title}", [problem] if problem else [], skipped)
+
+    def tell(self, line, problems, skipped=None):
+        """The line of a case that has run elsewhere; it is counted as one that failed when there are problems."""
+        word = "FAIL" if problems else "skip" if skipped else "ok  "
+        print(f"{self.suite}: {word} {line}{f': {skipped}' if skipped else ''}", *problems, sep="\n     ", flush=True)
+        self.failed += bool(problems)
+        self.passed += not problems and not skipped
+        self.skipped += bool(skipped)
+
+    def end(self):
+        """The suite's exit status, after its last line. A suite that has shown nothing has failed."""
+        if self.is_list:
+            return 0
+        print(f"{self.passed} passed, {self.failed} failed")
+        return 1 if self.failed or not self.passed + self.skipped else 0
