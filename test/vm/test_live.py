@@ -98,7 +98,7 @@ def check_persistence(guest):
 def check_console(console, case):
     """Lethe says how it ended in one line."""
     said = re.findall(r"(?m)^(?:\[[ \d.]+\] )?lethe: (.*)", console.replace("\r", ""))
-    summaries = [line for line in said if re.match(r"\w+ after [\d.]+ s: ", line)]
+    summaries = [line for line in said if re.match(r"\w+ after [\d.]+ s[ :]", line)]
     if not case.lethe and said:
         yield f"Lethe was there: {said}"
     said = summaries if case.emergency else said
