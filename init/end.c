@@ -59,6 +59,9 @@ static void read_pause(struct lethe_end *end)
 
 void lethe_end_prepare_workers(void)
 {
+    /* The pivot moves a working directory along only when it is the root, and snapshots begin at
+     * it. */
+    (void)!chdir("/");
     lethe_process_shield();
     lethe_keyboard_disarm();
     lethe_own_root_mount_api();

@@ -1170,7 +1170,7 @@ def now_verity(boot):
         guest.do(stacks.HELPERS + stacks.named("verity").setup)
         guest.arm()
         plant(guest, "shm:4M")
-        guest.send("lethe now &")
+        guest.send("cd /tmp; lethe now &")  # not from /
         want_emergency(guest, 0, "shm")
 
 
