@@ -90,18 +90,24 @@ static void remove_messages(void)
 
 /* Removes POSIX message queues through a mount of its own: any mount of mqueue shows the queues of
  * the mounter's ipc namespace. */
-static void remove_posix_queues(void)
+static int remove_posix_queues(void)
 {
     static const char place[] = "/mqueue";
     mkdir(place, 0700);
-    if (lethe_sys->mount("mqueue", place, "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
-        return;
+    int r = lethe_sys->mount("mqueue", place, "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    if (r)
+        return r == -ENODEV ? 0 : r; /* a kernel without them */
     DIR *dir = opendir(place);
-    for (struct dirent *entry; dir && (entry = readdir(dir));)
-        unlinkat(dirfd(dir), entry->d_name, 0);
+    r = dir ? 0 : -errno;
+    errno = 0;
+    for (struct dirent *entry; dir && (entry = readdir(dir)); errno = 0)
+        if (entry->d_name[0] != '.' && unlinkat(dirfd(dir), entry->d_name, 0))
+            r = -errno;
+    r = r ? r : -errno;
     if (dir)
         closedir(dir);
     lethe_sys->umount(place, MNT_DETACH);
+    return r;
 }
 
 void lethe_ipc_erase(struct lethe_erased *erased)
@@ -109,7 +115,11 @@ void lethe_ipc_erase(struct lethe_erased *erased)
     *erased = (struct lethe_erased){0};
     erase_segments(erased);
     remove_messages();
-    remove_posix_queues();
+    int r = remove_posix_queues();
+    if (r)
+        r = remove_posix_queues();
+    if (r && r != -ENOENT && !erased->failed++) /* without a place for it nobody can look */
+        erased->first_error = r;
 }
 
 /* Lines of /proc/keys begin with the key's serial number in hexadecimal (proc(5)). Only keys whose
@@ -121,9 +131,12 @@ static bool revoke_visible_keys(void)
     char line[512];
     size_t n = 0;
     FILE *list = fopen("/proc/keys", "re");
+    int error = list ? 0 : errno;
+    errno = 0;
     while (list && n < KEYS_MAX && fgets(line, sizeof line, list))
         if (!strstr(line, " keyring ") && !strstr(line, " asymmetri"))
             keys[n++] = (int32_t)strtoul(line, NULL, 16);
+    error = error ? error : errno;
     if (list)
         fclose(list);
     for (size_t i = 0; i < n; i++) {
@@ -131,7 +144,7 @@ static bool revoke_visible_keys(void)
         syscall(SYS_keyctl, KEYCTL_REVOKE, keys[i]);
         syscall(SYS_keyctl, KEYCTL_INVALIDATE, keys[i]);
     }
-    return list;
+    return !error;
 }
 
 /* Joins the user's keyrings, to which the session of a systemd service does not lead. */
@@ -166,12 +179,14 @@ bool lethe_ipc_revoke_keys(void)
     char line[256];
     FILE *users = fopen("/proc/key-users", "re");
     bool good = users || errno == ENOENT; /* a kernel without keys */
-    while (users && fgets(line, sizeof line, users)) {
+    errno = 0;
+    for (; users && fgets(line, sizeof line, users); errno = 0) {
         char *end;
         unsigned long uid = strtoul(line, &end, 10);
         if (*end == ':')
             good &= revoke_keys_of((uid_t)uid);
     }
+    good &= !errno;
     if (users)
         fclose(users);
     return good;

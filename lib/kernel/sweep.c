@@ -38,7 +38,7 @@ void lethe_sweep_ipc(const struct lethe_policy *policy, struct lethe_progress *p
     if (!revoked)
         lethe_log(LETHE_LOG_ERROR, "not all keys of users could be revoked");
     if (erased.failed)
-        lethe_log(LETHE_LOG_ERROR, "%llu shared memory segments could not be zeroed: %s",
+        lethe_log(LETHE_LOG_ERROR, "%llu segments or queues could not be erased: %s",
                   (unsigned long long)erased.failed, strerror(-erased.first_error));
 }
 
