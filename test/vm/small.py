@@ -327,7 +327,7 @@ def booted(lethe, arguments="", *, memory="init_on_free=1", log="printk.devkmsg=
     with Small(image, initrd(kernel, load), f"console={lab.MACHINE.console} loglevel=6 cryptomgr.notests {log} lethe.show=0 {memory} {arguments}"
                + (f" start={start}" if start else ""), ram=ram, sticks=devices, fw_cfg=fw_cfg, args=args, **options) as guest:
         guest.disk = devices[-1] if disk else None
-        guest.medium, guest.disks = devices[0], devices[start != "disc":]
+        guest.medium, *guest.disks = devices if start != "disc" else (None, *devices)
         guest.wait_ready(120)
         guest.send(f"exec >/dev/{lab.MACHINE.shell} 2>&1")
         yield guest
