@@ -30,7 +30,9 @@ void lethe_sweep_ipc(const struct lethe_policy *policy, struct lethe_progress *p
         !lethe_task_begin(progress, task, policy->erase_ms, "erase IPC objects and keys"))
         return;
     lethe_ipc_erase(&erased);
-    bool revoked = lethe_ipc_revoke_keys() || lethe_ipc_revoke_keys();
+    bool revoked = lethe_ipc_revoke_keys();
+    if (!revoked)
+        revoked = lethe_ipc_revoke_keys();
     lethe_task_done(progress);
     lethe_task_set_finished(progress, task);
     progress->account.erased_bytes += erased.bytes;

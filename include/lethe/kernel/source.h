@@ -45,6 +45,6 @@ int lethe_blocks_read_beside(const struct lethe_source *source);
 
 /* Returns the number of the device that a name in /dev leads to, 0:0 for none. The context is the
  * source. */
-struct lethe_devno lethe_blocks_resolve(void *context, const char *path);
+struct lethe_devno lethe_blocks_resolve(void *context, const char *shown);
 
 #endif

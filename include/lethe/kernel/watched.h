@@ -57,7 +57,7 @@ int lethe_watched_usb(struct lethe_watched *watched, const char *identity);
 
 /* Watches that what is plugged in now stays as it is, at whatever ports, except for devices with
  * one of the n identities. 0, or -EINVAL when one of them is no identity. */
-int lethe_watched_freeze(struct lethe_watched *watched, const char *const *free, size_t n);
+int lethe_watched_freeze(struct lethe_watched *watched, const char *const *identities, size_t n);
 
 /* Watches the mains: it is there as long as a power supply is online that is neither a battery nor
  * a device's own (Documentation/ABI/testing/sysfs-class-power). */
