@@ -117,8 +117,7 @@ static bool take_flag(void *flag, const char *unused)
 }
 
 static const struct lethe_option arm_options[] = {
-    {"--take-over", NULL, "even where another exitrd stands or a medium is mounted", take_flag,
-     false},
+    {"--take-over", NULL, "take the place of another exitrd", take_flag, false},
 };
 
 static const struct lethe_usage arm_usage = {

@@ -14,9 +14,10 @@ static const struct program {
     int (*main)(int argc, char **argv);
     const char *summary;
 } programs[] = {
-    {"now", lethe_now_main, "end the machine at once: keys first, then everything in RAM"},
-    {"end", lethe_end_main, "end it clean, from the last script of a system without systemd"},
-    {"watch", lethe_watch_main, "do that when the boot medium is pulled out"},
+    {"now", lethe_now_main, "the kill switch: end the machine at once, keys first"},
+    {"end", lethe_end_main,
+     "end the machine clean, from the last script of a system without systemd"},
+    {"watch", lethe_watch_main, "fire the kill switch when the boot medium is pulled out"},
     {"arm", lethe_arm_main, "get ready: stand where systemd-shutdown looks for the last program"},
     {"disarm", lethe_disarm_main, "undo arm"},
     {"status", lethe_status_main, "tell whether the machine is ready, and what would be erased"},

@@ -284,7 +284,7 @@ static bool take_after(void *kill, const char *value)
 }
 
 static const struct lethe_option options[] = {
-    {"--after", "SECONDS", "but wait until no data have been written for so long", take_after,
+    {"--after", "SECONDS", "wait first, until no data have been written for so long", take_after,
      false},
     {"--sync", "SECONDS", "let what is still there be written back for so long",
      lethe_kill_take_sync, false},
