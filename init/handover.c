@@ -106,9 +106,11 @@ void lethe_handover_read(struct lethe_end *end)
     enum { STALE_MS = 60000 };
     char text[1024] = ""; /* zeros, so that the list ends wherever the file does */
     struct lethe_end told = *end;
+    told.policy = &lethe_policy_emergency; /* only the kill switch writes it, whichever build's */
     lethe_read_text(AT_FDCWD, LETHE_ARMED_EMERGENCY, text, sizeof text - 1);
     for (char *at = text; *at; at += strlen(at) + 1)
         lethe_handover_take(&told, at);
-    if (lethe_now_ms() < told.dead_ms + STALE_MS) /* else that kill switch came to nothing */
+    if (told.dead_ms &&
+        lethe_now_ms() < told.dead_ms + STALE_MS) /* else that kill switch came to nothing */
         *end = told;
 }

@@ -280,7 +280,8 @@ bool lethe_kill_take_deadline(void *kill, const char *value)
 
 static bool take_after(void *kill, const char *value)
 {
-    return lethe_options_seconds(value, &((struct lethe_kill *)kill)->after_seconds);
+    struct lethe_kill *k = kill;
+    return lethe_options_seconds(value, &k->after_seconds) && k->after_seconds;
 }
 
 static const struct lethe_option options[] = {
@@ -306,13 +307,21 @@ static const struct lethe_usage usage = {
 static void become_armed_copy(char **argv)
 {
     char program[] = LETHE_ARMED_COPY, command[] = "now";
-    char *arguments[8] = {program, command}, *environment[] = {NULL};
+    char *arguments[10] = {program, command}, *environment[] = {NULL}; /* three options, a verb */
     if (lethe_process_runs(program))
         return;
-    for (int i = 1; i < 6 && argv[i]; i++)
+    for (int i = 1; i < 8 && argv[i]; i++)
         arguments[i + 1] = argv[i];
     execve(program, arguments, environment);
     lethe_process_load();
+}
+
+/* True when PID 1 is Lethe's /shutdown, whose steps have deadlines of their own. */
+static bool has_begun(void)
+{
+    char init[32];
+    return lethe_read_line(AT_FDCWD, "/proc/1/comm", init, sizeof init) &&
+           !strcmp(init, "shutdown");
 }
 
 /* Lethe itself ends this process when the shutdown has come so far. */
@@ -323,7 +332,7 @@ static void wait_for_shutdown(struct lethe_kill *kill)
     uint64_t moved = lethe_data_moved();
     for (int64_t end = lethe_now_ms() + limit_ms; lethe_now_ms() < end; nanosleep(&second, NULL)) {
         uint64_t now = lethe_data_moved();
-        if (now != moved)
+        if (now != moved || has_begun())
             end = lethe_now_ms() + limit_ms;
         moved = now;
     }
@@ -340,13 +349,17 @@ int lethe_now_main(int argc, char **argv)
     if (geteuid())
         return lethe_command_refuse("now", "only root can do this");
     kill.is_confined = lethe_confined();
-    if (kill.is_confined && lethe_identity_seems_machine()) /* before a call that ends it */
+    const bool asks = kill.is_confined && lethe_identity_seems_machine();
+    if (asks && !kill.after_seconds) /* before a call that ends it */
         lethe_helper_ask(&kill);
     if (!lethe_identity_is_machine())
         return lethe_command_refuse("now", "a pid or user namespace of its own ends no machine");
     lethe_process_close_all();
     become_armed_copy(argv);
-    if (kill.after_seconds)
+    if (kill.after_seconds) {
         wait_for_shutdown(&kill);
+        if (asks)
+            lethe_helper_ask(&kill);
+    }
     lethe_kill_now(&kill);
 }

@@ -74,7 +74,8 @@ FILE *lethe_capture_open(struct lethe_capture *c, const char *path)
 
 void lethe_capture_close(struct lethe_capture *c, FILE *out)
 {
-    if (out && (ferror(out) | fclose(out)))
+    bool bad = out && ferror(out);
+    if (out && (fclose(out) || bad))
         lethe_capture_fail(c, -EIO);
 }
 

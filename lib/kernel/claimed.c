@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/major.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,15 +63,20 @@ static bool is_unclean_ext4(const unsigned char *super)
             (super[INCOMPAT_AT] & RECOVER));
 }
 
+/* A loop that was set up to clear itself (LO_FLAGS_AUTOCLEAR) and a volume whose removal was deferred
+ * have gone with their last mount. */
 int lethe_claimed_is_unclean(const struct lethe_block *block)
 {
     enum { BLOCK = 4096, SUPER_AT = 1024 };
     static unsigned char buffer[BLOCK] __attribute__((aligned(BLOCK)));
     int fd = lethe_stop_open(block, O_DIRECT);
+    if ((fd == -ENOENT || fd == -ENXIO) && !strncmp(block->name, "dm-", 3))
+        return 0;
     if (fd < 0)
         return fd;
     ssize_t n = pread(fd, buffer, BLOCK, 0);
-    int r = n < 0 ? -errno : n < BLOCK ? -EIO : is_unclean_ext4(buffer + SUPER_AT);
+    bool let_go = !n && block->devno.major == LOOP_MAJOR;
+    int r = let_go ? 0 : n < 0 ? -errno : n < BLOCK ? -EIO : is_unclean_ext4(buffer + SUPER_AT);
     lethe_sys->close(fd);
     explicit_bzero(buffer, BLOCK);
     return r;

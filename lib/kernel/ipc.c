@@ -118,7 +118,7 @@ void lethe_ipc_erase(struct lethe_erased *erased)
     int r = remove_posix_queues();
     if (r)
         r = remove_posix_queues();
-    if (r && r != -ENOENT && !erased->failed++) /* without a place for it nobody can look */
+    if (r && !erased->failed++)
         erased->first_error = r;
 }
 

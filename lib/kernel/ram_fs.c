@@ -135,7 +135,7 @@ int lethe_ram_fs_zero(int fd, uint64_t *bytes)
     off_t at = lseek(fd, 0, SEEK_DATA), hole = at < 0 ? at : lseek(fd, at, SEEK_HOLE);
     if (at == 0 && hole == st.st_size)
         return zero_resident(fd, size, page, bytes);
-    while (at >= 0) {
+    while (at >= 0 && at < size) {
         hole = lseek(fd, at, SEEK_HOLE);
         off_t end = hole < 0 || hole > size || hole == st.st_size ? size : hole;
         int r = zero_range(fd, at, end);
@@ -144,6 +144,8 @@ int lethe_ram_fs_zero(int fd, uint64_t *bytes)
         *bytes += (uint64_t)(end - at);
         at = lseek(fd, end, SEEK_DATA);
     }
+    if (at >= 0) /* it has grown, unless that is its last page, which has been zeroed */
+        return at > size ? -EBUSY : 0;
     return errno == ENXIO ? 0 : -errno; /* there are no more data (lseek(2)) */
 }
 

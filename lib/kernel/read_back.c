@@ -70,6 +70,7 @@ void lethe_read_back_close(void)
 static size_t read_flags(uint64_t page, size_t n, uint64_t *flags)
 {
     ssize_t r = pread(reader.page_flags, flags, n * sizeof *flags, (off_t)(page * sizeof *flags));
+    reader.missed |= r < 0; /* 0: there are no such pages */
     return r > 0 ? (size_t)r / sizeof *flags : 0;
 }
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -81,15 +82,25 @@ static bool read_devno(const char *folder, struct lethe_devno *devno)
     return read_text(folder, "dev", text, sizeof text) && !lethe_devno(lethe_span(text), devno);
 }
 
-/* Writes "usb:VVVV:PPPP[:SERIAL]" for the device in the folder. False when it is not on the USB. */
-static bool usb_identity(const char *folder, char *out, size_t size)
+/* Writes "usb:VVVV:PPPP" for the device in the folder. False when it is not on the USB. */
+static bool usb_model(const char *folder, char *out, size_t size)
 {
-    char vendor[8], product[8], serial[128];
+    char vendor[8], product[8];
     if (!read_text(folder, "idVendor", vendor, sizeof vendor) ||
         !read_text(folder, "idProduct", product, sizeof product))
         return false;
+    snprintf(out, size, "usb:%s:%s", vendor, product);
+    return true;
+}
+
+/* Writes its "usb:VVVV:PPPP[:SERIAL]". */
+static bool usb_identity(const char *folder, char *out, size_t size)
+{
+    char model[32], serial[128];
+    if (!usb_model(folder, model, sizeof model))
+        return false;
     bool has_serial = read_text(folder, "serial", serial, sizeof serial);
-    snprintf(out, size, "usb:%s:%s%s%s", vendor, product, has_serial ? ":" : "", serial);
+    snprintf(out, size, "%s%s%s", model, has_serial ? ":" : "", serial);
     return true;
 }
 
@@ -148,8 +159,10 @@ static bool is_meant(const char *asked, const char *identity)
     return !strncmp(asked, identity, n) && (!identity[n] || identity[n] == ':');
 }
 
-/* Calls use(context, name, folder, identity) for each device of the USB until it returns true. */
-static bool each_usb(bool (*use)(void *, const char *, const char *, const char *), void *context)
+/* Calls use(context, name, folder, identity) for each device of the USB until it returns true, with
+ * what identify() makes of it. */
+static bool each_usb(bool (*identify)(const char *, char *, size_t),
+                     bool (*use)(void *, const char *, const char *, const char *), void *context)
 {
     char folder[320], identity[256];
     bool done = false;
@@ -158,7 +171,7 @@ static bool each_usb(bool (*use)(void *, const char *, const char *, const char 
         return false;
     for (struct dirent *entry; !done && (entry = readdir(devices));) {
         snprintf(folder, sizeof folder, "bus/usb/devices/%.255s", entry->d_name);
-        if (entry->d_name[0] != '.' && usb_identity(folder, identity, sizeof identity))
+        if (entry->d_name[0] != '.' && identify(folder, identity, sizeof identity))
             done = use(context, entry->d_name, folder, identity);
     }
     closedir(devices);
@@ -188,18 +201,38 @@ int lethe_watched_usb(struct lethe_watched *watched, const char *identity)
 static char free_identities[LETHE_FREE_MAX][160];
 static size_t n_free;
 
+/* Not known to whoever makes a device, whose serial number could be chosen so that it adds nothing. */
+static uint64_t basis = 0xcbf29ce484222325;
+
 /* FNV-1a. Sums do not depend on the order. */
-static bool add_to_sum(void *context, const char *name, const char *folder, const char *identity)
+static void add(uint64_t *sum, const char *text)
 {
-    uint64_t hash = 0xcbf29ce484222325;
+    uint64_t hash = basis;
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 0x100000001b3;
+    *sum += hash;
+}
+
+static bool add_identity(void *sum, const char *name, const char *folder, const char *identity)
+{
     (void)name;
     (void)folder;
     for (size_t i = 0; i < n_free; i++)
         if (is_meant(free_identities[i], identity))
             return false;
-    for (const char *c = identity; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * 0x100000001b3;
-    *(uint64_t *)context += hash;
+    add(sum, identity);
+    return false;
+}
+
+/* A model is passed over if one of its kind may go. */
+static bool add_model(void *sum, const char *name, const char *folder, const char *model)
+{
+    (void)name;
+    (void)folder;
+    for (size_t i = 0; i < n_free; i++)
+        if (is_meant(model, free_identities[i]))
+            return false;
+    add(sum, model);
     return false;
 }
 
@@ -212,33 +245,22 @@ int lethe_watched_freeze(struct lethe_watched *watched, const char *const *ident
         if (!lethe_uevent_usb_identity(identities[n_free], free_identities[n_free],
                                        sizeof *free_identities))
             return -EINVAL;
-    each_usb(add_to_sum, &watched->sum);
+    (void)!getrandom(&basis, sizeof basis, GRND_NONBLOCK);
+    each_usb(usb_model, add_model, &watched->models);
+    each_usb(usb_identity, add_identity, &watched->sum);
     return 0;
 }
 
-/* No memory to read one of them is no change: another look follows. */
-static bool is_as_frozen(const struct lethe_watched *watched)
-{
-    enum { TRIES = 3 };
-    const struct timespec pause = {0, 10 * 1000 * 1000};
-    for (int i = 0; i < TRIES; i++, nanosleep(&pause, NULL)) {
-        uint64_t sum = 0;
-        each_usb(add_to_sum, &sum);
-        if (sum == watched->sum)
-            return true;
-    }
-    return false;
-}
-
-/* A mouse that is charged has a supply, too. */
+/* A mouse that is charged has a supply, too. One that can't be asked is on: only the kernel's 0 says
+ * that it is off. */
 static bool is_online(const char *name)
 {
-    char folder[320], type[16], scope[16];
+    char folder[320], type[16], scope[16], online[16];
     snprintf(folder, sizeof folder, "class/power_supply/%.255s", name);
     return read_text(folder, "type", type, sizeof type) &&
            (!strcmp(type, "Mains") || !strcmp(type, "USB")) &&
            (!read_text(folder, "scope", scope, sizeof scope) || strcmp(scope, "Device") != 0) &&
-           read_number(folder, "online");
+           (!read_text(folder, "online", online, sizeof online) || strcmp(online, "0") != 0);
 }
 
 static bool has_mains(void)
@@ -275,8 +297,9 @@ static bool ask(const struct lethe_watched *watched)
     return status != CDS_NO_DISC && status != CDS_TRAY_OPEN;
 }
 
-/* Asks in a child, since a device may hang. */
-static bool has_medium(const struct lethe_watched *watched)
+/* Asks in a child, since a device may hang. Without an answer it is yes. */
+static bool unless_silent(bool (*question)(const struct lethe_watched *),
+                          const struct lethe_watched *watched)
 {
     enum { ANSWER_MS = 3000 };
     int status;
@@ -284,10 +307,38 @@ static bool has_medium(const struct lethe_watched *watched)
         ; /* one that had been left behind */
     pid_t child = fork();
     if (!child)
-        _exit(!ask(watched));
+        _exit(!question(watched));
     if (child < 0 || !lethe_process_await(child, ANSWER_MS, &status))
         return true;
     return !WIFEXITED(status) || !WEXITSTATUS(status);
+}
+
+static bool has_medium(const struct lethe_watched *watched)
+{
+    return unless_silent(ask, watched);
+}
+
+/* A serial number is read with the device locked (usb_string_attr(), drivers/usb/core/sysfs.c), which
+ * it may be for as long as one does not answer that has just been plugged in. */
+static bool has_same_serials(const struct lethe_watched *watched)
+{
+    uint64_t sum = 0;
+    each_usb(usb_identity, add_identity, &sum);
+    return sum == watched->sum;
+}
+
+/* No memory to read one of them is no change: another look follows. */
+static bool is_as_frozen(const struct lethe_watched *watched)
+{
+    enum { TRIES = 3 };
+    const struct timespec pause = {0, 10 * 1000 * 1000};
+    for (int i = 0; i < TRIES; i++, nanosleep(&pause, NULL)) {
+        uint64_t models = 0;
+        each_usb(usb_model, add_model, &models);
+        if (models == watched->models && unless_silent(has_same_serials, watched))
+            return true;
+    }
+    return false;
 }
 
 /* True for the same disk. It gets another sequence number also for a change of its medium, which
@@ -376,8 +427,9 @@ bool lethe_watched_find(struct lethe_watched *watched)
 {
     if (watched->kind > LETHE_WATCHED_DISK)
         return lethe_watched_look(watched, false);
-    watched->is_there =
-        watched->kind == LETHE_WATCHED_DISK ? find_disk(watched) : each_usb(take_usb, watched);
+    watched->is_there = watched->kind == LETHE_WATCHED_DISK
+                            ? find_disk(watched)
+                            : each_usb(usb_identity, take_usb, watched);
     return watched->is_there;
 }
 
@@ -391,5 +443,5 @@ static bool tell_usb(void *context, const char *name, const char *folder, const 
 
 void lethe_watched_list_usb(void (*tell)(const char *, const char *))
 {
-    each_usb(tell_usb, &tell);
+    each_usb(usb_identity, tell_usb, &tell);
 }

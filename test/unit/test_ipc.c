@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* In an IPC namespace of its own, for what is erased is all there is; in an empty root, for a mount
  * point is made there. */
+#include <errno.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -60,7 +61,10 @@ static int erases(size_t page)
         for (int c = 0; c < 6; c++)
             if (segment[places[i] + (size_t)c])
                 return FAILED;
-    return erased.failed || erased.files != 1 || erased.bytes != 3 * page ? FAILED : PASSED;
+    /* The root may have no room for a directory where queues are looked for: that is told. */
+    bool told = erased.failed == 1 && erased.first_error == -ENOENT;
+    return (erased.failed && !told) || erased.files != 1 || erased.bytes != 3 * page ? FAILED
+                                                                                     : PASSED;
 }
 
 static void erases_by_pages_of(struct lethe_sys *table)

@@ -34,7 +34,7 @@ struct lethe_watched {
     bool is_there;            /* as it was when somebody looked last */
     struct lethe_devno devno; /* 0:0 for one that has never been there */
     uint64_t sequence;        /* a disk's number that no other gets (diskseq, Linux 5.15), or 0 */
-    uint64_t sum;             /* of the identities of what is plugged in */
+    uint64_t models, sum;     /* of what is plugged in, without and with serial numbers */
     char name[64];            /* the kernel's: "sda", "2-1" */
     /* "usb:VVVV:PPPP[:SERIAL]", for a disk on the USB with its size behind it after a blank; for
      * other disks what they say of themselves */
