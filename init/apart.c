@@ -160,7 +160,7 @@ static int clear_meanwhile(struct lethe_progress *progress, void *context)
     const int64_t ms = end->policy->erase_ms;
     lethe_sweep_caches(end->policy, progress);
     lethe_scrub_look(end->policy, progress);
-    lethe_scrub_objects(end->policy, &end->cmdline, ms / 8, progress);
+    lethe_scrub_objects(end->policy, &end->cmdline, ms / 8, false, progress);
     lethe_scrub_memory(end->policy, &end->cmdline, lethe_now_ms() + ms, progress);
     return 0;
 }

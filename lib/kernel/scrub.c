@@ -27,8 +27,9 @@ static bool is_wanted(const struct lethe_cmdline *cmdline, const struct lethe_pr
 }
 
 void lethe_scrub_objects(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
-                         int64_t ms, struct lethe_progress *progress)
+                         int64_t ms, bool is_last, struct lethe_progress *progress)
 {
+    const enum lethe_log_level level = is_last ? LETHE_LOG_ERROR : LETHE_LOG_VERBOSE;
     struct lethe_refill refill;
     if (!is_wanted(cmdline, progress) ||
         !lethe_task_begin(progress, lethe_task_id(LETHE_TASK_REFILL_SLABS, 0), ms + policy->step_ms,
@@ -40,9 +41,9 @@ void lethe_scrub_objects(const struct lethe_policy *policy, const struct lethe_c
     lethe_task_done(progress);
     progress->account.slabs_refilled = !r && !refill.left;
     if (r)
-        lethe_log(LETHE_LOG_ERROR, "freed kernel objects are not overwritten: %s", strerror(-r));
+        lethe_log(level, "freed kernel objects are not overwritten: %s", strerror(-r));
     else if (refill.left)
-        lethe_log(LETHE_LOG_ERROR, "freed kernel objects: %llu are not overwritten (%s), %llu are",
+        lethe_log(level, "freed kernel objects: %llu are not overwritten (%s), %llu are",
                   (unsigned long long)refill.left, refill.cache,
                   (unsigned long long)refill.objects);
 }

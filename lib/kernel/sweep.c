@@ -157,7 +157,7 @@ void lethe_sweep_memory(const struct lethe_policy *policy, const struct lethe_cm
               lethe_huge_pages_free);
     lethe_sweep_caches(policy, progress);
     lethe_scrub_look(policy, progress);
-    lethe_scrub_objects(policy, cmdline, (end_ms - lethe_now_ms()) / 8, progress);
+    lethe_scrub_objects(policy, cmdline, (end_ms - lethe_now_ms()) / 8, false, progress);
 }
 
 void lethe_sweep_memory_again(const struct lethe_policy *policy,
@@ -165,7 +165,7 @@ void lethe_sweep_memory_again(const struct lethe_policy *policy,
                               struct lethe_progress *progress)
 {
     lethe_cgroup_leave();
-    lethe_scrub_objects(policy, cmdline, (end_ms - lethe_now_ms()) / 8, progress);
+    lethe_scrub_objects(policy, cmdline, (end_ms - lethe_now_ms()) / 8, true, progress);
     lethe_scrub_memory(policy, cmdline, end_ms, progress);
     look_at_objects(policy, progress);
     lethe_bounce_overwrite(policy, progress);

@@ -130,11 +130,12 @@ static void look_at_store(const struct lethe_block *b, const struct lethe_policy
         return;
     int r = lethe_claimed_by(b) || lethe_claimed_is_held(b) ? 0 : lethe_claimed_is_unclean(b);
     lethe_task_done(progress);
-    progress->account.unclean += r != 0;
-    if (r)
-        lethe_log(LETHE_LOG_ERROR, "the file system on %.64s was not %s%s", b->name,
-                  r < 0 ? "looked at after its unmount: " : "closed clean",
-                  r < 0 ? strerror(-r) : "");
+    progress->account.unclean += r > 0;
+    if (r > 0)
+        lethe_log(LETHE_LOG_ERROR, "the file system on %.64s was not closed clean", b->name);
+    else if (r < 0) /* told alone: what has to be erased is not on it */
+        lethe_log(LETHE_LOG_ERROR, "nobody knows whether the file system on %.64s is clean: %s",
+                  b->name, strerror(-r));
 }
 
 static int64_t time_for(const struct job *j)

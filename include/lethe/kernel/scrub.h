@@ -16,9 +16,10 @@
 /* Looks whether the kernel clears what is freed. */
 void lethe_scrub_look(const struct lethe_policy *policy, struct lethe_progress *progress);
 
-/* Overwrites freed kernel objects, for at most `ms`, unless the kernel has cleared them. */
+/* Overwrites freed kernel objects, for at most `ms`, unless the kernel has cleared them. Only the last
+ * time counts, and tells what is not overwritten. */
 void lethe_scrub_objects(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
-                         int64_t ms, struct lethe_progress *progress);
+                         int64_t ms, bool is_last, struct lethe_progress *progress);
 
 /* Fills free memory and reads it back until end_ms (lethe_now_ms()) at the latest. */
 void lethe_scrub_memory(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
