@@ -43,7 +43,8 @@ static void read_cmdline(struct lethe_end *end)
     lethe_log_set_verbose(end->cmdline.verbose);
 }
 
-/* After systemd's pivot the armed directory is the root. The second stage has been told. */
+/* Reads how long a file asks to pause at the end. After systemd's pivot the armed directory is the
+ * root. The second stage does not find the file; the first has handed the number on. */
 static void read_pause(struct lethe_end *end)
 {
     enum { PAUSE_MAX = 3600 };
@@ -228,7 +229,7 @@ void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *prog
     lethe_apart_find_daemons(end, progress);
     lethe_process_hurry(0, true);
     stop_processes(end, progress);
-    if (end->dead_ms) /* it was one of them */
+    if (end->dead_ms) /* the deadman was killed with the others */
         lethe_deadman_start(end->dead_ms, end->verb, progress);
     end->cut_off = progress->cut_off;
     lethe_process_hurry(0, false);
@@ -282,11 +283,12 @@ static void sweep_all_memory(struct lethe_end *end, struct lethe_progress *progr
     int r = lethe_supervise(progress, sweep_memory, end, &supervisor);
     lethe_log_to_kernel();
     int again = lethe_supervise(progress, sweep_memory_again, end, &supervisor);
-    progress->account.kept += r || again; /* what comes after what hung was not begun */
+    progress->account.kept += r || again; /* what was to follow a hung sweep was not begun */
     if (r || again)
         lethe_log(LETHE_LOG_ERROR, "left: what was to be cleared in memory: %s",
                   strerror(r ? -r : -again));
-    lethe_sys->write_file("/proc/sys/kernel/printk", printk); /* a worker may have died silent */
+    /* A worker that had silenced the console may have been killed. */
+    lethe_sys->write_file("/proc/sys/kernel/printk", printk);
 }
 
 /* Returns for how long what is left is shown, where there is a screen. */
@@ -307,8 +309,8 @@ static void stay(int64_t ms)
         lethe_watchdog_ping(NULL);
 }
 
-/* Stops what PID 1 has started since, or the first stage could not know of, and the first stage's
- * deadman, which holds the old program. */
+/* Stops all processes again: those that PID 1 has started since the first stage, or that that stage
+ * could not know of, and its deadman, which holds the old program. */
 static void stop_again(const struct lethe_end *end)
 {
     if (end->init_stays || end->dead_ms)
@@ -337,7 +339,7 @@ void lethe_end_finish(struct lethe_end *end, struct lethe_progress *progress)
     stop_again(end);
     if (end->dead_ms) {
         lethe_deadman_start(end->dead_ms, end->verb, progress);
-        lethe_watchdog_arm(end->dead_ms); /* systemd has just stopped one that it had used */
+        lethe_watchdog_arm(end->dead_ms); /* systemd stops its own when it hands over */
     }
     lethe_face_start(progress);
     end->arena = lethe_snapshot_map_arena();

@@ -30,18 +30,18 @@ struct lethe_end {
     const struct lethe_policy *policy;
     int64_t started_ms;          /* when it was asked for; this and the next are lethe_now_ms() */
     int64_t dead_ms;             /* when a deadman ends the machine in any case; 0: there is none */
-    int64_t keys;                /* how many keys were wiped at first */
+    int64_t keys;                /* how many keys were wiped before all else */
     int64_t keys_ms, stopped_ms; /* how long keys and processes have lasted; 0: not known */
     int64_t unreaped;            /* dead processes that nobody reaps */
     int64_t init_memory;         /* enum lethe_init_memory */
-    int64_t pause_seconds;       /* what a file asks for, besides the kernel's command line */
-    bool sync_hung;              /* already in the first stage */
-    bool keys_left;              /* not all keys could be wiped at first */
-    bool cut_off;                /* a server that does not answer was given up */
-    int64_t memory_end_ms;       /* when free memory has to be done with */
-    bool served;                 /* daemons serve what is mounted */
-    bool own_root;
-    bool init_stays; /* the second stage runs beside PID 1 */
+    int64_t pause_seconds; /* to wait at the end: what a file adds to the kernel's command line */
+    bool sync_hung;        /* the sync of the first stage has hung */
+    bool keys_left;        /* not all keys could be wiped at first */
+    bool cut_off;          /* a server that does not answer was given up */
+    int64_t memory_end_ms; /* by when free memory has to be cleared; lethe_now_ms() */
+    bool served;           /* daemons serve what is mounted */
+    bool own_root;         /* false once there could be no root of Lethe's own */
+    bool init_stays;       /* the second stage runs beside PID 1 */
     struct lethe_cmdline cmdline;
     struct lethe_arena arena;
 };

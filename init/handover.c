@@ -106,7 +106,8 @@ void lethe_handover_read(struct lethe_end *end)
     enum { STALE_MS = 60000 };
     char text[1024] = ""; /* zeros, so that the list ends wherever the file does */
     struct lethe_end told = *end;
-    told.policy = &lethe_policy_emergency; /* only the kill switch writes it, whichever build's */
+    /* Only the kill switch writes the file; another build's policy may have another name. */
+    told.policy = &lethe_policy_emergency;
     lethe_read_text(AT_FDCWD, LETHE_ARMED_EMERGENCY, text, sizeof text - 1);
     for (char *at = text; *at; at += strlen(at) + 1)
         lethe_handover_take(&told, at);

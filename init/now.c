@@ -69,9 +69,9 @@ static void start_deadman(const struct emergency *e)
         stop_all_others(e);
 }
 
-/* Waits for another kill switch: two at once would stop each other, and each take the other's
- * work for failures. The second waits to be stopped, unless the first has ended without that, or
- * hangs. */
+/* Waits for another kill switch: two at once would stop each other, and each take the other's work
+ * for failures. Usually the first one stops this process meanwhile; it goes on when the first has
+ * ended without that, or hangs. */
 static void wait_for_another(void)
 {
     enum { WAIT_MS = 10000 };
@@ -161,8 +161,8 @@ static void try_keys_again(struct emergency *e, struct lethe_progress *progress,
     e->end.keys_left = supervise(progress, wipe_keys, e, ms) != 0;
 }
 
-/* Wipes all keys, in up to three tries: as they are; with the disks cut off; and without all other
- * processes, in a storm of which the kernel may not get to it. */
+/* Wipes all keys, in up to three tries: with everything as it is; with the disks below cut off; and
+ * with all other processes ended, for in a storm of them the kernel may not get to it. */
 static void wipe_all_keys(struct emergency *e, struct lethe_progress *progress)
 {
     wipe_or_write_back(e, progress);
@@ -211,7 +211,7 @@ static void take_over(struct emergency *e, struct lethe_progress *progress)
               TAKEOVER_MS);
 }
 
-/* Way (b). */
+/* Way (b): does the same work as an ordinary process, with PID 1 frozen. */
 static _Noreturn void go_without_init(struct emergency *e, struct lethe_progress *progress)
 {
     stop_all_others(e);
@@ -232,7 +232,7 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
                 .own_root = true},
         .kill = kill,
     };
-    /* Any call may hang, those before the memory that is shared with the deadman too. */
+    /* Any call may hang, even one before there is memory to share with the deadman. */
     pid_t early = lethe_deadman_start(e.end.dead_ms, e.end.verb, NULL);
     lethe_process_hurry(0, true);
     (void)setsid();
@@ -302,8 +302,8 @@ static const struct lethe_usage usage = {
     .take = lethe_kill_take_verb,
 };
 
-/* Executes the armed copy, which lies in RAM. Where there is none, reads this program in, whose
- * file may go with its medium. */
+/* Executes the armed copy, which lies in RAM, unless this is it. Where there is none, reads this
+ * program in, whose file may go with its medium. */
 static void become_armed_copy(char **argv)
 {
     char program[] = LETHE_ARMED_COPY, command[] = "now";
@@ -324,7 +324,8 @@ static bool has_begun(void)
            !strcmp(init, "shutdown");
 }
 
-/* Lethe itself ends this process when the shutdown has come so far. */
+/* Waits until no data have moved for so long as --after says. A shutdown that comes as far as Lethe
+ * ends this process. */
 static void wait_for_shutdown(struct lethe_kill *kill)
 {
     const struct timespec second = {1, 0};
@@ -350,7 +351,8 @@ int lethe_now_main(int argc, char **argv)
         return lethe_command_refuse("now", "only root can do this");
     kill.is_confined = lethe_confined();
     const bool asks = kill.is_confined && lethe_identity_seems_machine();
-    if (asks && !kill.after_seconds) /* before a call that ends it */
+    /* Before the next call, for which a filter may end this process. */
+    if (asks && !kill.after_seconds)
         lethe_helper_ask(&kill);
     if (!lethe_identity_is_machine())
         return lethe_command_refuse("now", "a pid or user namespace of its own ends no machine");

@@ -6,11 +6,11 @@
 #include "lethe/plan/verb.h"
 
 struct lethe_kill {
-    enum lethe_verb verb;  /* poweroff, reboot or halt */
-    int64_t triggered_ms;  /* lethe_now_ms() when the reason for it came up */
-    unsigned sync_seconds; /* what is still there may be written back for so long; 0: not at all */
+    enum lethe_verb verb;      /* poweroff, reboot or halt */
+    int64_t triggered_ms;      /* lethe_now_ms() when the reason for it came up */
+    unsigned sync_seconds;     /* for so long data may be written back first; 0: not at all */
     unsigned deadline_seconds; /* when the machine is switched off in any case; 0: by its RAM */
-    unsigned after_seconds;    /* `lethe now` waits for so long, as long as no data move */
+    unsigned after_seconds;    /* `lethe now` first waits until no data have moved for so long */
     bool is_confined;          /* this process may do less than PID 1, and nobody has helped */
     const char *reason;        /* what the log says, such as "the medium sda is gone" */
 };

@@ -31,13 +31,13 @@
 #include "watch.h"
 
 enum {
-    RESUME_MS = 15000,   /* for so long after a suspend a device may be missing */
-    RETURN_SECONDS = 10, /* and takes so long to come back: a hub that has lost its power
+    RESUME_MS = 15000,   /* a device that is missed so soon after a suspend may come back */
+    RETURN_SECONDS = 10, /* it is then waited for so long: a hub that has lost its power
                             enumerates its sticks anew, one after the other */
 };
 
-/* A drive or reader is polled for what is in it only when it is told to, which udev else does
- * (Documentation/ABI/stable/sysfs-block). */
+/* Has the kernel poll a drive or a card reader for what is in it, unless somebody has told it to,
+ * as udev does (Documentation/ABI/stable/sysfs-block). */
 static void poll_drive(const struct lethe_watched *drive)
 {
     char path[128], text[16];
@@ -68,7 +68,8 @@ static bool is_writable_store(const struct lethe_mount *m)
     return (m->devno.major || !strncmp(m->source, "/dev/", 5)) && lethe_mount_is_writable(m);
 }
 
-/* Reads the list of mounts alone, since devices may hang. */
+/* True when something that lies on a device is mounted for writing. Only the list of mounts is
+ * read, since devices may hang. */
 static bool has_persistence(void)
 {
     struct lethe_snapshot snapshot = {0};
@@ -108,7 +109,7 @@ static void on_device_lost(struct lethe_watcher *watch, struct lethe_watcher_dev
     if (!seconds)
         fire_for(watch, w, seen_ms);
     w->due_ms = seen_ms + 1000 * (int64_t)seconds;
-    watch->told_ms = 0; /* at once */
+    watch->told_ms = 0; /* so that look_for_missing() tells it at once */
     lethe_log_to_kernel();
 }
 
@@ -203,7 +204,7 @@ static void take_key(struct lethe_watcher *watch)
             look(watch, &watch->watched[i], false, lethe_now_ms());
 }
 
-/* Returns how long poll(2) may sleep. */
+/* Returns how long poll(2) may sleep: -1 for ever. */
 static int rest(const struct lethe_watcher *watch)
 {
     if (watch->hotkey.due_ms)
@@ -320,7 +321,8 @@ static int open_sources(struct lethe_watcher *watch)
     return 0;
 }
 
-/* Locked, with what PID 1 needs kept by a second process. */
+/* Locks the watcher in memory, starts the process that keeps what PID 1 needs there, and takes a
+ * first look at all devices. */
 static void settle_down(struct lethe_watcher *watch)
 {
     lethe_process_lock();
@@ -336,7 +338,8 @@ static void settle_down(struct lethe_watcher *watch)
     lethe_process_unlock_unused();
 }
 
-/* Refuses to watch where that can't be done, with the exit status; 0 where it can. */
+/* Returns 0 where the watcher can do its work, and cuts it loose from where it was started; else
+ * says why not and returns the exit status. */
 static int check_place(void)
 {
     if (geteuid())
@@ -355,7 +358,7 @@ static int check_place(void)
 
 int lethe_watch_main(int argc, char **argv)
 {
-    static struct lethe_watcher watch; /* set below: it would lie in the program otherwise */
+    static struct lethe_watcher watch; /* no initializer, with which all would lie in the file */
     int status;
     watch.kill.verb = LETHE_VERB_POWEROFF;
     watch.hotkey.hold_ms = LETHE_HOTKEY_HOLD_MS;

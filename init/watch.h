@@ -18,7 +18,7 @@ enum {
 struct lethe_watcher_device {
     struct lethe_watched device;
     const char *role; /* "medium", "cord", "set of" USB devices, "laptop's" lid */
-    const char *lost; /* what the log says of it then: "is gone" */
+    const char *lost; /* what the log says of it when it is missing: "is gone" */
     int64_t due_ms;   /* missing: it fires then, unless the device is back; else 0 */
 };
 
@@ -50,11 +50,13 @@ extern const struct lethe_usage lethe_watch_usage;
 int lethe_watcher_find_medium(struct lethe_watcher *watch);
 /* Adds the cords, there or not. 0, or -EINVAL for one that is named wrongly. */
 int lethe_watcher_add_cords(struct lethe_watcher *watch);
-/* Adds the set of USB devices, and the lid, if they are to be watched. As above. */
+/* Adds the lid and the set of USB devices, if they are to be watched. 0, or -EINVAL for one that
+ * may come and go and is named wrongly. */
 int lethe_watcher_add_rest(struct lethe_watcher *watch);
 
-/* --list: the exit status. */
+/* Prints what --list shows. Returns the exit status. */
 int lethe_watcher_list(const struct lethe_watcher *watch);
+/* Prints what is watched. */
 void lethe_watcher_tell(const struct lethe_watcher *watch);
 
 #endif

@@ -21,7 +21,7 @@ static void add_disk(struct lethe_watcher *watch, const char *name)
     w->role = "medium";
     w->lost = "is gone";
     if (lethe_watched_disk(&w->device, name))
-        watch->is_late = true; /* it was there a moment ago */
+        watch->is_late = true; /* it has gone since the snapshot was taken */
     else
         watch->n++;
 }
@@ -73,7 +73,8 @@ int lethe_watcher_add_rest(struct lethe_watcher *watch)
     return lethe_watched_freeze(&w->device, watch->free, watch->n_free);
 }
 
-/* Serial numbers are what a device says of itself. */
+/* Serial numbers come from the device, so they may hold anything: only what is harmless on a
+ * terminal is shown. */
 static void print_usb(const char *name, const char *identity)
 {
     char shown[512];

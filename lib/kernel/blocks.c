@@ -83,7 +83,7 @@ static int read_block(const struct lethe_source *s, const char *name, struct let
         lethe_block_kind(b->name, b->dm_uuid, attribute_line(s, name, "md/array_state", line)[0]);
     if (b->kind == LETHE_BLOCK_LOOP && b->file[0])
         b->file_devno = loop_host(s, b->name);
-    if (b->kind == LETHE_BLOCK_ZRAM) { /* with no size it holds nothing, and is left out */
+    if (b->kind == LETHE_BLOCK_ZRAM) { /* one without a size holds nothing, and is left out */
         const char *size = attribute(s, name, "size");
         return !size ? -ENOMEM : strcmp(size, "0") ? 0 : -EINVAL;
     }
@@ -222,8 +222,8 @@ static int read_slaves(const struct lethe_source *s, struct lethe_block *b)
     return 0;
 }
 
-/* Finds the other devices of a btrfs. It has a directory by its uuid with links to all of its
- * devices; a mount's source names one of them. */
+/* Finds the other devices of a btrfs. /sys has a directory named by its uuid, with links to all of
+ * its devices; a mount's source names one of them. */
 static int add_btrfs(const struct lethe_source *s, const char *uuid, const bool *mounted)
 {
     char path[300];
@@ -260,7 +260,8 @@ static int add_journal(const struct lethe_source *s, const char *name)
                                  : lethe_devices_add_beside(s->snapshot, device, journal, s->arena);
 }
 
-/* What file systems lie on beside the device of their mounts. */
+/* Finds what file systems lie on beside the devices of their mounts: a btrfs's other devices, an
+ * ext4's journal. */
 int lethe_blocks_read_beside(const struct lethe_source *s)
 {
     const struct lethe_snapshot *snapshot = s->snapshot;
@@ -302,8 +303,9 @@ static void read_disk(const struct lethe_source *s, struct lethe_block *b)
         b->disk = find_name(s, disk + 1, true);
 }
 
-/* Names of /dev/mapper and /dev/dm-N are known from sysfs. For the others stat(2) of a device node
- * touches no device, and a captured tree has a file with the number in its place. */
+/* Finds the number of a device by its path. Names of /dev/mapper and /dev/dm-N are known from
+ * sysfs. For the others stat(2) of a device node touches no device, and a captured tree has a file
+ * with the number in its place. */
 struct lethe_devno lethe_blocks_resolve(void *context, const char *shown)
 {
     const char *path = lethe_source_below_system(shown);

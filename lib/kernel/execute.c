@@ -41,8 +41,9 @@ static uint64_t part_number(const struct lethe_mount *m)
     return n;
 }
 
-/* aufs and FUSE look a path up in the branches again: what is mounted on such a union is found as
- * long as their names are there. A branch whose path leads nowhere may be any. */
+/* True for a branch whose names are still needed: aufs and FUSE look a path up in the branches
+ * again, so what is mounted on such a union is found as long as their names are there. A branch
+ * whose path leads nowhere may be any file system. */
 static bool is_branch(const struct lethe_snapshot *s, const struct lethe_mount *m)
 {
     for (size_t i = 0; i < s->n_unions; i++) {
@@ -65,7 +66,7 @@ static void count_erased(struct lethe_progress *progress, const struct lethe_era
     progress->account.erased_files += erased->files;
 }
 
-/* The names of such a branch stay the first time. */
+/* Zeroes a RAM file system. While names are needed (is_branch()) they stay the first time. */
 static bool erase(const struct pass *p, const struct lethe_mount *m, const char *text)
 {
     struct lethe_erased erased;
@@ -107,7 +108,8 @@ static bool unmount(const struct pass *p, const struct lethe_step *step, const c
     return !r;
 }
 
-/* Whoever still holds the file system then has it without names. */
+/* Erases such names right before the last mount of their file system goes, so that whoever still
+ * holds it has it without names. */
 static void erase_names(const struct pass *p, const struct lethe_plan *plan, size_t step,
                         const char *text)
 {

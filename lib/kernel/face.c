@@ -64,8 +64,9 @@ static void set(int terminal, unsigned long request, unsigned long value)
     lethe_sys->ioctl(terminal, request, (void *)value); // NOLINT(performance-no-int-to-ptr)
 }
 
-/* The kernel does not leave a terminal in graphics mode, and asks the owner of one that wants to be
- * asked (vt_ioctl.c, change_console()); that owner may be dead or hang. So both are reset. */
+/* Makes a terminal one that the kernel leaves without asking. It does not leave one in graphics
+ * mode, and asks the owner of one that wants to be asked (vt_ioctl.c, change_console()); that owner
+ * may be dead or hang. */
 static void wrest_from_owner(int terminal)
 {
     struct vt_mode automatic = {.mode = VT_AUTO};
@@ -89,8 +90,9 @@ static void await_active(int terminal, int number)
         nanosleep(&pause, NULL);
 }
 
-/* Going through graphics mode has the frame buffer set anew even where a display server still holds
- * the card (drm_fb_helper_set_par(), FB_ACTIVATE_KD_TEXT). No key may switch away afterwards. */
+/* Brings a terminal of its own to the front and returns it, or else the one in front. Going through
+ * graphics mode has the frame buffer set anew even where a display server still holds the card
+ * (drm_fb_helper_set_par(), FB_ACTIVATE_KD_TEXT). No key may switch away afterwards. */
 static int take_terminal(void)
 {
     char redirect[2] = {11, KERNELS_TERMINAL}; /* TIOCL_SETKMSGREDIRECT, linux/tiocl.h */

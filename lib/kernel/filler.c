@@ -28,7 +28,7 @@ enum { CHUNK_MAX = 64 * MIB, CHUNK_MIN = 256 << 10, FLOOR = 16 * MIB, POOL_PAGES
 
 struct taker {
     pid_t pid;
-    _Atomic bool holds; /* it takes no more */
+    _Atomic bool holds; /* it has what it could get, and takes no more */
     _Atomic uint64_t pages;
 };
 
@@ -117,8 +117,6 @@ static void find_processors(void)
     filler.n_processors = CPU_COUNT(&filler.processors);
 }
 
-/* Keeps the OOM killer's reports, a page or two each, off the console: only emergencies reach it
- * meanwhile. */
 int lethe_filler_open(void)
 {
     if (!filler.takers) {
@@ -133,6 +131,7 @@ int lethe_filler_open(void)
     lower_reserves();
     find_processors();
     lethe_read_line(AT_FDCWD, "/proc/sys/kernel/printk", filler.printk, sizeof filler.printk);
+    /* The OOM killer's reports, a page or two each, stay off the console. */
     lethe_sys->write_file("/proc/sys/kernel/printk", "1");
     start_decoys();
     return 0;
@@ -165,8 +164,9 @@ static char *map(size_t size)
     return at == MAP_FAILED ? NULL : at;
 }
 
-/* MADV_POPULATE_WRITE exists since Linux 5.14; before, one write to each page does the same. What a
- * failed call got stays taken. */
+/* Takes `size` more bytes for as long as the process lives. False when they could not all be had;
+ * what a failed call got stays taken, and is counted as the whole. MADV_POPULATE_WRITE exists since
+ * Linux 5.14; before, one write to each page does the same. */
 static bool take(struct taker *t, size_t size)
 {
     volatile char *chunk = map(size);
@@ -188,7 +188,8 @@ static uint64_t floor_bytes(void)
     return sum < all / 8 ? sum : all / 8;
 }
 
-/* The fillers together ask for half of what there is at a time, so that none asks for the last. */
+/* Takes one processor's share. All fillers together ask for half of what there is at a time, so
+ * that none asks for the last of it. */
 static void take_share(struct taker *t)
 {
     const uint64_t floor = floor_bytes();
@@ -244,7 +245,8 @@ static void stop_busy(struct taker *takers, int n)
             lethe_sys->kill(takers[i].pid, SIGSTOP);
 }
 
-/* Takes again as long as that gets more, since an address space may be smaller than the memory. */
+/* Starts a filler on each processor, and again as long as that gets more: an address space may be
+ * smaller than the memory. */
 void lethe_filler_take(int64_t end_ms)
 {
     uint64_t before, after = free_bytes();
@@ -333,7 +335,7 @@ static void take_rest(struct taker *t)
         touch(t, rest + at, SLICE);
 }
 
-/* The OOM killer takes this filler before those of the processors. */
+/* Gives this filler a score at which the OOM killer takes it before those of the processors. */
 void lethe_filler_take_rest(int64_t end_ms)
 {
     struct taker *t = &filler.takers[0];

@@ -51,7 +51,8 @@ static const struct key {
     {"f12", {KEY_F12}},
 };
 
-/* Keys in a row on the keyboard have numbers in a row, up to F10. */
+/* Returns the number of a key that is named by its letter, digit or own number, or F1 to F10; else
+ * 0. Keys in a row on the keyboard have numbers in a row. */
 static uint16_t code_of_row(struct lethe_span name)
 {
     static const struct {
@@ -157,7 +158,8 @@ static bool is_lid_closed(const struct lethe_hotkey *h, int fd)
            bits[0] & 1U << SW_LID;
 }
 
-/* Opens event device `number`. The kernel's numbers are small, and used again. */
+/* Opens event device `number` if it has what is watched. The kernel's numbers are small, and used
+ * again, so they are places in `keyboards`. */
 static void open_keyboard(struct lethe_hotkey *h, unsigned number)
 {
     uint8_t bits[BYTES] = {0};

@@ -38,7 +38,7 @@ static bool any_tied(const char *name, const char *links, int depth,
     return found;
 }
 
-/* A link in slaves/ outlives what it leads to. */
+/* True for a device that has gone: a link in slaves/ outlives what it leads to. */
 static bool has_no_number(const char *name, const void *unused)
 {
     char number[32];
@@ -46,13 +46,13 @@ static bool has_no_number(const char *name, const void *unused)
     return !lethe_read_block(name, "dev", number, sizeof number);
 }
 
-/* The system as /proc and /sys alone show it, looked at once by each worker that asks for it.
- * `swap` marks the devices that pages are swapped out to; `marks` and `below` are room for other
- * marks. */
+/* The system as /proc and /sys alone show it, looked at once by each worker that asks for it. Each
+ * device has three marks. `swap`: pages are swapped out to it; `marks`: it is to be cut off, for a
+ * key is left above it; `below`: for one walk (is_gone()). */
 struct look {
     struct lethe_snapshot snapshot;
     bool taken, good;
-    bool *swap, *marks, *below; /* of each device: pages are swapped out to it; room for others */
+    bool *swap, *marks, *below;
 };
 
 static void mark_swaps(const struct lethe_snapshot *s, bool *marks)
@@ -176,7 +176,7 @@ static bool set_offline(const char *name, const void *unused)
     return false; /* on to what it lies on */
 }
 
-/* Marks what the device lies on. */
+/* Marks the device and what it lies on, to be cut off. */
 static void mark_below(const struct look *l, const char *name)
 {
     const struct lethe_snapshot *s = &l->snapshot;

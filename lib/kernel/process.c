@@ -70,8 +70,8 @@ bool lethe_process_runs(const char *path)
     return n > 0 && (size_t)n == strlen(path) && !memcmp(own, path, (size_t)n);
 }
 
-/* True for Lethe's own workers and deadman, which run the same program. One that is stuck is
- * reported like any other. */
+/* True for Lethe's own workers and deadman, which run the same program, but not for one in state D:
+ * that is reported like any other. */
 static bool is_own(const char *pid, char state)
 {
     char path[64], program[PATH_MAX];
@@ -125,8 +125,9 @@ unsigned lethe_process_report(void)
     return each_process(LIVING, UINT_MAX, tell_process);
 }
 
-/* Reaps, and returns how many processes are left to be killed. PID 1 becomes the parent of all
- * orphans, so it knows whether there are any; anybody else has to look. */
+/* Reaps, and returns 0 when no process is left to be killed, else a number that falls with each
+ * that ends. PID 1 becomes the parent of all orphans, so it knows whether there are any, but not
+ * how many; anybody else has to look. */
 static unsigned reap_and_count(unsigned *reaped)
 {
     pid_t pid;
@@ -274,7 +275,7 @@ void lethe_process_spare(void)
  * page. */
 extern char edata[], end[];
 
-/* Locks the end of the program's file too, which is never mapped: the second stage is a copy of the
+/* Locks the end of the program's file, which no segment maps: the second stage is a copy of the
  * whole file. */
 static void lock_rest_of_program(size_t page)
 {
@@ -320,9 +321,9 @@ void lethe_process_unlock_unused(void)
             munlock(page, size);
 }
 
-/* Sheds what the starter of this process may have left it: a limit on real-time processor time ends
- * it, and so may its parent's end; from one processor or memory node not all free memory is
- * reached. */
+/* Sheds what the starter of this process may have left to it: a limit on real-time processor time
+ * would end it, and so may its parent's end; from one processor or memory node not all free memory
+ * can be reached. */
 static void shed_inheritance(void)
 {
     const struct rlimit endless = {RLIM_INFINITY, RLIM_INFINITY}, many = {65536, 65536};

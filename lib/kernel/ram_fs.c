@@ -23,7 +23,7 @@
 /* tmpfs is zeroed fastest by writes of 1 MiB (docs/facts.md, Zeroing). The block is never written,
  * so all of it is the kernel's one zero page. */
 enum { BLOCK = 1 << 20, DEPTH_MAX = 200, ENTRIES = 4096, BUSY_MAX = 100, SEARCH_MS = 3000 };
-enum { MAPPED = 1 << 30 };               /* one hugetlb page of 1 GiB */
+enum { MAPPED = 1 << 30 };               /* a window: one hugetlb page of 1 GiB */
 static const off_t file_max = INT64_MAX; /* MAX_LFS_FILESIZE, linux/fs.h */
 static char zeroes[BLOCK];
 
@@ -32,7 +32,7 @@ struct walk {
     dev_t device;
     bool keep_names;
     struct lethe_erased *erased;
-    unsigned moved; /* how many were: for their new names */
+    unsigned moved; /* numbers the new names of what was moved there */
     unsigned busy;  /* mount points met */
 };
 
@@ -42,8 +42,8 @@ static void failed(struct walk *w, int error)
         w->erased->first_error = error;
 }
 
-/* Zeroes through a mapping, since hugetlbfs has no write(2). The window is the one of
- * zero_resident(), which fits into a 32-bit address space. */
+/* Zeroes through a mapping, since hugetlbfs has no write(2). It is as large as zero_resident()'s
+ * window, and fits into a 32-bit address space. */
 static int zero_mapped(int fd, off_t from, off_t to)
 {
     for (off_t n; from < to; from += n) {
@@ -144,7 +144,7 @@ int lethe_ram_fs_zero(int fd, uint64_t *bytes)
         *bytes += (uint64_t)(end - at);
         at = lseek(fd, end, SEEK_DATA);
     }
-    if (at >= 0) /* it has grown, unless that is its last page, which has been zeroed */
+    if (at >= 0) /* data behind `size`: the file has grown; at `size`: see zero_last_page() */
         return at > size ? -EBUSY : 0;
     return errno == ENXIO ? 0 : -errno; /* there are no more data (lseek(2)) */
 }
@@ -244,9 +244,9 @@ static void erase_subdir(struct walk *w, int dir, const char *name, int depth)
     close(fd);
 }
 
-/* Stops removing directories after many mount points. One can't be removed, and to find that out
- * the kernel looks at each mount (__is_local_mountpoint(), fs/namespace.c). The directories go with
- * the file system. */
+/* Erases what one name stands for, and removes the name. After many mount points no directory is
+ * removed any more: one that is a mount point can't be, and to find that out the kernel looks at
+ * each mount (__is_local_mountpoint(), fs/namespace.c). Directories go with the file system. */
 static void erase_entry(struct walk *w, int dir, const char *name, int depth)
 {
     struct stat st;
@@ -277,7 +277,7 @@ static void erase_entry(struct walk *w, int dir, const char *name, int depth)
     w->busy += flag && error == EBUSY;
 }
 
-struct entry { /* linux_dirent64: Documentation of getdents64(2) */
+struct entry { /* linux_dirent64 (getdents64(2)) */
     uint64_t ino;
     int64_t offset;
     unsigned short length;
@@ -299,8 +299,8 @@ static void erase_dir(struct walk *w, int dir, int depth)
         failed(w, -errno);
 }
 
-/* Opens a clone of the mount, which has no other mounts on it.
- * Older kernels use the mount itself. */
+/* Opens a clone of the mount, which has no other mounts on it. -errno before Linux 5.2, where the
+ * caller uses the mount itself. */
 static int open_clone(int mount)
 {
     int clone =

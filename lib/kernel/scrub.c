@@ -48,7 +48,7 @@ void lethe_scrub_objects(const struct lethe_policy *policy, const struct lethe_c
                   (unsigned long long)refill.objects);
 }
 
-/* The figures for the log, in milliseconds and rounds. */
+/* What the log tells of the time: milliseconds, and how many rounds. */
 struct account {
     int64_t filling, looking;
     int rounds;
@@ -66,7 +66,7 @@ static void tell(const struct lethe_fill *fill, const struct account *account)
         (long long)account->looking, account->rounds);
 }
 
-/* Fills by `take`. What nobody has filled or may look at counts as well as what is seen. */
+/* Fills by `take`, and counts what is held and what is still free then. */
 static void fill(enum lethe_task task, const char *what, void (*take)(int64_t end_ms),
                  int64_t end_ms, int64_t hangs_ms, struct lethe_progress *p)
 {

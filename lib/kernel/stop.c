@@ -55,8 +55,8 @@ static int dm_remove(const struct lethe_block *block, unsigned flags)
     return dm_send(DM_DEV_REMOVE, &request);
 }
 
-/* Waits for a removal that was deferred: device-mapper forgets the device a little before it is
- * gone. */
+/* Removes the device. One whose deferred removal is under way is known to device-mapper no more
+ * (ENXIO) a little before it is gone: it is waited for. */
 static int dm_remove_now(const struct lethe_block *block)
 {
     enum { WAIT_MS = 1000 };
@@ -116,7 +116,7 @@ bool lethe_stop_holds_key(const struct lethe_block *block)
     return !strncmp(target.target_type, "crypt", sizeof target.target_type);
 }
 
-/* True for a path that a look-up by its number finds, and that its driver has not given up. */
+/* True for a path whose device is there and not given up by its driver. */
 static bool is_path(struct lethe_span number)
 {
     char path[80], state[32];
@@ -128,8 +128,9 @@ static bool is_path(struct lethe_span number)
            !strcmp(state, "live");
 }
 
-/* The status names each path by its number, and whether it is active behind that
- * (multipath_status(), drivers/md/dm-mpath.c). */
+/* True when the status of a multipath device shows a path that works. It names each path by its
+ * number, and behind that says whether the path is active (multipath_status(),
+ * drivers/md/dm-mpath.c). */
 static bool has_path(const char *status)
 {
     struct lethe_devno unused;
@@ -217,8 +218,8 @@ static bool end_external(const struct lethe_block *block)
     return false;
 }
 
-/* True for a container of arrays. The kernel would stop it before its arrays, and no daemon could
- * end them then. */
+/* True for a container that still has arrays. The kernel would stop it before them, and no daemon
+ * could end them then. */
 static bool contains_arrays(const char *name)
 {
     char text[64], wanted[64];
@@ -249,8 +250,9 @@ static int reset_zram(const struct lethe_block *block)
     return lethe_sys->write_file(path, "1");
 }
 
-/* Disconnects: the server is told, and the kernel waits for it no more. O_EXCL asks whether anybody
- * uses the device, which NBD_CLEAR_SOCK would not. */
+/* Ends the connection to the server. With O_EXCL as `flags` it fails when anybody uses the device,
+ * which NBD_CLEAR_SOCK would not ask, and the server is told; with 0 a server that may not answer
+ * is told nothing. */
 static int disconnect(const struct lethe_block *block, int flags)
 {
     int fd = lethe_stop_open(block, flags);
@@ -292,9 +294,9 @@ static bool is_held(const char *name)
     return fd == -EBUSY;
 }
 
-/* Stops a bcache: the set with its cache, which stops every device cached by it when nobody uses
- * that any more, and a device without a cache (Documentation/admin-guide/bcache.rst). The kernel
- * goes on after it has answered, so what is below is free only when the rest was written there. */
+/* Stops a bcache: its cache set, with which every device goes that is cached by it and that nobody
+ * uses any more, or a device that has no cache (Documentation/admin-guide/bcache.rst). The kernel
+ * goes on writing after it has answered, so this waits until what is below is free. */
 static int stop_bcache(const struct lethe_block *block)
 {
     enum { WAIT_MS = 2000 };

@@ -117,8 +117,8 @@ void lethe_task_done(struct lethe_progress *p)
     p->deadline_ms = 0;
 }
 
-/* What shows that slow work makes headway: data written to disks or read back from them, and freed
- * memory. All are counts; those of data only ever grow. */
+/* What shows that slow work makes headway: pages and sectors that were written to disks, pages that
+ * were swapped in, and free memory. Those of data only ever grow. */
 struct headway {
     uint64_t data, free_kib;
 };
@@ -243,7 +243,8 @@ static int watch(struct lethe_progress *p, pid_t worker, int64_t end_ms,
             break;
         }
     }
-    /* A kill may have been a moment's, too. Between two things none is to blame. */
+    /* A task at which a worker was ended by a signal for the first time is tried again, for the
+     * cause may be gone by then. A worker that ended between two tasks blames none. */
     if (p->deadline_ms && !again)
         lethe_task_set_stuck(p, p->task);
     p->deadline_ms = 0;

@@ -23,11 +23,11 @@ struct job {
 };
 
 /* Detaches a mount with a descriptor held, which keeps the file system from being shut down: that
- * would wait for a dead device. */
+ * would wait for a dead device. A remote mount gets no descriptor, for opening it may ask its
+ * server; MNT_FORCE fails what waits for an answer. */
 static int detach_held(const struct lethe_mount *m)
 {
-    if (lethe_mount_is_remote(
-            m)) /* a look-up may ask the server, and it aborts what waits for it */
+    if (lethe_mount_is_remote(m))
         return lethe_sys->umount(m->path, UMOUNT_NOFOLLOW | MNT_FORCE | MNT_DETACH);
     int fd = lethe_sys->open(m->path, O_PATH);
     return fd < 0 ? fd : lethe_sys->umount(m->path, MNT_DETACH);
@@ -42,8 +42,8 @@ static int flags_of(const struct job *j)
     return UMOUNT_NOFOLLOW | (lethe_mount_is_fuse(j->mount) && !serves ? MNT_FORCE : 0);
 }
 
-/* Unmounts in a child that is killed: NFS 4 takes its leave of the server and waits for the answer
- * until it is killed. All its pages are gone by then. */
+/* Unmounts in a child, which is killed when it takes long: NFS 4 takes its leave of the server and
+ * waits for the answer until it is killed. All pages of the mount are gone by then. */
 static int unmount_silent(const struct lethe_mount *m, int flags)
 {
     enum { LEAVE_MS = 500 };
@@ -120,8 +120,8 @@ static int unmount_now(const struct job *j, bool lazy)
     return lethe_sys->umount(m->path, UMOUNT_NOFOLLOW | MNT_DETACH);
 }
 
-/* Asks whether the mount's device is still held. umount(2)'s answer says nothing of other mounts or
- * holders; the last look asks again. */
+/* Tells when a file system was not closed clean. A device that another mount or a holder still has
+ * is passed by, since umount(2) says nothing of those; the last look asks again. */
 static void look_at_store(const struct lethe_block *b, const struct lethe_policy *policy,
                           struct lethe_progress *progress)
 {

@@ -93,7 +93,7 @@ static bool usb_model(const char *folder, char *out, size_t size)
     return true;
 }
 
-/* Writes its "usb:VVVV:PPPP[:SERIAL]". */
+/* Writes "usb:VVVV:PPPP[:SERIAL]" for the device in the folder. False when it is not on the USB. */
 static bool usb_identity(const char *folder, char *out, size_t size)
 {
     char model[32], serial[128];
@@ -104,8 +104,8 @@ static bool usb_identity(const char *folder, char *out, size_t size)
     return true;
 }
 
-/* Does the same for the nearest USB device that the disk is part of. The folder may be a link;
- * behind it ".." is what the device is part of. */
+/* Writes the identity of the nearest USB device that the disk is part of. The folder may be a link;
+ * ".." behind it is what the device is part of. */
 static bool usb_identity_above(const char *folder, char *out, size_t size)
 {
     enum { LEVELS_MAX = 32 };
@@ -119,7 +119,7 @@ static bool usb_identity_above(const char *folder, char *out, size_t size)
     return false;
 }
 
-/* Writes what a disk says of itself. Of a drive the size is left out, which is the disc's. */
+/* Writes what a disk says of itself. A drive's size is left out: it is that of the disc in it. */
 static void disk_identity(const char *folder, bool is_optical, char *out, size_t size)
 {
     char usb[160], wwid[96], serial[64], model[48];
@@ -151,8 +151,7 @@ int lethe_watched_disk(struct lethe_watched *watched, const char *name)
     return 0;
 }
 
-/* True when the identity has everything that was asked for; it may have a serial number that was
- * not. */
+/* True when the identity has all that was asked for; it may have a serial number besides. */
 static bool is_meant(const char *asked, const char *identity)
 {
     size_t n = strlen(asked);
@@ -197,14 +196,15 @@ int lethe_watched_usb(struct lethe_watched *watched, const char *identity)
 
 /* -- what is plugged in as a whole ------------------------------------------------------------- */
 
-/* Those that may come and go. */
+/* The devices that may come and go while the rest is frozen. */
 static char free_identities[LETHE_FREE_MAX][160];
 static size_t n_free;
 
-/* Not known to whoever makes a device, whose serial number could be chosen so that it adds nothing. */
+/* The start of each hash, chosen at random: else whoever makes a device could choose a serial
+ * number that adds nothing to the sum. */
 static uint64_t basis = 0xcbf29ce484222325;
 
-/* FNV-1a. Sums do not depend on the order. */
+/* Adds the text's hash (FNV-1a) to a sum, which does not depend on the order. */
 static void add(uint64_t *sum, const char *text)
 {
     uint64_t hash = basis;
@@ -224,7 +224,7 @@ static bool add_identity(void *sum, const char *name, const char *folder, const 
     return false;
 }
 
-/* A model is passed over if one of its kind may go. */
+/* Adds a model's hash, unless a device of that model may come and go. */
 static bool add_model(void *sum, const char *name, const char *folder, const char *model)
 {
     (void)name;
@@ -251,7 +251,8 @@ int lethe_watched_freeze(struct lethe_watched *watched, const char *const *ident
     return 0;
 }
 
-/* A mouse that is charged has a supply, too. One that can't be asked is on: only the kernel's 0 says
+/* True for a supply of the machine's own that has power from outside. A mouse that is charged has a
+ * supply, too, which does not count. A supply that can't be asked is on: only the kernel's 0 says
  * that it is off. */
 static bool is_online(const char *name)
 {
@@ -284,8 +285,8 @@ void lethe_watched_mains(struct lethe_watched *watched)
 
 /* -- looking ----------------------------------------------------------------------------------- */
 
-/* Asks whether the device has a medium. A drive says so; a card reader without a card can't be
- * opened (ENOMEDIUM), while any drive can with O_NONBLOCK. */
+/* True unless the device says that it has no medium. A drive for discs is asked; a card reader
+ * without a card can't be opened (ENOMEDIUM), while any drive can with O_NONBLOCK. */
 static bool ask(const struct lethe_watched *watched)
 {
     char path[96];
@@ -318,8 +319,9 @@ static bool has_medium(const struct lethe_watched *watched)
     return unless_silent(ask, watched);
 }
 
-/* A serial number is read with the device locked (usb_string_attr(), drivers/usb/core/sysfs.c), which
- * it may be for as long as one does not answer that has just been plugged in. */
+/* True when the same devices are there by their serial numbers. A serial number is read with the
+ * device locked (usb_string_attr(), drivers/usb/core/sysfs.c). A device that has just been plugged
+ * in and does not answer is locked for as long, so this is asked in a child. */
 static bool has_same_serials(const struct lethe_watched *watched)
 {
     uint64_t sum = 0;
@@ -327,7 +329,8 @@ static bool has_same_serials(const struct lethe_watched *watched)
     return sum == watched->sum;
 }
 
-/* No memory to read one of them is no change: another look follows. */
+/* True when what is plugged in is as it was. That looks changed, too, where memory is short for
+ * reading one of them, so it is looked at up to three times. */
 static bool is_as_frozen(const struct lethe_watched *watched)
 {
     enum { TRIES = 3 };
@@ -341,9 +344,9 @@ static bool is_as_frozen(const struct lethe_watched *watched)
     return false;
 }
 
-/* True for the same disk. It gets another sequence number also for a change of its medium, which
- * some disks report after a reset; then what it says of itself decides, and whether it holds a
- * medium. */
+/* True when it is still the same disk. A disk gets another sequence number not only when another
+ * takes its place, but also for a change of its medium, which some report after a mere reset; then
+ * what it says of itself decides, and whether it holds a medium. */
 static bool is_same_disk(struct lethe_watched *watched, const char *folder, bool ask_it)
 {
     char identity[sizeof watched->identity];
@@ -368,8 +371,8 @@ static bool is_uncovered(void)
     return fd >= 0;
 }
 
-/* True only if the kernel says that there is no such device; having no memory to ask is no such
- * word. */
+/* True only if the kernel says that there is no such device. It is asked again while there is no
+ * memory to ask, which proves nothing. */
 static bool is_gone(const char *folder)
 {
     enum { TRIES = 50 };

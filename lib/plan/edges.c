@@ -41,7 +41,7 @@ static void add_erase_edges(struct lethe_graph *g, size_t mount)
         lethe_graph_add(g, on_top, lethe_graph_node(g, LETHE_NODE_ERASURE, mount), LETHE_WHY_HIDES);
 }
 
-/* The mount `holder` holds the devices that the file system at `mount` is on. */
+/* Lets `holder`, a mount, go before the devices that the file system at `mount` is on. */
 static void add_mount_device_edges(struct lethe_graph *g, size_t holder, size_t mount,
                                    enum lethe_why why)
 {
@@ -93,8 +93,8 @@ static void add_host_edges(struct lethe_graph *g)
                             LETHE_WHY_IN_FILE); /* devices' numbers follow those of swaps */
 }
 
-/* Handles a loop's file whose file system no mount shows, when a device has that file system's
- * number. */
+/* Ties a loop to the device that its file's file system is on, where no mount shows that file
+ * system and a device has its number. */
 static void add_host_device_edge(struct lethe_graph *g, size_t device)
 {
     const struct lethe_snapshot *s = g->snapshot;
@@ -129,7 +129,7 @@ static void add_device_edges(struct lethe_graph *g)
                             LETHE_WHY_ON_DEVICE);
 }
 
-/* True unless the branch's path leads nowhere, or to Lethe's own root. */
+/* True when the branch's path leads somewhere, and not to Lethe's own root. */
 static bool is_known(const struct lethe_graph *g, const struct lethe_union *u,
                      const struct lethe_branch *branch)
 {
@@ -202,7 +202,7 @@ static void pass_before(struct lethe_graph *g, size_t node)
             }
 }
 
-/* A view is a mount of the kernel's own that no erasure waits for. */
+/* Finds the views: mounts of RAM and of pseudo file systems that no erasure waits for. */
 static void find_views(struct lethe_graph *g)
 {
     const struct lethe_snapshot *s = g->snapshot;
@@ -231,7 +231,8 @@ static bool may_lie_on_more(const struct lethe_mount *m)
     return m->device != LETHE_NONE || !strcmp(m->fstype, "zfs");
 }
 
-/* Skipped when every device has a visible user. */
+/* Has mounts that may lie on more than is seen go before the devices that nobody is seen to use, if
+ * there are any. */
 static void add_holding_edges(struct lethe_graph *g)
 {
     const struct lethe_snapshot *s = g->snapshot;
@@ -261,7 +262,8 @@ static void hold_below(struct lethe_graph *g, size_t device)
     }
 }
 
-/* Runs before the moments that may hold devices are tied to them, since it follows all edges. */
+/* Finds the devices that are or may be held by what Lethe does not see. It runs before the moments
+ * HOLDERS_GONE are tied to devices: an edge from those would count as a visible user. */
 static void find_holders(struct lethe_graph *g)
 {
     const struct lethe_snapshot *s = g->snapshot;
@@ -276,8 +278,8 @@ static void find_holders(struct lethe_graph *g)
             hold_below(g, i);
 }
 
-/* Leaves out a device that has to go before the holder itself, such as a loop whose file lies in a
- * union, when the loop's user is seen. */
+/* Has the devices wait until what may hold them unseen has gone. Left out is a device that has to
+ * go before such a holder and whose user is seen, as of a loop whose file lies in a union. */
 static void add_seen_edges(struct lethe_graph *g)
 {
     const size_t all = lethe_graph_node(g, LETHE_NODE_HOLDERS_GONE, LETHE_HOLDERS_OF_ALL),

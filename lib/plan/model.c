@@ -86,7 +86,7 @@ size_t lethe_block_find(const struct lethe_snapshot *snapshot, struct lethe_devn
     return LETHE_NONE;
 }
 
-/* A question about one block device; `lower` is what it is asked for. */
+/* A question about one block device. `lower` is the device that it may compare with. */
 typedef bool block_test(const struct lethe_snapshot *snapshot, size_t block, size_t lower);
 
 /* True when the test holds for the device, for anything below it, or for what the file system on it
@@ -122,7 +122,7 @@ static bool any_below(const struct lethe_snapshot *snapshot, size_t block, block
     return any_below(snapshot, host, test, lower, left);
 }
 
-/* The file system that holds a loop's file, where a mount shows it. */
+/* Returns the mount of the file system that holds a loop's file; NULL where no mount shows it. */
 static const struct lethe_mount *host_of(const struct lethe_snapshot *snapshot, size_t block)
 {
     const struct lethe_block *b = &snapshot->blocks[block];
@@ -235,8 +235,9 @@ static int compare_entry(const struct lethe_tree *tree, size_t i, unsigned paren
     return compare_paths(m->path, path, n);
 }
 
+/* Finds the last of those that are equal, which is the newest. */
 size_t lethe_tree_child(const struct lethe_tree *tree, unsigned parent, const char *path, size_t n)
-{ /* the last of its equals */
+{
     size_t low = 0, high = tree->snapshot->n_mounts;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -249,7 +250,8 @@ size_t lethe_tree_child(const struct lethe_tree *tree, unsigned parent, const ch
                                                                  : LETHE_NONE;
 }
 
-/* Returns the mount from which a look-up goes on that has come to `path` on the mount `at`. */
+/* Returns the mount that a look-up is on after the first n bytes of `path`, when it came there on
+ * the mount `at`. */
 static size_t climb(const struct lethe_tree *tree, size_t at, const char *path, size_t n)
 {
     size_t child = lethe_tree_child(tree, tree->snapshot->mounts[at].id, path, n);
@@ -326,9 +328,9 @@ static bool has_other(const struct sort_key *ids, size_t n, unsigned id, size_t 
     return at < n && ids[at].parent == id;
 }
 
-/* The root's parent is a mount outside of the reader's view, so of several mounts at "/" the root
- * is the one whose parent is not among them. `ids` has room for all mounts, `room` for half of
- * them. */
+/* Finds the reader's root. Its parent is a mount outside of the reader's view, so of several mounts
+ * at "/" it is the one whose parent is not among the others. `ids` has room for all mounts, `room`
+ * for half of them. */
 static size_t find_root(const struct lethe_snapshot *snapshot, struct sort_key *ids,
                         struct sort_key *room)
 {
@@ -354,7 +356,7 @@ int lethe_tree_build(struct lethe_tree *tree, const struct lethe_snapshot *snaps
     struct sort_key *room = lethe_arena_take(arena, (n + 1) / 2, sizeof *room);
     if (!order || !top || !keys || !room)
         return -ENOMEM;
-    /* rootfs is its own parent, but lies below its children */
+    /* rootfs is its own parent: it comes first, and so counts as older than what is on it at "/" */
     for (size_t k = 0, rootfs = 2; rootfs--;)
         for (size_t i = 0; i < n; i++) {
             const struct lethe_mount *m = &snapshot->mounts[i];

@@ -6,8 +6,8 @@
 
 #include "lethe/plan/sort.h"
 
-/* A table of mounts sorted by a number: by their id, or by their device and then by the part of it
- * that they show. */
+/* An entry of a table of mounts, which is sorted by a number: their id, or their device and then
+ * the part of it that they show. */
 struct key {
     uint64_t key;
     const char *root;
@@ -34,7 +34,8 @@ static uint64_t devno_key(struct lethe_devno devno)
     return (uint64_t)devno.major << 32 | devno.minor;
 }
 
-/* Takes the first of several mounts with the same id, which only a forged tree has. */
+/* Finds what each mount is mounted on. Of several mounts with the same id, which only a forged tree
+ * has, it is the first. */
 static void find_parents(struct lethe_graph *g, const struct key *by_id)
 {
     const size_t n = g->snapshot->n_mounts;
@@ -96,8 +97,8 @@ static size_t best_reach(const struct lethe_graph *g, const struct key *mounts, 
     return best;
 }
 
-/* mountinfo marks a part whose directory entry is gone (seq_dentry(), fs/seq_file.c). No other
- * mount shows what is left of it. */
+/* True for a part whose directory entry is gone, as mountinfo marks it (seq_dentry(),
+ * fs/seq_file.c). No other mount shows what is left of it. */
 static bool is_deleted(const char *root)
 {
     size_t n = strlen(root);
@@ -180,9 +181,9 @@ static void use_ways(struct lethe_graph *g)
         size_t n = 0, at = i;
         while (at != LETHE_NONE && !g->passed[at]) {
             g->passed[at] = g->used[lethe_graph_node(g, LETHE_NODE_PATH_CLEAR, at)] =
-                true; /* for the moment */
+                true; /* until it is known below */
             stack[n++] = at;
-            at = g->parent[at] != at ? g->parent[at] : LETHE_NONE; /* rootfs is its own */
+            at = g->parent[at] != at ? g->parent[at] : LETHE_NONE; /* rootfs is its own parent */
         }
         bool hidden = at != LETHE_NONE && g->used[lethe_graph_node(g, LETHE_NODE_PATH_CLEAR, at)];
         while (n--) {
@@ -213,8 +214,9 @@ static void find_hosts(struct lethe_graph *g, const struct key *by_device)
                                       : LETHE_NONE;
 }
 
-/* Makes the moment "files unused" only for file systems that host a file in use. A union on a union
- * comes after the union that it lies on. */
+/* Makes the moment "files unused" only for file systems that host a file in use. It passes from a
+ * union to its branches, so unions are gone through from the last: one that lies on another comes
+ * after it. */
 static void use_hosts(struct lethe_graph *g)
 {
     const struct lethe_snapshot *s = g->snapshot;

@@ -135,7 +135,7 @@ static struct lethe_step step_of(const struct lethe_order *o, size_t node)
     return step;
 }
 
-/* Returns where the next one is to be put. */
+/* Keeps at *at what the lazy step stands in a circle with. Returns where the next is to be put. */
 static const struct lethe_cycle **keep_cycle(const struct lethe_order *o, size_t step,
                                              const struct lethe_cycle **at)
 {

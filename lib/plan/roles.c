@@ -15,7 +15,7 @@ enum mark {
 
 struct find {
     const struct lethe_snapshot *s;
-    unsigned *marks;  /* the roles */
+    unsigned *marks;  /* of each device: enum lethe_role and enum mark, or'ed */
     const char *root; /* the system's: "/" or "/oldroot" */
     enum lethe_origin origin;
 };
@@ -36,7 +36,8 @@ static size_t host_device(const struct lethe_snapshot *s, size_t block)
                                                      : LETHE_NONE;
 }
 
-/* A file system's options are the same at each of its mounts. */
+/* True when nothing can be written through the device. Of a loop that depends on what holds its
+ * file; a file system's options are the same at each of its mounts. */
 static bool is_read_only(const struct find *f, size_t block)
 {
     const struct lethe_block *b = &f->s->blocks[block];
@@ -49,7 +50,8 @@ static bool is_read_only(const struct find *f, size_t block)
     return mount != LETHE_NONE || (device != LETHE_NONE && f->marks[device] & MARK_READ_ONLY);
 }
 
-/* True for a loop's file that no mount shows and no device holds: it lies in the initramfs's root,
+/* True when what is written to a loop's file is kept: on a remote file system, or on a device that
+ * keeps it. A file that no mount shows and no device holds is not: it lies in the initramfs's root,
  * or in an unknown place. */
 static bool is_kept_file(const struct find *f, const struct lethe_block *b)
 {
@@ -77,8 +79,8 @@ static bool is_kept(const struct find *f, size_t block)
     return b->disk == LETHE_NONE && !b->n_slaves;
 }
 
-/* Repeats until nothing changes, since what holds for a device depends on devices below it that may
- * come later. */
+/* Sets the mark on each device that passes the test and is not read-only. It repeats until nothing
+ * changes, since what holds for a device depends on devices below it, which may come later. */
 static void spread(const struct find *f, enum mark mark,
                    bool (*test)(const struct find *f, size_t block))
 {
@@ -239,7 +241,7 @@ static bool is_lost_layer(const struct lethe_union *u, const char *file)
     return false;
 }
 
-/* Passes the loops with a visible user: such a loop is no lost layer. */
+/* Passes all devices with a visible user: a loop among them is no lost layer. */
 static void pass_used(const struct find *f)
 {
     const struct lethe_snapshot *s = f->s;
@@ -270,9 +272,9 @@ static size_t count_disks(const struct find *f)
     return n;
 }
 
-/* Marks the loops that may be lost layers. They count only if they lie on one disk, together with
- * the layers that are seen; else their marks are taken back, since nobody can tell. Returns whether
- * they count. */
+/* Marks the loops that may be lost layers. Where no layer lies on a disk that is seen they count
+ * only if they all lie on one; else the marks are taken back, since nobody can tell. Returns
+ * whether they count. */
 static bool guess(const struct find *f, const struct lethe_union *u, bool by_name)
 {
     const struct lethe_snapshot *s = f->s;
@@ -288,8 +290,8 @@ static bool guess(const struct find *f, const struct lethe_union *u, bool by_nam
     return seen || found == 1;
 }
 
-/* A "/" in RAM that is no union is empty but for the mounts on it: the system is where its programs
- * are. */
+/* Finds the mount that the system runs from. A "/" in RAM that is no union is empty but for the
+ * mounts on it: the system is where its programs are. */
 static size_t find_system(const struct lethe_snapshot *s, const char *root)
 {
     static const char *const programs[] = {"/usr", "/nix/store", "/gnu/store"};

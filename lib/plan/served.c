@@ -19,7 +19,8 @@ static bool is_served(const struct lethe_snapshot *s, struct lethe_node node)
                                         !lethe_block_is_ram(s, m->device));
 }
 
-/* Does not wait for what only may hold a device: the kernel keeps a device that is held. */
+/* Adds all that has to go before what is wanted, but not what only may hold a device: the kernel
+ * keeps a device that is held. */
 static void add_what_goes_before(const struct lethe_plan *plan, bool *wanted)
 {
     for (bool changed = true; changed;) {

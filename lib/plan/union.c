@@ -122,7 +122,7 @@ static void find_overlay(struct branches *b, const char *options)
     }
 }
 
-/* "path=rw+nolwh": the last '=' ends the path, for the permission holds none. */
+/* Adds a branch such as "path=rw+nolwh". The last '=' ends the path: the permission has none. */
 static void add_aufs_branch(struct branches *b, struct lethe_span branch)
 {
     size_t n = branch.n;
@@ -132,7 +132,7 @@ static void add_aufs_branch(struct branches *b, struct lethe_span branch)
     add_branch(b, (struct lethe_span){branch.at, n ? n - 1 : branch.n}, writable);
 }
 
-/* aufs writes its id in hex digits: nothing else may become a part of a path. */
+/* True for an id as aufs writes it, in hex digits: nothing else may become a part of a path. */
 static bool is_aufs_id(struct lethe_span id)
 {
     for (size_t i = 0; i < id.n; i++)
@@ -189,8 +189,8 @@ bool lethe_union_is_fuse(const struct lethe_mount *mount)
     return false;
 }
 
-/* Cuts the next of libfuse's options. They are split at commas; what stands behind a backslash, a
- * byte or three octal digits for one, belongs to the option (lib/fuse_opt.c). */
+/* Cuts off the next of libfuse's options. They are split at commas; a backslash takes a byte, or
+ * three octal digits for one, into the option (lib/fuse_opt.c). */
 static struct lethe_span next_option(struct lethe_arena *arena, struct lethe_span *rest)
 {
     size_t i = 0, n = 0;
@@ -288,8 +288,7 @@ bool lethe_union_is_daemon(struct lethe_span command)
     return false;
 }
 
-/* A daemon serves the mount whose mount point is among its
- * words; the word may be a relative path. */
+/* A daemon serves the mount whose mount point is among its words, maybe as a relative path. */
 bool lethe_union_is_served_by(const struct lethe_mount *mount, struct lethe_span command)
 {
     const size_t path = strlen(mount->path);
@@ -331,7 +330,7 @@ static const char *tidy(struct branches *b, const char *system, const char *path
 }
 
 /* Finds the mount that shows the branch. Where the branch's own mount has gone, the path leads to
- * what lies below, and the layer is not there. */
+ * the mount that lay below it, which does not have the layer. */
 static size_t find_mount(const struct lethe_snapshot *s, const struct lethe_tree *tree,
                          struct branches *b, const struct lethe_reader *reader, const char *system,
                          const char *path)

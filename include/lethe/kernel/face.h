@@ -4,7 +4,7 @@
  *
  * A process of its own owns a virtual terminal from the beginning on, and draws there what
  * lethe_page_print() lays out: whatever had the screen before, a splash, Xorg, a greeter. It may
- * hang in a driver, and nobody waits for it. What the bar shows is read off /proc/meminfo: pages of
+ * hang in a driver, and nobody waits for it. What the bar shows is counted by sysinfo(2): pages of
  * RAM file systems that are no more, free memory that has been taken. The kernel's messages go to
  * another terminal meanwhile (ioctl_console(2), TIOCLINUX 11), to the serial line and the log as
  * ever. Until it has drawn, and where there is no screen, nothing is different from without it.

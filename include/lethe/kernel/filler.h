@@ -10,11 +10,12 @@
  *   not even that processor gets them. Only a reclaim that has freed something, and still not
  *   enough, gives all lists back. So the filler of the rest has a pool of pages that the kernel may
  *   take from it at any time (MADV_FREE).
- * - Fragments of blocks of unmovable pages are handed out last to whom movable ones will do. So it
- *   takes unmovable pages too, which are those of pipes.
+ * - An allocation that movable pages will do for gets fragments of blocks of unmovable pages last.
+ *   So the filler takes unmovable pages too, which are those of pipes.
  * - The kernel keeps reserves (Documentation/admin-guide/sysctl/vm.rst: min_free_kbytes,
  *   lowmem_reserve_ratio), which are lowered first.
- * - The OOM killer takes decoys first, and never panics for want of a process.
+ * - The OOM killer takes decoys first. One of them is left to it until all else has ended, for the
+ *   kernel panics when there is no process that it may kill.
  */
 #ifndef LETHE_KERNEL_FILLER_H
 #define LETHE_KERNEL_FILLER_H

@@ -41,12 +41,11 @@ struct lethe_hotkey {
 int lethe_hotkey_add(struct lethe_hotkey *hotkey, const char *text);
 
 /* Opens all keyboards that have a combination's keys, and the lid's switch, and listens for those
- * to come. 0 or -errno.
- */
+ * that come later. 0 or -errno. */
 int lethe_hotkey_open(struct lethe_hotkey *hotkey);
 
-/* To be called when `sources` is readable and when due_ms has come. Sets is_closed; true when a
- * combination has been held for long enough. */
+/* Looks at all keyboards; called when `sources` is readable and when due_ms has come. Sets
+ * is_closed; true when a combination has been held for long enough. */
 bool lethe_hotkey_look(struct lethe_hotkey *hotkey);
 
 #endif

@@ -8,10 +8,10 @@
  * - ioctl(2) on a pidfd gives its namespaces (PIDFD_GET_PID_NAMESPACE, Linux 6.11); the first ones
  *   have fixed numbers (linux/proc_ns.h, PROC_PID_INIT_INO).
  * - reboot(2) with LINUX_REBOOT_CMD_CAD_OFF (kernel/reboot.c): 0 in the first namespaces, -EINVAL
- * in another pid namespace, -EPERM in another user namespace. It has Ctrl-Alt-Delete no longer
- * reset the machine, which would leave all in RAM. Only where the second is forbidden (a filter on
- * system calls, a capability that was dropped) are the links in /proc/self/ns believed, and only if
- * the kernel's own file systems are there.
+ *   in another pid namespace, -EPERM in another user namespace. Its effect is wanted anyhow: at
+ *   Ctrl-Alt-Delete the kernel no longer resets the machine with everything left in RAM.
+ * The links in /proc/self/ns are believed only where that call is forbidden (a filter on system
+ * calls, a capability that was dropped), and only if it is the kernel's own /proc.
  */
 #ifndef LETHE_KERNEL_IDENTITY_H
 #define LETHE_KERNEL_IDENTITY_H

@@ -15,8 +15,8 @@
 
 enum lethe_keys {
     LETHE_KEYS_GONE, /* of devices that have lost what they lie on */
-    LETHE_KEYS_IDLE, /* and of all others but those with pages swapped out to them, directly or
-                        through a file, which may be PID 1's or Lethe's */
+    LETHE_KEYS_IDLE, /* those, and all others but of devices that pages are swapped out to, directly
+                        or through a file: the pages may be PID 1's or Lethe's */
     LETHE_KEYS_ALL,
 };
 

@@ -10,7 +10,7 @@
 #include "lethe/plan/plan.h"
 
 /* Logs what the steps of a last plan show to be left, and who holds it. Returns how many things
- * that are. Where PID 1 stays what it was, it holds the medium, which is not reported. */
+ * that are. Where PID 1 stays, it holds the medium, which is not reported. */
 unsigned lethe_left_report(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
                            bool init_stays);
 

@@ -15,12 +15,12 @@
  * end. */
 unsigned lethe_process_stop_all(int64_t ms);
 
-/* As lethe_process_stop_all(), for all but `spared`, and for `ms` at most. All are stopped for a
- * moment each time: only stopped processes can be ended one by one without a fork under way. */
+/* Ends all processes but the n `spared` ones, for `ms` at most. All are stopped for a moment each
+ * time: only stopped processes can be ended one by one without a fork under way. With none to spare
+ * it is lethe_process_stop_all(), which may take longer. */
 unsigned lethe_process_stop_others(const pid_t *spared, unsigned n, int64_t ms);
-/* Has a process live on, stopped: lethe_process_stop_all() spares it, and nobody counts it or
- * its dead children. It is for a process whose end PID 1 waits for before it does something of
- * its own. */
+/* Stops a process and lets it live: lethe_process_stop_all() spares it, and nobody counts it or its
+ * dead children. It is for one whose end PID 1 waits for before it does something of its own. */
 void lethe_process_keep(pid_t pid);
 /* Keeps all processes from the caller's parent up to PID 1: the script that it was started from. */
 void lethe_process_keep_ancestors(void);
@@ -36,7 +36,7 @@ unsigned lethe_process_wait_for_reaper(int64_t ms);
 bool lethe_process_await(pid_t child, int64_t ms, int *status);
 
 /* Logs pid, name and state of up to ten processes of user space that still live, without PID 1, the
- * caller and those of Lethe's own that can end. Returns how many there are. */
+ * caller and those of Lethe's own that are not stuck. Returns how many there are. */
 unsigned lethe_process_report(void);
 
 /* True when this process runs the program at `path` (/proc/self/exe, proc(5)). */
@@ -53,12 +53,12 @@ void lethe_process_spare(void);
 /* Reads the whole program in and keeps it, so that it needs the device that it lies on no more. */
 void lethe_process_load(void);
 
-/* Unlocks those of the program's variables that nobody has touched: they hold nothing yet, and are
- * most of it. */
+/* Unlocks the pages of the program's variables that nobody has touched: they hold nothing yet, and
+ * are most of what the program keeps in memory. */
 void lethe_process_unlock_unused(void);
 
-/* Shields this process: no signal but SIGKILL and SIGSTOP ends it, no limit, not its parent's end
- * and not the OOM killer; it may use all processors and all memory. */
+/* Shields this process: no signal but SIGKILL and SIGSTOP reaches it, no limit ends it, nor do its
+ * parent's end and the OOM killer; it may use all processors and all memory. */
 void lethe_process_shield(void);
 /* lethe_process_lock() and lethe_process_shield(). */
 void lethe_process_harden(void);

@@ -28,8 +28,8 @@ struct lethe_erased {
 int lethe_ram_fs_erase(const char *path, uint64_t devno, bool keep_names,
                        struct lethe_erased *erased);
 
-/* Zeroes one open, writable file of a RAM-backed file system in place; the bytes go onto *bytes. 0,
- * or -errno. */
+/* Zeroes one open, writable file of a RAM-backed file system in place, and adds how many bytes that
+ * were to *bytes. 0, or -errno. */
 int lethe_ram_fs_zero(int fd, uint64_t *bytes);
 
 #endif

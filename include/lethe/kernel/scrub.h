@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * scrub: supervised: memory that is free, and objects that are, on a kernel that clears neither.
+ * scrub: clears free memory and freed objects under supervision, on a kernel that does not clear
+ * them itself.
  *
  * Free memory is filled, and what the fillers have missed is read back while they hold the rest;
  * both again until nothing of it is left but zeroes. Where the kernel clears what is freed, some of

@@ -5,7 +5,7 @@
  * device-mapper by its ioctls (linux/dm-ioctl.h, Documentation/admin-guide/device-mapper/), loop by
  * LOOP_CLR_FD (loop(4)), md by STOP_ARRAY (linux/raid/md_u.h), zram by its reset attribute
  * (Documentation/admin-guide/blockdev/zram.rst), nbd by NBD_DISCONNECT and NBD_CLEAR_SOCK
- * (linux/nbd.h).
+ * (linux/nbd.h), bcache by its stop attributes (Documentation/admin-guide/bcache.rst).
  */
 #ifndef LETHE_KERNEL_STOP_H
 #define LETHE_KERNEL_STOP_H
@@ -32,7 +32,7 @@ int lethe_stop_resume(const struct lethe_block *block);
  * without one the kernel is asked what they are, which no device has to answer. */
 bool lethe_stop_holds_key(const struct lethe_block *block);
 
-/* Closes the connection of an nbd device that may be in use: what waits for its server fails. */
+/* Closes the connection of an nbd device, even one in use: what waits for its server fails. */
 int lethe_stop_cut_off(const struct lethe_block *block);
 
 /* Tells a multipath device to fail requests that it has no path for and keeps; unless `always`,
@@ -40,14 +40,14 @@ int lethe_stop_cut_off(const struct lethe_block *block);
  * device. 0; -EOPNOTSUPP when the device is none; or -errno. */
 int lethe_stop_queueing(const struct lethe_block *block, bool always);
 
-/* Takes the key out of a dm-crypt device that can't be removed, and lets every later read and
- * write of it fail at once: suspend without flush or freeze, "key wipe", an error table in its
- * place, resume (docs/facts.md, The key of a dm-crypt device). What was not written yet is lost.
- * The device is removed when its last holder goes. 0 when the error table stands: the kernel has
- * then freed the old table with all keys in it, zeroed. A device of several parts, as while LUKS
- * encrypts anew, may know no "key wipe" in the first. Else -errno, after all steps were tried.
- * *wiped_ms is lethe_now_ms() when the last key had gone; what follows may be at the kernel's
- * pace. */
+/* Takes the key out of a dm-crypt device that can't be removed, and lets every later read and write
+ * of it fail at once: suspend without flush or freeze, "key wipe", an error table in its place,
+ * resume (docs/facts.md, The key of a dm-crypt device). What was not written yet is lost. The
+ * device is removed when its last holder goes. 0 when the error table stands: the kernel has then
+ * freed the old table with all keys in it, zeroed; else -errno, after all steps were tried. The
+ * message reaches a device's first part only, which may know no "key wipe" where there are several,
+ * as while LUKS encrypts anew: there the error table alone does it. *wiped_ms is lethe_now_ms()
+ * when the last key had gone; what follows may be at the kernel's pace. */
 int lethe_stop_wipe_key(const struct lethe_block *block, int64_t *wiped_ms);
 
 #endif

@@ -81,7 +81,8 @@ struct lethe_progress *lethe_progress_new(void);
 /* fork(2), tried thrice: a refusal may be a moment's. -errno. */
 pid_t lethe_supervise_fork(void);
 
-/* The worker's side. lethe_task_begin() is false, and nothing is begun, when `task` is stuck. */
+/* For the worker. lethe_task_begin() is false, and nothing is begun, when `task` is stuck or a test
+ * skips it (lethe_task_is_skipped()). */
 bool lethe_task_begin(struct lethe_progress *progress, uint64_t task, int64_t ms, const char *what);
 bool lethe_task_beginf(struct lethe_progress *progress, uint64_t task, int64_t ms,
                        const char *format, ...) __attribute__((format(printf, 4, 5)));
@@ -89,14 +90,16 @@ void lethe_task_done(struct lethe_progress *progress);
 bool lethe_task_is_stuck(const struct lethe_progress *progress, uint64_t task);
 void lethe_task_set_stuck(struct lethe_progress *progress, uint64_t task);
 
-/* A device that carries a file system which may be written to: it is asked about at the end. */
+/* Notes a device that carries a file system which may be written to, so that it is asked about at
+ * the end. */
 void lethe_progress_add_store(struct lethe_progress *progress, uint64_t device);
 bool lethe_progress_has_store(const struct lethe_progress *progress, uint64_t device);
 
-/* A count of what was written to disks and called back from them, which only grows. */
+/* Returns how many pages were written to disks and swapped in again (nr_written and pswpin in
+ * /proc/vmstat): a count that only grows. */
 uint64_t lethe_data_moved(void);
 
-/* For what is done once and for all. */
+/* Marks a task as done once and for all, so that no later worker does it again, and asks. */
 void lethe_task_set_finished(struct lethe_progress *progress, uint64_t task);
 bool lethe_task_is_finished(const struct lethe_progress *progress, uint64_t task);
 

@@ -15,13 +15,13 @@
 
 /* Unmounts. Runs inside a worker. `text` is the step; `lazy` says that the mount is to be detached.
  * 0, or -errno: -EBUSY only while daemons or unmounts aside may still need it, -EALREADY when it
- * was given up. */
+ * was given up: its unmount is stuck, and so is its detach. */
 int lethe_unmount(const struct lethe_snapshot *snapshot, const struct lethe_mount *mount, bool lazy,
                   const char *text, const struct lethe_policy *policy,
                   struct lethe_progress *progress);
 
-/* Waits for the unmounts that go on aside as long as they make headway. None is left then. Runs
- * inside a worker. */
+/* Waits for the unmounts that go on aside as long as they make headway. The list of them is empty
+ * then; a child that hung is left behind. Runs inside a worker. */
 void lethe_unmount_await(const struct lethe_policy *policy, struct lethe_progress *progress);
 
 #endif

@@ -21,7 +21,7 @@ enum lethe_look {
 
 struct lethe_fill {
     bool kernel_clears; /* the kernel was seen to zero what is freed */
-    bool is_filled;     /* fillers held all that they could get; the next two are of that moment */
+    bool is_filled; /* fillers held all that they could get: held_kib and free_kib are of then */
     uint64_t held_kib, free_kib;
     uint64_t kept_kib; /* free, but on a processor's own list, where nobody can look */
     enum lethe_look look;

@@ -70,7 +70,7 @@ struct lethe_graph {
 int lethe_graph_init(struct lethe_graph *graph, const struct lethe_snapshot *snapshot,
                      const struct lethe_tree *tree, struct lethe_arena *arena);
 
-/* Returns how many nodes of the kind there are for a snapshot. */
+/* Returns how many nodes of the kind there are for a snapshot, used or not. */
 size_t lethe_graph_count(const struct lethe_snapshot *snapshot, enum lethe_node_kind kind);
 
 /* Returns a node's number. A mount's is its index. */

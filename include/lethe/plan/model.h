@@ -19,7 +19,7 @@
  * which keep them. */
 struct lethe_mount {
     unsigned id, parent;
-    struct lethe_devno devno; /* of the superblock; major 0: no block device */
+    struct lethe_devno devno; /* of the superblock; major 0: not a block device's (btrfs too) */
     const char *root;         /* which part of the file system is mounted; "/" the whole */
     const char *path;         /* the mount point, seen from the reader's root */
     const char *options;
@@ -32,8 +32,8 @@ struct lethe_mount {
 enum lethe_block_kind {
     LETHE_BLOCK_PLAIN, /* a disk, a partition, an optical drive */
     LETHE_BLOCK_LOOP,
-    LETHE_BLOCK_CRYPT, /* device-mapper with a key in it */
-    LETHE_BLOCK_DM,    /* any other device-mapper device */
+    LETHE_BLOCK_CRYPT, /* device-mapper with a key in it, as its uuid says */
+    LETHE_BLOCK_DM,    /* any other; without a uuid it may have a key too (VeraCrypt) */
     LETHE_BLOCK_MD,
     LETHE_BLOCK_ZRAM,
     LETHE_BLOCK_BRD, /* a ramdisk */
@@ -64,7 +64,7 @@ struct lethe_swap {
     const char *path;
     bool is_file;
     uint64_t used_kib;        /* how much is swapped out to it; 0 when it is not said */
-    size_t device;            /* the block device it is, or LETHE_NONE */
+    size_t device;            /* the block device that it is; LETHE_NONE for a file or unknown */
     struct lethe_devno devno; /* of a swap file: its file system, 0:0 when unknown */
 };
 
@@ -120,8 +120,8 @@ struct lethe_snapshot {
  * rootfs. */
 bool lethe_mount_is_ram(const struct lethe_mount *mount);
 
-/* True when the file system lies on a block device of any kind, so that its data outlive the
- * machine. */
+/* True when the file system lies on a block device of any kind, even one that is RAM
+ * (lethe_block_is_ram()). */
 bool lethe_mount_is_stored(const struct lethe_mount *mount);
 
 /* True when the file system, not only this mount of it, may be written to. */
@@ -143,8 +143,8 @@ bool lethe_mount_keeps_mounts(const struct lethe_mount *mount);
  * `own_root` says that the reader's root is Lethe's. */
 bool lethe_mount_is_own(const struct lethe_mount *mount, bool own_root);
 
-/* True when the branch's path leads to a mount. A look-up of one that leads nowhere ends in the
- * union itself, where it has mounts above it. */
+/* True when the branch's path leads to a mount other than the union's. A look-up ends in the last
+ * mount that it has come to, so where a path leads nowhere that may be the union itself. */
 bool lethe_branch_is_shown(const struct lethe_union *on, const struct lethe_branch *branch);
 
 /* The index of the first mount that shows the file system with this number, or LETHE_NONE. */
@@ -164,8 +164,7 @@ bool lethe_block_lies_on(const struct lethe_snapshot *snapshot, size_t block, si
  * file system, or one on a network block device or in a file of a remote file system. */
 bool lethe_mount_is_answered_for(const struct lethe_snapshot *snapshot, size_t mount);
 
-/* An order of paths in which what is in a directory follows it at once: '/' is the least of bytes.
- */
+/* Compares two paths with '/' as the least of bytes: what is in a directory follows it at once. */
 int lethe_path_compare(const char *a, const char *b);
 
 /* An index over the mounts for path look-ups: by parent's id, then path, then age. */
@@ -181,17 +180,16 @@ struct lethe_tree {
 int lethe_tree_build(struct lethe_tree *tree, const struct lethe_snapshot *snapshot,
                      struct lethe_arena *arena);
 
-/* The newest mount on the mount whose id is `parent` at the first n bytes of `path`, or LETHE_NONE.
- */
+/* Returns the newest of the mounts that are mounted on the one whose id is `parent`, at the first n
+ * bytes of `path`, or LETHE_NONE. */
 size_t lethe_tree_child(const struct lethe_tree *tree, unsigned parent, const char *path, size_t n);
 
-/* The mount that a look-up of `path` ends in, as path_lookup would find it (symbolic links left
- * aside): where several mounts are stacked, the one on top. LETHE_NONE only where no mount is at
- * "/". */
+/* Returns the mount that the kernel's look-up of `path` would end in (symbolic links left aside):
+ * where several mounts are stacked, the one on top. LETHE_NONE only where no mount is at "/". */
 size_t lethe_tree_lookup(const struct lethe_tree *tree, const char *path);
 
-/* Where the system's root is, as a prefix of its paths: "", or after Lethe has moved to a root of
- * its own, which is RAM, "/oldroot", and where systemd moved before, below that again. */
+/* Returns the prefix that leads to the system's root: ""; "/oldroot" once Lethe has moved to a root
+ * of its own, which is RAM; "/oldroot/oldroot" where systemd had moved before. */
 const char *lethe_tree_system(const struct lethe_tree *tree);
 
 #endif

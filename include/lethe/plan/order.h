@@ -19,7 +19,7 @@ struct lethe_order {
     size_t *path, n_path;                   /* the walk for a cycle */
     size_t *on_path;                        /* each node's place on the path, from 1 */
     size_t n_walked;                        /* the length of all cycles so far */
-    size_t hint;                            /* from here on all nodes are done */
+    size_t hint;                            /* from this number on no node is left */
     size_t cycle[LETHE_CYCLE_MAX], n_cycle; /* what stood in the circle with the last lazy node */
 };
 

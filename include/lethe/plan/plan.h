@@ -43,9 +43,9 @@ struct lethe_step {
     size_t index;
     bool lazy;          /* breaks a cycle: a mount is to be detached, not unmounted */
     const char *reason; /* static text */
-    size_t together; /* with as many in all that follow, itself counted, it takes away the last of
-                        what is mounted on one parent, which is to go later and is found by its
-                        path; no data are lost if all go in one call. 0: by itself */
+    size_t together; /* so many steps from this one on may be done in one call: they are all that is
+                        left on one parent, which goes later and is found by its path, and no data
+                        are lost. 0: this step goes by itself */
 };
 
 /* Mounts, swaps and devices are what they are; an erasure is the zeroing of what a mount shows. The
@@ -93,8 +93,8 @@ struct lethe_edge {
     enum lethe_why why;
 };
 
-/* What a lazy step stands in a circle with: of a long one some, without the moments. Left out where
- * there was no room for it. */
+/* What a lazy step stands in a circle with: of a long circle only a part, and never the moments.
+ * There is none where the arena had no room for it. */
 struct lethe_cycle {
     size_t step;         /* its place among the steps */
     const size_t *nodes; /* the others */
@@ -121,7 +121,7 @@ int lethe_plan_make(struct lethe_plan *plan, const struct lethe_snapshot *snapsh
 /* How many nodes there are, used or not. */
 size_t lethe_plan_count_nodes(const struct lethe_snapshot *snapshot);
 
-/* A node of the graph by its number, and the number of a step's node. */
+/* Give the number of the node that a step was made from, and the node that has a number. */
 size_t lethe_plan_step_node(const struct lethe_snapshot *snapshot, const struct lethe_step *step);
 struct lethe_node lethe_plan_node(const struct lethe_snapshot *snapshot, size_t node);
 const char *lethe_node_kind_name(enum lethe_node_kind kind);
@@ -134,7 +134,7 @@ const char *lethe_step_verb(const struct lethe_step *step);
 char *lethe_step_print(char *out, size_t size, const struct lethe_step *step,
                        const struct lethe_snapshot *snapshot);
 
-/* What is done to and with what, without the verb: "/oldroot/run (tmpfs)", "home (crypt)". */
+/* Writes what a node is, without a verb: "/oldroot/run (tmpfs)", "home (crypt)". */
 char *lethe_node_print(char *out, size_t size, struct lethe_node node,
                        const struct lethe_snapshot *snapshot);
 

@@ -3,17 +3,19 @@
  * roles: which block devices are the boot medium and which the persistence.
  *
  * The medium is what "/" runs from: the devices below the layers that the union at "/" only reads,
- * below "/" itself where that is mounted read-only, and below a "/" that is written to what can't
- * be written to (the base of a dm-snapshot). The persistence is what is written to and kept,
- * wherever it lies: what is below a file system that is mounted for writing, unless that is RAM or
- * read-only (the loop of an image, on a stick). What is mounted read-only otherwise is neither.
+ * or below "/" itself where that is mounted read-only; below a "/" that is written to, only the
+ * devices that can't be written to (the base of a dm-snapshot). The persistence is what is written
+ * to and kept, wherever it lies: what is below a file system that is mounted for writing, unless
+ * that is RAM or read-only (the loop of an image, on a stick). What is mounted read-only otherwise
+ * is neither.
  *
  * Where "/" is RAM and no union, what its programs run from counts: /usr, /nix/store, /gnu/store.
  *
  * Where layers of "/" were named in the initramfs their paths lead nowhere. Then a mount counts
  * whose path is the end of the layer's; else the loops that nothing is seen to use are looked at:
  * those in files of the same names as the layers, else those that can't be written to. They are the
- * medium when they all lie on one disk; else nothing is.
+ * medium, too, when the disk of another layer is seen, or when they all lie on one disk; else
+ * nothing is.
  */
 #ifndef LETHE_PLAN_ROLES_H
 #define LETHE_PLAN_ROLES_H

@@ -4,10 +4,10 @@
  *
  * overlay tells its layers in the super options, each path as it was given to mount(8): with
  * backslashes before ':' and '\', then with mountinfo's octal escapes (docs/facts.md, What a union
- * tells of its layers). From Linux 6.5 on there may be one lowerdir+= and
- * datadir+= a layer, without the backslashes. aufs tells them in /sys/fs/aufs/si_ID/brN as
+ * tells of its layers). From Linux 6.5 on each layer may have an option of its own, lowerdir+= or
+ * datadir+=, without the backslashes. aufs tells them in /sys/fs/aufs/si_ID/brN as
  * path=permission, or in its option br:path=permission:… when it has no sysfs; xi_path beside them
- * is a file that it holds. The FUSE unions tell nobody but on the command line of the program that
+ * is a file that it holds. The FUSE unions tell them only on the command line of the program that
  * serves them: fuse-overlayfs -o lowerdir=…,upperdir=…,workdir=…, unionfs-fuse path=RW:path=RO,
  * mergerfs path=RW:path=NC, which also has its paths as the mount's source.
  */
@@ -22,29 +22,29 @@ struct lethe_reader {
     /* Returns the command line of the program that serves a FUSE union, each word with a NUL behind
      * it; n is 0 when it is not known. NULL: never known. */
     struct lethe_span (*daemon)(void *context, const struct lethe_mount *mount);
-    /* True when a layer named `path`, which `seen` leads to from the reader's root, is there. It is
-     * asked for mounts of RAM only. NULL: always. */
+    /* True when the layer that the union names `path` is there, at `seen` from the reader's root.
+     * It is asked for mounts of RAM only. NULL: always. */
     bool (*is_there)(void *context, const char *path, const char *seen);
     void *context;
 };
 
-/* Fills snapshot->unions from the mounts and ties each branch to the mount that shows it now: after
- * the system's root was moved, below "/oldroot", and where systemd moved it first, below that
- * again. 0, or -ENOMEM. */
+/* Fills snapshot->unions from the mounts and ties each branch to the mount that shows it now. Its
+ * path is looked up below the system's root (lethe_tree_system()). 0, or -ENOMEM. */
 int lethe_unions_find(struct lethe_snapshot *snapshot, const struct lethe_tree *tree,
                       struct lethe_arena *arena, const struct lethe_reader *sysfs);
 
 /* True for the FUSE unions whose command lines are understood. */
 bool lethe_union_is_fuse(const struct lethe_mount *mount);
 
-/* True when this is the command line of a program that serves
- * such unions, or, below, this mount. */
+/* True for the command line of a program that serves FUSE unions. */
 bool lethe_union_is_daemon(struct lethe_span command);
+
+/* True for the command line of the program that serves this mount. */
 bool lethe_union_is_served_by(const struct lethe_mount *mount, struct lethe_span command);
 
 /* Cuts the first layer out of the value of an overlay's option and returns its path, escapes
- * resolved; `many`: of a list with colons, as in lowerdir=. "" for an empty one, NULL when the
- * arena is full. */
+ * resolved. With `many` the value is a list with colons, as of lowerdir=. "" for an empty layer,
+ * NULL when the arena is full. */
 const char *lethe_union_overlay_layer(struct lethe_arena *arena, struct lethe_span *value,
                                       bool many);
 
