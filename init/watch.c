@@ -25,6 +25,7 @@
 #include "lethe/kernel/process.h"
 #include "lethe/kernel/snapshot.h"
 #include "lethe/kernel/sys.h"
+#include "lethe/kernel/sysfs.h"
 #include "lethe/kernel/takeover.h"
 #include "lethe/kernel/uevent.h"
 #include "lethe/plan/mountinfo.h"
@@ -351,7 +352,7 @@ static int check_place(void)
     lethe_process_close_all();
     if (chdir("/"))
         return lethe_command_refuse("watch", "the root directory can't be reached");
-    if (lethe_watched_open())
+    if (lethe_sysfs_open())
         return lethe_command_refuse("watch", "sysfs is not mounted at /sys");
     return 0;
 }

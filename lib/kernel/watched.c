@@ -6,102 +6,24 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/cdrom.h>
-#include <linux/magic.h>
-#include <linux/mount.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
-#include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lethe/kernel/process.h"
 #include "lethe/kernel/sys.h"
+#include "lethe/kernel/sysfs.h"
 #include "lethe/plan/uevent.h"
-
-/* The root of a mount of sysfs of our own, a clone of the one at /sys: whoever mounts over that, or
- * unmounts it, has removed no device. */
-static int sysfs = -1;
-
-int lethe_watched_open(void)
-{
-    struct statfs fs;
-    if (sysfs >= 0)
-        return 0;
-    int fd = (int)syscall(SYS_open_tree, AT_FDCWD, "/sys", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    if (fd < 0)
-        fd = lethe_sys->open("/sys", O_PATH | O_DIRECTORY);
-    if (fd < 0)
-        return fd;
-    if (fstatfs(fd, &fs) || fs.f_type != SYSFS_MAGIC) {
-        lethe_sys->close(fd);
-        return -ENODEV;
-    }
-    sysfs = fd;
-    return 0;
-}
-
-void lethe_watched_look_in(int folder)
-{
-    sysfs = folder;
-}
-
-static DIR *open_folder(const char *path)
-{
-    int fd = lethe_open_below(sysfs, path, O_RDONLY | O_DIRECTORY);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    if (fd >= 0 && !dir)
-        close(fd);
-    return dir;
-}
-
-static bool read_text(const char *folder, const char *name, char *out, size_t size)
-{
-    char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
-        return false;
-    bool good = lethe_read_line(sysfs, path, out, size) && out[0];
-    if (!good)
-        out[0] = '\0';
-    return good;
-}
-
-static uint64_t read_number(const char *folder, const char *name)
-{
-    char text[32];
-    return read_text(folder, name, text, sizeof text) ? strtoull(text, NULL, 10) : 0;
-}
 
 static bool read_devno(const char *folder, struct lethe_devno *devno)
 {
     char text[32];
-    return read_text(folder, "dev", text, sizeof text) && !lethe_devno(lethe_span(text), devno);
-}
-
-/* Writes "usb:VVVV:PPPP" for the device in the folder. False when it is not on the USB. */
-static bool usb_model(const char *folder, char *out, size_t size)
-{
-    char vendor[8], product[8];
-    if (!read_text(folder, "idVendor", vendor, sizeof vendor) ||
-        !read_text(folder, "idProduct", product, sizeof product))
-        return false;
-    snprintf(out, size, "usb:%s:%s", vendor, product);
-    return true;
-}
-
-/* Writes "usb:VVVV:PPPP[:SERIAL]" for the device in the folder. False when it is not on the USB. */
-static bool usb_identity(const char *folder, char *out, size_t size)
-{
-    char model[32], serial[128];
-    if (!usb_model(folder, model, sizeof model))
-        return false;
-    bool has_serial = read_text(folder, "serial", serial, sizeof serial);
-    snprintf(out, size, "%s%s%s", model, has_serial ? ":" : "", serial);
-    return true;
+    return lethe_sysfs_text(folder, "dev", text, sizeof text) &&
+           !lethe_devno(lethe_span(text), devno);
 }
 
 /* Writes the identity of the nearest USB device that the disk is part of. The folder may be a link;
@@ -112,7 +34,7 @@ static bool usb_identity_above(const char *folder, char *out, size_t size)
     char path[PATH_MAX];
     size_t n = (size_t)snprintf(path, sizeof path, "%s", folder);
     for (int i = 0; i < LEVELS_MAX && n + 4 < sizeof path; i++, n += 3) {
-        if (usb_identity(path, out, size))
+        if (lethe_sysfs_usb_identity(path, out, size))
             return true;
         memcpy(path + n, "/..", 4);
     }
@@ -123,15 +45,15 @@ static bool usb_identity_above(const char *folder, char *out, size_t size)
 static void disk_identity(const char *folder, bool is_optical, char *out, size_t size)
 {
     char usb[160], wwid[96], serial[64], model[48];
-    unsigned long long sectors = is_optical ? 0 : read_number(folder, "size");
+    unsigned long long sectors = is_optical ? 0 : lethe_sysfs_number(folder, "size");
     if (usb_identity_above(folder, usb, sizeof usb)) {
         snprintf(out, size, "%s %llu", usb, sectors);
         return;
     }
-    if (!read_text(folder, "wwid", wwid, sizeof wwid))
-        read_text(folder, "device/wwid", wwid, sizeof wwid);
-    read_text(folder, "serial", serial, sizeof serial);
-    read_text(folder, "device/model", model, sizeof model);
+    if (!lethe_sysfs_text(folder, "wwid", wwid, sizeof wwid))
+        lethe_sysfs_text(folder, "device/wwid", wwid, sizeof wwid);
+    lethe_sysfs_text(folder, "serial", serial, sizeof serial);
+    lethe_sysfs_text(folder, "device/model", model, sizeof model);
     snprintf(out, size, "disk:%s:%s:%s %llu", wwid, serial, model, sectors);
 }
 
@@ -144,9 +66,9 @@ int lethe_watched_disk(struct lethe_watched *watched, const char *name)
     if (!read_devno(folder, &watched->devno))
         return -ENODEV;
     snprintf(watched->name, sizeof watched->name, "%.63s", name);
-    watched->sequence = read_number(folder, "diskseq");
-    watched->is_optical = read_number(folder, "device/type") == SCSI_CD;
-    watched->is_removable = watched->is_optical || read_number(folder, "removable");
+    watched->sequence = lethe_sysfs_number(folder, "diskseq");
+    watched->is_optical = lethe_sysfs_number(folder, "device/type") == SCSI_CD;
+    watched->is_removable = watched->is_optical || lethe_sysfs_number(folder, "removable");
     disk_identity(folder, watched->is_optical, watched->identity, sizeof watched->identity);
     return 0;
 }
@@ -156,25 +78,6 @@ static bool is_meant(const char *asked, const char *identity)
 {
     size_t n = strlen(asked);
     return !strncmp(asked, identity, n) && (!identity[n] || identity[n] == ':');
-}
-
-/* Calls use(context, name, folder, identity) for each device of the USB until it returns true, with
- * what identify() makes of it. */
-static bool each_usb(bool (*identify)(const char *, char *, size_t),
-                     bool (*use)(void *, const char *, const char *, const char *), void *context)
-{
-    char folder[320], identity[256];
-    bool done = false;
-    DIR *devices = open_folder("bus/usb/devices");
-    if (!devices)
-        return false;
-    for (struct dirent *entry; !done && (entry = readdir(devices));) {
-        snprintf(folder, sizeof folder, "bus/usb/devices/%.255s", entry->d_name);
-        if (entry->d_name[0] != '.' && identify(folder, identity, sizeof identity))
-            done = use(context, entry->d_name, folder, identity);
-    }
-    closedir(devices);
-    return done;
 }
 
 static bool take_usb(void *context, const char *name, const char *folder, const char *identity)
@@ -246,8 +149,8 @@ int lethe_watched_freeze(struct lethe_watched *watched, const char *const *ident
                                        sizeof *free_identities))
             return -EINVAL;
     (void)!getrandom(&basis, sizeof basis, GRND_NONBLOCK);
-    each_usb(usb_model, add_model, &watched->models);
-    each_usb(usb_identity, add_identity, &watched->sum);
+    lethe_sysfs_each_usb(lethe_sysfs_usb_model, add_model, &watched->models);
+    lethe_sysfs_each_usb(lethe_sysfs_usb_identity, add_identity, &watched->sum);
     return 0;
 }
 
@@ -258,16 +161,17 @@ static bool is_online(const char *name)
 {
     char folder[320], type[16], scope[16], online[16];
     snprintf(folder, sizeof folder, "class/power_supply/%.255s", name);
-    return read_text(folder, "type", type, sizeof type) &&
+    return lethe_sysfs_text(folder, "type", type, sizeof type) &&
            (!strcmp(type, "Mains") || !strcmp(type, "USB")) &&
-           (!read_text(folder, "scope", scope, sizeof scope) || strcmp(scope, "Device") != 0) &&
-           (!read_text(folder, "online", online, sizeof online) || strcmp(online, "0") != 0);
+           (!lethe_sysfs_text(folder, "scope", scope, sizeof scope) ||
+            strcmp(scope, "Device") != 0) &&
+           (!lethe_sysfs_text(folder, "online", online, sizeof online) || strcmp(online, "0") != 0);
 }
 
 static bool has_mains(void)
 {
     bool found = false;
-    DIR *supplies = open_folder("class/power_supply");
+    DIR *supplies = lethe_sysfs_folder("class/power_supply");
     if (!supplies)
         return false;
     for (struct dirent *entry; !found && (entry = readdir(supplies));)
@@ -325,7 +229,7 @@ static bool has_medium(const struct lethe_watched *watched)
 static bool has_same_serials(const struct lethe_watched *watched)
 {
     uint64_t sum = 0;
-    each_usb(usb_identity, add_identity, &sum);
+    lethe_sysfs_each_usb(lethe_sysfs_usb_identity, add_identity, &sum);
     return sum == watched->sum;
 }
 
@@ -337,7 +241,7 @@ static bool is_as_frozen(const struct lethe_watched *watched)
     const struct timespec pause = {0, 10 * 1000 * 1000};
     for (int i = 0; i < TRIES; i++, nanosleep(&pause, NULL)) {
         uint64_t models = 0;
-        each_usb(usb_model, add_model, &models);
+        lethe_sysfs_each_usb(lethe_sysfs_usb_model, add_model, &models);
         if (models == watched->models && unless_silent(has_same_serials, watched))
             return true;
     }
@@ -350,7 +254,7 @@ static bool is_as_frozen(const struct lethe_watched *watched)
 static bool is_same_disk(struct lethe_watched *watched, const char *folder, bool ask_it)
 {
     char identity[sizeof watched->identity];
-    uint64_t sequence = read_number(folder, "diskseq");
+    uint64_t sequence = lethe_sysfs_number(folder, "diskseq");
     if (!sequence || sequence != watched->sequence) {
         disk_identity(folder, watched->is_optical, identity, sizeof identity);
         if (strcmp(identity, watched->identity) != 0)
@@ -365,7 +269,7 @@ static bool is_same_disk(struct lethe_watched *watched, const char *folder, bool
  * over the root, where that mount may be. */
 static bool is_uncovered(void)
 {
-    int fd = lethe_open_below(sysfs, "dev/../kernel", O_PATH);
+    int fd = lethe_open_below(lethe_sysfs_root(), "dev/../kernel", O_PATH);
     if (fd >= 0)
         close(fd);
     return fd >= 0;
@@ -380,7 +284,7 @@ static bool is_gone(const char *folder)
     char path[80], text[32];
     snprintf(path, sizeof path, "%.63s/dev", folder);
     for (int i = 0; i < TRIES; i++, nanosleep(&pause, NULL)) {
-        ssize_t n = lethe_read_file(sysfs, path, text, sizeof text);
+        ssize_t n = lethe_read_file(lethe_sysfs_root(), path, text, sizeof text);
         if (n >= 0 || n == -ENOENT || n == -ENODEV)
             return n < 0 && is_uncovered();
     }
@@ -415,7 +319,7 @@ static bool find_disk(struct lethe_watched *watched)
 {
     struct lethe_watched found;
     bool there = false;
-    DIR *disks = open_folder("block");
+    DIR *disks = lethe_sysfs_folder("block");
     if (!disks)
         return false;
     for (struct dirent *entry; !there && (entry = readdir(disks));)
@@ -432,7 +336,7 @@ bool lethe_watched_find(struct lethe_watched *watched)
         return lethe_watched_look(watched, false);
     watched->is_there = watched->kind == LETHE_WATCHED_DISK
                             ? find_disk(watched)
-                            : each_usb(usb_identity, take_usb, watched);
+                            : lethe_sysfs_each_usb(lethe_sysfs_usb_identity, take_usb, watched);
     return watched->is_there;
 }
 
@@ -446,5 +350,5 @@ static bool tell_usb(void *context, const char *name, const char *folder, const 
 
 void lethe_watched_list_usb(void (*tell)(const char *, const char *))
 {
-    each_usb(usb_identity, tell_usb, &tell);
+    lethe_sysfs_each_usb(lethe_sysfs_usb_identity, tell_usb, &tell);
 }

@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "lethe/kernel/sysfs.h"
 #include "lethe/kernel/watched.h"
 
 enum { PASSED, SKIPPED, MISSED_FIRST, GONE_COVERED, GONE_UNMOUNTED, FOUND_ELSEWHERE };
@@ -36,9 +37,9 @@ static bool find_any_disk(struct lethe_watched *disk)
 static int look_on(void)
 {
     struct lethe_watched disk, other = {.kind = LETHE_WATCHED_DISK, .devno = {4095, 4095}};
-    lethe_watched_look_in(-1);
+    lethe_sysfs_look_in(-1);
     if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-        lethe_watched_open() || !find_any_disk(&disk))
+        lethe_sysfs_open() || !find_any_disk(&disk))
         return SKIPPED;
     if (!lethe_watched_look(&disk, false))
         return MISSED_FIRST;
@@ -111,7 +112,7 @@ static int make_top(void **unused)
 {
     (void)unused;
     int fd = mkdtemp(top) ? open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    lethe_watched_look_in(fd);
+    lethe_sysfs_look_in(fd);
     return fd < 0;
 }
 
@@ -126,7 +127,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 static int remove_top(void **unused)
 {
     (void)unused;
-    lethe_watched_look_in(-1);
+    lethe_sysfs_look_in(-1);
     return nftw(top, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 

@@ -41,13 +41,6 @@ struct lethe_watched {
     char identity[256];
 };
 
-/* Opens sysfs as it is mounted at /sys now; called before all else. 0, or -errno: -ENODEV when /sys
- * is something else. */
-int lethe_watched_open(void);
-
-/* Makes the folder of this descriptor sysfs, for a test. */
-void lethe_watched_look_in(int folder);
-
 /* Describes a whole disk by its name below /sys/class/block. 0, or -errno. */
 int lethe_watched_disk(struct lethe_watched *watched, const char *name);
 
