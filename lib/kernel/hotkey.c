@@ -158,6 +158,15 @@ static bool is_lid_closed(const struct lethe_hotkey *h, int fd)
            bits[0] & 1U << SW_LID;
 }
 
+/* Takes a lid for the watcher alone, or systemd-logind would suspend the machine as it is closed, in the
+ * middle of the countdown or of the end. A device with keys is left to all. */
+static void take_lid(const struct lethe_hotkey *h, int fd, const uint8_t *keys_of_it)
+{
+    static const uint8_t none[BYTES];
+    if (has_lid(h, fd) && !memcmp(keys_of_it, none, BYTES))
+        lethe_sys->ioctl(fd, EVIOCGRAB, (void *)1);
+}
+
 /* Opens event device `number` if it has what is watched. The kernel's numbers are small, and used
  * again, so they are places in `keyboards`. */
 static void open_keyboard(struct lethe_hotkey *h, unsigned number)
@@ -175,6 +184,7 @@ static void open_keyboard(struct lethe_hotkey *h, unsigned number)
         lethe_sys->close(fd);
         return;
     }
+    take_lid(h, fd, bits);
     h->keyboards[number] = fd;
 }
 

@@ -180,8 +180,8 @@ def stopped_services(guest):
 
 @case(by_deadman=True)
 def deadman(guest):
-    """lethe now --deadline=1, which is too short: the deadman ends it, and the key is gone"""
-    guest.send(NOW + " --deadline=1")
+    """lethe now --deadline=2, which is too short: the deadman ends it, and the key is gone"""
+    guest.send(NOW + " --deadline=2")
 
 
 @case(ways="a", by_systemd=True)
