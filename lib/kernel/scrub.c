@@ -92,7 +92,7 @@ static void look(uint64_t pages_max, int64_t end_ms, int64_t hangs_ms, struct le
  * with 59 pages of a user's were seen. */
 static bool is_enough(const struct lethe_fill *fill)
 {
-    enum { KEPT_KIB_EACH = 512 };
+    enum { KEPT_KIB_EACH = 256 };
     return !fill->not_zero &&
            fill->kept_kib <= KEPT_KIB_EACH * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
 }
