@@ -49,8 +49,10 @@ void lethe_handover_take(struct lethe_end *end, const char *argument)
     struct lethe_span rest = lethe_span(argument + 8), name = lethe_cut(&rest, '=');
     if (value && lethe_span_is(name, "argument"))
         snprintf(end->argument, sizeof end->argument, "%s", value);
-    if (value && lethe_span_is(name, "policy") && lethe_policy_find(value))
-        end->policy = lethe_policy_find(value);
+    const struct lethe_policy *policy =
+        value && lethe_span_is(name, "policy") ? lethe_policy_find(value) : NULL;
+    if (policy)
+        end->policy = policy;
     for (size_t i = 0; i < N_FIELDS; i++)
         if (lethe_span_is(name, fields[i].name))
             take_field(end, &fields[i], value);

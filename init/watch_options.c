@@ -8,22 +8,24 @@
 #include "now.h"
 #include "watch.h"
 
+static bool add(const char **list, size_t *n, size_t max, const char *value)
+{
+    if (*n == max)
+        return false;
+    list[(*n)++] = value;
+    return true;
+}
+
 static bool take_cord(void *context, const char *value)
 {
     struct lethe_watcher *watch = context;
-    if (watch->n_cords == LETHE_CORDS_MAX)
-        return false;
-    watch->cords[watch->n_cords++] = value;
-    return true;
+    return add(watch->cords, &watch->n_cords, LETHE_CORDS_MAX, value);
 }
 
 static bool take_free(void *context, const char *value)
 {
     struct lethe_watcher *watch = context;
-    if (watch->n_free == LETHE_FREE_MAX)
-        return false;
-    watch->free[watch->n_free++] = value;
-    return true;
+    return add(watch->free, &watch->n_free, LETHE_FREE_MAX, value);
 }
 
 static bool take_freeze(void *context, const char *unused)
