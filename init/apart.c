@@ -158,7 +158,7 @@ static int clear_meanwhile(struct lethe_progress *progress, void *context)
     const struct lethe_end *end = context;
     lethe_process_harden();
     const int64_t ms = end->policy->erase_ms;
-    lethe_sweep_caches(end->policy, progress);
+    lethe_sweep_caches(end->policy->step_ms, progress); /* again later, when the data are written */
     lethe_scrub_look(end->policy, progress);
     lethe_scrub_objects(end->policy, &end->cmdline, ms / 8, false, progress);
     lethe_scrub_memory(end->policy, &end->cmdline, lethe_now_ms() + ms, progress);
