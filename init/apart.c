@@ -43,7 +43,8 @@ static int take_and_plan(struct lethe_end *end, struct lethe_progress *progress,
     if (!live && !lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOOK_AT_PROC, 0),
                                    end->policy->step_ms, "look at /proc and /sys"))
         return -ETIMEDOUT;
-    int r = lethe_snapshot_take(snapshot, AT_FDCWD, live, &end->arena, &lethe_complain_to_log);
+    int r =
+        lethe_snapshot_take(snapshot, AT_FDCWD, live, &end->arena, &lethe_snapshot_complain_to_log);
     if (!r)
         r = lethe_plan_make(plan, snapshot, &options, &end->arena);
     lethe_task_done(progress);
@@ -116,7 +117,7 @@ static int make_passes(struct lethe_end *end, struct lethe_progress *progress, b
                             ? lethe_network_keep_failing(&snapshot, LETHE_NETWORK_ALL, progress)
                             : -1;
         lethe_left_note_stores(&snapshot, progress);
-        changed = lethe_execute(served ? &part : &plan, &snapshot, end->policy, progress, false);
+        changed = lethe_execute(served ? &part : &plan, &snapshot, end->policy, progress);
         lethe_network_stop_failing(failing);
     }
     return r;
@@ -161,7 +162,7 @@ static int clear_meanwhile(struct lethe_progress *progress, void *context)
     lethe_sweep_caches(end->policy->step_ms, progress); /* again later, when the data are written */
     lethe_scrub_look(end->policy, progress);
     lethe_scrub_objects(end->policy, &end->cmdline, ms / 8, false, progress);
-    lethe_scrub_memory(end->policy, &end->cmdline, lethe_now_ms() + ms, progress);
+    lethe_scrub_memory(end->policy, &end->cmdline, lethe_sys_now_ms() + ms, progress);
     return 0;
 }
 

@@ -29,7 +29,7 @@ static int failed(const char *what, int r)
 }
 
 /* Returns 1 when something else stands there and it is not to be taken over. */
-static int check_place(const struct lethe_snapshot *snapshot, bool take_over)
+static int refuse_if_taken(const struct lethe_snapshot *snapshot, bool take_over)
 {
     bool armed = lethe_command_armed_mount(snapshot) != LETHE_NONE;
     if (armed || take_over || !lethe_place_is_taken(snapshot))
@@ -141,7 +141,7 @@ int lethe_arm_main(int argc, char **argv)
         return lethe_command_refuse("arm", "only root can do this");
     if (lethe_command_snapshot("arm", NULL, &snapshot, &arena))
         return 2;
-    if (check_place(&snapshot, take_over))
+    if (refuse_if_taken(&snapshot, take_over))
         return 1;
     int r = lethe_place_make(&snapshot);
     if (r || (r = copy_program()) || (r = name_copy()) || (r = lethe_place_hold()))

@@ -11,8 +11,8 @@
 
 #include "lethe/kernel/ask.h"
 #include "lethe/kernel/sys.h"
+#include "lethe/plan/cmdline.h"
 #include "lethe/plan/text.h"
-#include "lethe/plan/verb.h"
 
 struct line {
     char text[1024];
@@ -22,7 +22,7 @@ struct line {
 static struct line read_line(const char *path)
 {
     struct line line;
-    lethe_read_line(AT_FDCWD, path, line.text, sizeof line.text);
+    lethe_sys_read_line(AT_FDCWD, path, line.text, sizeof line.text);
     return line;
 }
 
@@ -36,7 +36,7 @@ static bool find_argument(const char *name, struct line *value)
 {
     char text[8192];
     struct lethe_span found;
-    const struct lethe_span all = lethe_read_span("/proc/cmdline", text, sizeof text);
+    const struct lethe_span all = lethe_sys_read_span("/proc/cmdline", text, sizeof text);
     if (!lethe_cmdline_find(all, name, &found))
         return false;
     snprintf(value->text, sizeof value->text, "%.*s", (int)found.n, found.n ? found.at : "");
@@ -117,7 +117,7 @@ static bool is_poisoned_only(void)
            !(debug && (!value.text[0] || strchr(value.text, 'P')));
 }
 
-void lethe_check_clearing(struct lethe_findings *f)
+void lethe_checks_clearing(struct lethe_findings *f)
 {
     int clears = argument_bool("init_on_free");
     if (clears < 0)
@@ -147,7 +147,7 @@ static void check_sysrq(struct lethe_findings *f)
                    bits == ALL ? 0 : bits & ~REBOOT);
 }
 
-void lethe_check_ways_round(struct lethe_findings *f)
+void lethe_checks_ways_round(struct lethe_findings *f)
 {
     check_sysrq(f);
     if (says("/proc/sys/kernel/ctrl-alt-del", "1"))
@@ -211,7 +211,7 @@ static void check_cards(struct lethe_findings *f)
                    "processor's graphics, or leave the machine without power for minutes");
 }
 
-void lethe_check_copies(struct lethe_findings *f)
+void lethe_checks_copies(struct lethe_findings *f)
 {
     check_hibernation(f);
     check_cards(f);
@@ -236,7 +236,7 @@ static void check_encryption(struct lethe_findings *f)
 {
     struct line value;
     char text[16384];
-    lethe_read_text(AT_FDCWD, "/proc/cpuinfo", text, sizeof text);
+    lethe_sys_read_text(AT_FDCWD, "/proc/cpuinfo", text, sizeof text);
     if (strstr(text, " sme ") && find_argument("mem_encrypt", &value) && !strcmp(value.text, "on"))
         lethe_find(f, LETHE_STRENGTH, "memory-encryption",
                    "the processor encrypts RAM with a key that is lost with the power");
@@ -252,7 +252,7 @@ static void check_firmware(struct lethe_findings *f)
                                "4a17be168292";
     char path[200], value[8];
     snprintf(path, sizeof path, "%s/%s", dir, lock);
-    const bool locked = lethe_read_file(AT_FDCWD, path, value, sizeof value) == 5 && value[4];
+    const bool locked = lethe_sys_read_file(AT_FDCWD, path, value, sizeof value) == 5 && value[4];
     snprintf(path, sizeof path, "%s/%s", dir, mor);
     if (!access(path, F_OK) && locked)
         lethe_find(f, LETHE_WEAKNESS, "firmware-locked",
@@ -291,7 +291,7 @@ static void check_watchdogs(struct lethe_findings *f)
             active);
 }
 
-void lethe_check_hardware(struct lethe_findings *f)
+void lethe_checks_hardware(struct lethe_findings *f)
 {
     check_encryption(f);
     check_firmware(f);

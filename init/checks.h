@@ -9,15 +9,15 @@
 #include "findings.h"
 
 /* Checks whether the kernel clears what is freed, by its arguments and its configuration. */
-void lethe_check_clearing(struct lethe_findings *findings);
+void lethe_checks_clearing(struct lethe_findings *findings);
 
 /* Checks for ways round the end: other kernels, keys, settings of PID 1. */
-void lethe_check_ways_round(struct lethe_findings *findings);
+void lethe_checks_ways_round(struct lethe_findings *findings);
 
 /* Checks for copies of memory: swap's caches, hibernation, devices' memory, buffers for DMA. */
-void lethe_check_copies(struct lethe_findings *findings);
+void lethe_checks_copies(struct lethe_findings *findings);
 
 /* Checks what the hardware and the firmware do for the end. */
-void lethe_check_hardware(struct lethe_findings *findings);
+void lethe_checks_hardware(struct lethe_findings *findings);
 
 #endif

@@ -30,7 +30,8 @@ static void take_snapshot(void *context, size_t unused)
 {
     struct taking *t = context;
     (void)unused;
-    t->r = lethe_snapshot_take(t->snapshot, t->root, t->live, &t->arena, &lethe_complain_to_log);
+    t->r = lethe_snapshot_take(t->snapshot, t->root, t->live, &t->arena,
+                               &lethe_snapshot_complain_to_log);
     if (!t->r && t->namespaces)
         t->r = lethe_snapshot_add_namespaces(t->snapshot, t->root, t->live, &t->arena);
 }

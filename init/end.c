@@ -39,7 +39,7 @@ enum { CMDLINE_MAX = 8192 };
 static void read_cmdline(struct lethe_end *end)
 {
     char text[CMDLINE_MAX];
-    lethe_cmdline_parse(&end->cmdline, lethe_read_span("/proc/cmdline", text, sizeof text));
+    lethe_cmdline_parse(&end->cmdline, lethe_sys_read_span("/proc/cmdline", text, sizeof text));
     lethe_log_set_verbose(end->cmdline.verbose);
 }
 
@@ -53,8 +53,8 @@ static void read_pause(struct lethe_end *end)
     const char *path = LETHE_ARMED_DIR LETHE_PAUSE;
     if (lethe_process_runs("/shutdown"))
         path = LETHE_PAUSE;
-    if (lethe_read_line(AT_FDCWD, path, text, sizeof text) &&
-        !lethe_number(lethe_span(text), PAUSE_MAX, &seconds))
+    if (lethe_sys_read_line(AT_FDCWD, path, text, sizeof text) &&
+        !lethe_text_number(lethe_span(text), PAUSE_MAX, &seconds))
         end->pause_seconds = (int64_t)seconds;
 }
 
@@ -131,7 +131,8 @@ static pid_t write_or_cut(const struct lethe_end *end, struct lethe_progress *pr
     if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOOK_FOR_SERVERS, 0),
                           end->policy->step_ms, "look for servers"))
         return -1;
-    int r = lethe_snapshot_take(&snapshot, AT_FDCWD, false, &arena, &lethe_complain_to_log);
+    int r =
+        lethe_snapshot_take(&snapshot, AT_FDCWD, false, &arena, &lethe_snapshot_complain_to_log);
     lethe_task_done(progress);
     if (r)
         return -1;
@@ -203,7 +204,7 @@ static int empty_init(struct lethe_progress *progress, void *context)
 }
 
 /* Freezes PID 1 and empties it, once it has reaped the dead. */
-static void still_init(struct lethe_end *end, struct lethe_progress *progress)
+static void freeze_and_empty_init(struct lethe_end *end, struct lethe_progress *progress)
 {
     enum { REAP_MS = 1500 };
     end->unreaped = lethe_process_wait_for_reaper(REAP_MS);
@@ -234,8 +235,8 @@ void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *prog
     end->cut_off = progress->cut_off;
     lethe_process_hurry(0, false);
     if (getpid() != 1)
-        still_init(end, progress);
-    end->stopped_ms = lethe_now_ms() - end->started_ms;
+        freeze_and_empty_init(end, progress);
+    end->stopped_ms = lethe_sys_now_ms() - end->started_ms;
     int r = lethe_supervise(
         progress, enter_own_root, end,
         &(struct lethe_supervisor){.total_ms = 4 * policy->step_ms, .tick = lethe_watchdog_ping});
@@ -271,14 +272,14 @@ static void sweep_all_memory(struct lethe_end *end, struct lethe_progress *progr
 {
     struct sysinfo info;
     uint64_t kib = sysinfo(&info) ? 0 : (uint64_t)info.totalram * info.mem_unit >> 10;
-    int64_t now = lethe_now_ms(), left = end->dead_ms ? end->dead_ms - now : INT64_MAX;
+    int64_t now = lethe_sys_now_ms(), left = end->dead_ms ? end->dead_ms - now : INT64_MAX;
     int64_t ms =
         lethe_policy_memory_ms(end->policy, 1000 * (int64_t)end->cmdline.scrub_seconds, left, kib);
     const struct lethe_supervisor supervisor = {.total_ms = ms + end->policy->total_ms,
                                                 .tick = lethe_watchdog_ping,
                                                 .writes = end->policy->counts_writing};
     char printk[64];
-    lethe_read_line(AT_FDCWD, "/proc/sys/kernel/printk", printk, sizeof printk);
+    lethe_sys_read_line(AT_FDCWD, "/proc/sys/kernel/printk", printk, sizeof printk);
     end->memory_end_ms = now + ms;
     int r = lethe_supervise(progress, sweep_memory, end, &supervisor);
     lethe_log_to_kernel();
@@ -305,7 +306,7 @@ static int64_t show_ms(const struct lethe_end *end, const struct lethe_progress 
 static void stay(int64_t ms)
 {
     const struct timespec pause = {0, 100 * 1000 * 1000};
-    for (int64_t end = lethe_now_ms() + ms; lethe_now_ms() < end; nanosleep(&pause, NULL))
+    for (int64_t end = lethe_sys_now_ms() + ms; lethe_sys_now_ms() < end; nanosleep(&pause, NULL))
         lethe_watchdog_ping(NULL);
 }
 

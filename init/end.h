@@ -11,6 +11,7 @@
 #include "lethe/kernel/policy.h"
 #include "lethe/kernel/supervise.h"
 #include "lethe/plan/arena.h"
+#include "lethe/plan/cmdline.h"
 #include "lethe/plan/verb.h"
 
 /* True for the second stage. It has a name of its own and runs from a root of Lethe's own, where
@@ -28,9 +29,9 @@ struct lethe_end {
     enum lethe_verb verb;
     char argument[256]; /* reboot's */
     const struct lethe_policy *policy;
-    int64_t started_ms;          /* when it was asked for; this and the next are lethe_now_ms() */
-    int64_t dead_ms;             /* when a deadman ends the machine in any case; 0: there is none */
-    int64_t keys;                /* how many keys were wiped before all else */
+    int64_t started_ms; /* when it was asked for; this and the next are lethe_sys_now_ms() */
+    int64_t dead_ms;    /* when a deadman ends the machine in any case; 0: there is none */
+    int64_t keys;       /* how many keys were wiped before all else */
     int64_t keys_ms, stopped_ms; /* how long keys and processes have lasted; 0: not known */
     int64_t unreaped;            /* dead processes that nobody reaps */
     int64_t init_memory;         /* enum lethe_init_memory */
@@ -38,7 +39,7 @@ struct lethe_end {
     bool sync_hung;        /* the sync of the first stage has hung */
     bool keys_left;        /* not all keys could be wiped at first */
     bool cut_off;          /* a server that does not answer was given up */
-    int64_t memory_end_ms; /* by when free memory has to be cleared; lethe_now_ms() */
+    int64_t memory_end_ms; /* by when free memory has to be cleared; lethe_sys_now_ms() */
     bool served;           /* daemons serve what is mounted */
     bool own_root;         /* false once there could be no root of Lethe's own */
     bool init_stays;       /* the second stage runs beside PID 1 */

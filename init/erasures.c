@@ -104,7 +104,7 @@ static void list_ramdisks(struct lethe_erasures *e, const struct lethe_snapshot 
         const struct lethe_block *b = &s->blocks[i];
         if (b->kind != LETHE_BLOCK_BRD || !is_in_use(s, i))
             continue;
-        const bool known = lethe_read_block(b->name, "size", sectors, sizeof sectors);
+        const bool known = lethe_sys_read_block(b->name, "size", sectors, sizeof sectors);
         e->list[e->n++] = (struct lethe_erasure){b->name, "ramdisk", b->devno,
                                                  strtoull(sectors, NULL, 10) * 512, known};
     }

@@ -46,7 +46,7 @@ void lethe_handover_take(struct lethe_end *end, const char *argument)
     if (strncmp(argument, "--lethe-", 8))
         return;
     const char *equals = strchr(argument, '='), *value = equals ? equals + 1 : NULL;
-    struct lethe_span rest = lethe_span(argument + 8), name = lethe_cut(&rest, '=');
+    struct lethe_span rest = lethe_span(argument + 8), name = lethe_text_cut(&rest, '=');
     if (value && lethe_span_is(name, "argument"))
         snprintf(end->argument, sizeof end->argument, "%s", value);
     const struct lethe_policy *policy =
@@ -110,10 +110,10 @@ void lethe_handover_read(struct lethe_end *end)
     struct lethe_end told = *end;
     /* Only the kill switch writes the file; another build's policy may have another name. */
     told.policy = &lethe_policy_emergency;
-    lethe_read_text(AT_FDCWD, LETHE_ARMED_EMERGENCY, text, sizeof text - 1);
+    lethe_sys_read_text(AT_FDCWD, LETHE_ARMED_EMERGENCY, text, sizeof text - 1);
     for (char *at = text; *at; at += strlen(at) + 1)
         lethe_handover_take(&told, at);
     if (told.dead_ms &&
-        lethe_now_ms() < told.dead_ms + STALE_MS) /* else that kill switch came to nothing */
+        lethe_sys_now_ms() < told.dead_ms + STALE_MS) /* else that kill switch came to nothing */
         *end = told;
 }

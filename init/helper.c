@@ -30,11 +30,11 @@ static void take_option(struct lethe_kill *kill, const char *word)
         const char *name;
         bool (*take)(void *kill, const char *value);
     } options[] = {
-        {"--verb", lethe_kill_take_verb},
-        {"--sync", lethe_kill_take_sync},
-        {"--deadline", lethe_kill_take_deadline},
+        {"--verb", lethe_now_take_verb},
+        {"--sync", lethe_now_take_sync},
+        {"--deadline", lethe_now_take_deadline},
     };
-    struct lethe_span value = lethe_span(word), name = lethe_cut(&value, '=');
+    struct lethe_span value = lethe_span(word), name = lethe_text_cut(&value, '=');
     for (size_t i = 0; value.at && i < sizeof options / sizeof *options; i++)
         if (lethe_span_is(name, options[i].name))
             options[i].take(kill, value.at);
@@ -50,7 +50,7 @@ bool lethe_helper_receive(int fd, struct lethe_kill *kill)
         return false;
     text[n] = '\0';
     kill->reason = "asked for by another process";
-    kill->triggered_ms = lethe_now_ms();
+    kill->triggered_ms = lethe_sys_now_ms();
     for (char *word = strtok_r(text, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest))
         if (sscanf(word, "--triggered=%lld", &triggered) == 1 && triggered < kill->triggered_ms)
             kill->triggered_ms = triggered;
@@ -96,8 +96,8 @@ void lethe_helper_ask(const struct lethe_kill *kill)
     int lock = -1;
     if (!write_request(kill))
         return;
-    for (int64_t begin = lethe_now_ms(), ms = 0; ms < (taken ? END_MS : ANSWER_MS);
-         ms = lethe_now_ms() - begin) {
+    for (int64_t begin = lethe_sys_now_ms(), ms = 0; ms < (taken ? END_MS : ANSWER_MS);
+         ms = lethe_sys_now_ms() - begin) {
         if (lock < 0)
             lock = open_armed(LETHE_ARMED_LOCK, O_RDONLY);
         taken |= lock >= 0 && is_locked(lock);

@@ -65,7 +65,7 @@ int main(int argc, char **argv)
     else if (word[0])
         fprintf(stderr, "lethe: %s '%s'; nothing was done\n",
                 tells ? "one word too many:" : "unknown command",
-                lethe_printable(shown, sizeof shown, tells ? argv[2] : word));
+                lethe_text_printable(shown, sizeof shown, tells ? argv[2] : word));
     else
         fputs("lethe: a command is missing; nothing was done\n", stderr);
     usage(stderr);

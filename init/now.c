@@ -78,8 +78,8 @@ static void wait_for_another(void)
     const struct timespec pause = {0, 20 * 1000 * 1000};
     const struct flock whole = {.l_type = F_WRLCK};
     int fd = open(LETHE_ARMED_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    for (int64_t end = lethe_now_ms() + WAIT_MS;
-         fd >= 0 && fcntl(fd, F_SETLK, &whole) && lethe_now_ms() < end;)
+    for (int64_t end = lethe_sys_now_ms() + WAIT_MS;
+         fd >= 0 && fcntl(fd, F_SETLK, &whole) && lethe_sys_now_ms() < end;)
         nanosleep(&pause, NULL);
 }
 
@@ -175,7 +175,7 @@ static void wipe_all_keys(struct emergency *e, struct lethe_progress *progress)
         try_keys_again(e, progress, 4 * e->end.policy->step_ms);
     }
     e->end.keys = progress->account.keys;
-    e->end.keys_ms = (progress->account.keys_ms ? progress->account.keys_ms : lethe_now_ms()) -
+    e->end.keys_ms = (progress->account.keys_ms ? progress->account.keys_ms : lethe_sys_now_ms()) -
                      e->end.started_ms;
 }
 
@@ -204,8 +204,8 @@ static void take_over(struct emergency *e, struct lethe_progress *progress)
     lethe_process_hurry(1, true);
     if (lethe_takeover_signal(e->end.verb))
         return;
-    for (int64_t end = lethe_now_ms() + TAKEOVER_MS;
-         lethe_now_ms() < end || lethe_takeover_has_begun();)
+    for (int64_t end = lethe_sys_now_ms() + TAKEOVER_MS;
+         lethe_sys_now_ms() < end || lethe_takeover_has_begun();)
         nanosleep(&pause, NULL);
     lethe_log(LETHE_LOG_ERROR, "PID 1 did not become Lethe in %d ms; going on without it",
               TAKEOVER_MS);
@@ -220,7 +220,7 @@ static _Noreturn void go_without_init(struct emergency *e, struct lethe_progress
     lethe_end_finish(&e->end, progress);
 }
 
-_Noreturn void lethe_kill_now(const struct lethe_kill *kill)
+_Noreturn void lethe_now_fire(const struct lethe_kill *kill)
 {
     static struct emergency e;
     int64_t seconds = kill->deadline_seconds ? kill->deadline_seconds : default_deadline_seconds();
@@ -258,7 +258,7 @@ _Noreturn void lethe_kill_now(const struct lethe_kill *kill)
     go_without_init(&e, progress);
 }
 
-bool lethe_kill_take_verb(void *kill, const char *value)
+bool lethe_now_take_verb(void *kill, const char *value)
 {
     enum lethe_verb asked = lethe_verb_parse(value);
     if (asked != LETHE_VERB_POWEROFF && asked != LETHE_VERB_REBOOT && asked != LETHE_VERB_HALT)
@@ -267,12 +267,12 @@ bool lethe_kill_take_verb(void *kill, const char *value)
     return true;
 }
 
-bool lethe_kill_take_sync(void *kill, const char *value)
+bool lethe_now_take_sync(void *kill, const char *value)
 {
     return lethe_options_seconds(value, &((struct lethe_kill *)kill)->sync_seconds);
 }
 
-bool lethe_kill_take_deadline(void *kill, const char *value)
+bool lethe_now_take_deadline(void *kill, const char *value)
 {
     struct lethe_kill *k = kill;
     return lethe_options_seconds(value, &k->deadline_seconds) && k->deadline_seconds;
@@ -288,9 +288,9 @@ static const struct lethe_option options[] = {
     {"--after", "SECONDS", "wait first, until no data have been written for so long", take_after,
      false},
     {"--sync", "SECONDS", "let what is still there be written back for so long",
-     lethe_kill_take_sync, false},
+     lethe_now_take_sync, false},
     {"--deadline", "SECONDS", "when the machine is switched off in any case",
-     lethe_kill_take_deadline, false},
+     lethe_now_take_deadline, false},
 };
 
 static const struct lethe_usage usage = {
@@ -299,7 +299,7 @@ static const struct lethe_usage usage = {
     .options = options,
     .n_options = sizeof options / sizeof *options,
     .operand = "poweroff|reboot|halt",
-    .take = lethe_kill_take_verb,
+    .take = lethe_now_take_verb,
 };
 
 /* Executes the armed copy, which lies in RAM, unless this is it. Where there is none, reads this
@@ -320,7 +320,7 @@ static void become_armed_copy(char **argv)
 static bool has_begun(void)
 {
     char init[32];
-    return lethe_read_line(AT_FDCWD, "/proc/1/comm", init, sizeof init) &&
+    return lethe_sys_read_line(AT_FDCWD, "/proc/1/comm", init, sizeof init) &&
            !strcmp(init, "shutdown");
 }
 
@@ -330,20 +330,21 @@ static void wait_for_shutdown(struct lethe_kill *kill)
 {
     const struct timespec second = {1, 0};
     const int64_t limit_ms = 1000 * (int64_t)kill->after_seconds;
-    uint64_t moved = lethe_data_moved();
-    for (int64_t end = lethe_now_ms() + limit_ms; lethe_now_ms() < end; nanosleep(&second, NULL)) {
-        uint64_t now = lethe_data_moved();
+    uint64_t moved = lethe_supervise_data_moved();
+    for (int64_t end = lethe_sys_now_ms() + limit_ms; lethe_sys_now_ms() < end;
+         nanosleep(&second, NULL)) {
+        uint64_t now = lethe_supervise_data_moved();
         if (now != moved || has_begun())
-            end = lethe_now_ms() + limit_ms;
+            end = lethe_sys_now_ms() + limit_ms;
         moved = now;
     }
-    kill->triggered_ms = lethe_now_ms();
+    kill->triggered_ms = lethe_sys_now_ms();
     kill->reason = "the time is over, and nothing is being written";
 }
 
 int lethe_now_main(int argc, char **argv)
 {
-    struct lethe_kill kill = {.verb = LETHE_VERB_POWEROFF, .triggered_ms = lethe_now_ms()};
+    struct lethe_kill kill = {.verb = LETHE_VERB_POWEROFF, .triggered_ms = lethe_sys_now_ms()};
     int status;
     if (!lethe_options_read(&usage, &kill, argc, argv, &status))
         return status;
@@ -363,5 +364,5 @@ int lethe_now_main(int argc, char **argv)
         if (asks)
             lethe_helper_ask(&kill);
     }
-    lethe_kill_now(&kill);
+    lethe_now_fire(&kill);
 }

@@ -40,8 +40,8 @@ static int refuse(const struct reading *r, const char *word, const char *why, co
         is_name |= word == r->usage->options[i].name;
     const char *quote = is_name ? "" : "'";
     fprintf(stderr, "lethe %s: %s%s%s%s%s; nothing was done. See lethe %s --help\n",
-            r->usage->command, quote, lethe_printable(shown, sizeof shown, word), quote, why, what,
-            r->usage->command);
+            r->usage->command, quote, lethe_text_printable(shown, sizeof shown, word), quote, why,
+            what, r->usage->command);
     return 2;
 }
 
@@ -128,7 +128,7 @@ bool lethe_options_seconds(const char *value, unsigned *seconds)
 {
     enum { DAY = 86400 };
     uint64_t n;
-    if (lethe_number(lethe_span(value), DAY, &n))
+    if (lethe_text_number(lethe_span(value), DAY, &n))
         return false;
     *seconds = (unsigned)n;
     return true;

@@ -45,7 +45,7 @@ bool lethe_place_is_taken(const struct lethe_snapshot *snapshot)
 static bool is_kept(const struct kept *kept, const char *path)
 {
     for (size_t i = 0; i < kept->n_mounts; i++)
-        if (lethe_path_below(path, kept->mounts[i].path))
+        if (lethe_text_path_below(path, kept->mounts[i].path))
             return true;
     return false;
 }
@@ -89,7 +89,7 @@ static void keep(struct kept *kept, const struct lethe_snapshot *snapshot)
 {
     for (size_t i = 0; i < snapshot->n_mounts; i++)
         if (strcmp(snapshot->mounts[i].path, LETHE_ARMED_DIR) != 0 &&
-            lethe_path_below(snapshot->mounts[i].path, LETHE_ARMED_DIR))
+            lethe_text_path_below(snapshot->mounts[i].path, LETHE_ARMED_DIR))
             keep_mount(kept, snapshot->mounts[i].path);
     keep_links(kept);
 }

@@ -78,15 +78,15 @@ static int print(const struct lethe_plan *plan, const struct lethe_snapshot *sna
 {
     switch (request->form) {
     case FORM_JSON:
-        return lethe_plan_print_json(plan, snapshot, stays, request->options.own_root);
+        return lethe_plan_graph_json(plan, snapshot, stays, request->options.own_root);
     case FORM_DOT:
-        return lethe_plan_print_dot(plan, snapshot);
+        return lethe_plan_graph_dot(plan, snapshot);
     case FORM_EXPLANATION:
-        return lethe_plan_explain(plan, snapshot, stays, request->about);
+        return lethe_plan_text_explain(plan, snapshot, stays, request->about);
     case FORM_PEOPLE:
         break;
     }
-    return lethe_plan_print_text(plan, snapshot, stays);
+    return lethe_plan_text_print(plan, snapshot, stays);
 }
 
 int lethe_plan_main(int argc, char **argv)

@@ -184,7 +184,7 @@ static void print_unseen(const struct lethe_snapshot *s)
         }
 }
 
-int lethe_plan_print_json(const struct lethe_plan *plan, const struct lethe_snapshot *s,
+int lethe_plan_graph_json(const struct lethe_plan *plan, const struct lethe_snapshot *s,
                           const struct lethe_stays_list *left, bool own_root)
 {
     static const char *const origins[] = {"seen", "gone", "guessed", "lost"};
@@ -257,7 +257,7 @@ static void print_legend(void)
          "        legend2 -> legend3 [style=invis];\n    }");
 }
 
-int lethe_plan_print_dot(const struct lethe_plan *plan, const struct lethe_snapshot *s)
+int lethe_plan_graph_dot(const struct lethe_plan *plan, const struct lethe_snapshot *s)
 {
     struct index index = {0};
     int r = index_nodes(&index, plan, s);

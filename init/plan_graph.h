@@ -7,10 +7,10 @@
 #include "lethe/plan/stays.h"
 
 /* Prints one JSON object, as lethe-plan(5) explains it, to stdout. 0, or -ENOMEM. */
-int lethe_plan_print_json(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
+int lethe_plan_graph_json(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
                           const struct lethe_stays_list *left, bool own_root);
 
 /* Prints the plan for Graphviz to stdout. 0, or -ENOMEM. */
-int lethe_plan_print_dot(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot);
+int lethe_plan_graph_dot(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot);
 
 #endif

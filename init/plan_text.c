@@ -85,13 +85,13 @@ static void print_stays(const struct lethe_snapshot *s, const struct lethe_stays
     } else {
         const struct lethe_union *u = &s->unions[l->index];
         printf("%s, a writable branch of ",
-               lethe_printable(text, sizeof text, u->branches[l->branch].path));
+               lethe_text_printable(text, sizeof text, u->branches[l->branch].path));
         print_name(s, (struct lethe_node){LETHE_NODE_MOUNT, u->mount}, stacked);
     }
     printf(": %s\n", l->reason);
 }
 
-int lethe_plan_print_text(const struct lethe_plan *plan, const struct lethe_snapshot *s,
+int lethe_plan_text_print(const struct lethe_plan *plan, const struct lethe_snapshot *s,
                           const struct lethe_stays_list *stays)
 {
     const struct lethe_cycle *cycle = plan->cycles;
@@ -222,8 +222,8 @@ static bool explain(const struct about *a, size_t n_nodes)
     return explain_stays(a) || any;
 }
 
-int lethe_plan_explain(const struct lethe_plan *plan, const struct lethe_snapshot *s,
-                       const struct lethe_stays_list *stays, const char *name)
+int lethe_plan_text_explain(const struct lethe_plan *plan, const struct lethe_snapshot *s,
+                            const struct lethe_stays_list *stays, const char *name)
 {
     const size_t n = lethe_plan_count_nodes(s);
     char shown[300];
@@ -239,7 +239,7 @@ int lethe_plan_explain(const struct lethe_plan *plan, const struct lethe_snapsho
     if (!r && !explain(&a, n)) {
         fprintf(stderr,
                 "lethe plan: nothing is mounted at %s, and no device or swap has this name\n",
-                lethe_printable(shown, sizeof shown, name));
+                lethe_text_printable(shown, sizeof shown, name));
         r = -ENODEV;
     }
     free(a.stacked);

@@ -8,12 +8,12 @@
 
 /* Prints the steps with their numbers and reasons, what is left, and what could not be seen. 0, or
  * -ENOMEM. */
-int lethe_plan_print_text(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
+int lethe_plan_text_print(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
                           const struct lethe_stays_list *stays);
 
 /* Prints all that concerns what is mounted at a path, or a device or swap by one of its names, with
  * what comes before and after it. 0, -ENOMEM, or -ENODEV, reported, when nothing has that name. */
-int lethe_plan_explain(const struct lethe_plan *plan, const struct lethe_snapshot *s,
-                       const struct lethe_stays_list *stays, const char *name);
+int lethe_plan_text_explain(const struct lethe_plan *plan, const struct lethe_snapshot *s,
+                            const struct lethe_stays_list *stays, const char *name);
 
 #endif

@@ -22,8 +22,8 @@
 static void read_arguments(struct lethe_end *end, int argc, char **argv)
 {
     end->verb = argc > 1 ? lethe_verb_parse(argv[1]) : LETHE_VERB_NONE;
-    end->started_ms = lethe_now_ms();
-    lethe_read_line(AT_FDCWD, "/run/systemd/reboot-param", end->argument, sizeof end->argument);
+    end->started_ms = lethe_sys_now_ms();
+    lethe_sys_read_line(AT_FDCWD, "/run/systemd/reboot-param", end->argument, sizeof end->argument);
     for (int i = 2; i < argc; i++)
         lethe_handover_take(end, argv[i]);
 }
@@ -68,7 +68,7 @@ int lethe_end_main(int argc, char **argv)
     char name[32];
     int status;
     static struct lethe_end end = {.policy = &lethe_policy_clean, .own_root = true};
-    end.started_ms = lethe_now_ms();
+    end.started_ms = lethe_sys_now_ms();
     if (!lethe_options_read(&usage, &end, argc, argv, &status))
         return status;
     if (end.verb == LETHE_VERB_NONE)
@@ -77,7 +77,8 @@ int lethe_end_main(int argc, char **argv)
         return lethe_command_refuse("end", "only root can do this");
     if (!lethe_identity_is_machine())
         return lethe_command_refuse("end", "a pid or user namespace of its own ends no machine");
-    if (lethe_read_line(AT_FDCWD, "/proc/1/comm", name, sizeof name) && !strcmp(name, "systemd"))
+    if (lethe_sys_read_line(AT_FDCWD, "/proc/1/comm", name, sizeof name) &&
+        !strcmp(name, "systemd"))
         return lethe_command_refuse("end", "systemd is PID 1, whose own end comes to Lethe");
     lethe_process_close_all();
     lethe_end_prepare_workers();

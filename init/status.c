@@ -32,8 +32,8 @@ struct status {
     struct lethe_findings findings;
     struct lethe_erasures erasures;
     struct lethe_stays_list stays;
-    struct lethe_identity *identities; /* of all devices, in shared memory */
-    const char *clearing;              /* NULL: not asked for */
+    struct lethe_probe_identity *identities; /* of all devices, in shared memory */
+    const char *clearing;                    /* NULL: not asked for */
     bool takeover, systemd;
 };
 
@@ -124,13 +124,13 @@ static void check_plan(struct status *s)
             lethe_find(&s->findings, LETHE_WEAKNESS, "branch-lost",
                        "the writable branch %s can't be reached by its path: it is freed, not "
                        "zeroed in place: add init_on_free=1 to the kernel's arguments",
-                       lethe_printable(shown, sizeof shown,
-                                       s->snapshot.unions[l->index].branches[l->branch].path));
+                       lethe_text_printable(shown, sizeof shown,
+                                            s->snapshot.unions[l->index].branches[l->branch].path));
         if (l->kind == LETHE_STAYS_SWAP)
             lethe_find(&s->findings, LETHE_WEAKNESS, "swap",
                        "%s: %s: use zram or dm-crypt with a "
                        "random key",
-                       lethe_printable(shown, sizeof shown, s->snapshot.swaps[l->index].path),
+                       lethe_text_printable(shown, sizeof shown, s->snapshot.swaps[l->index].path),
                        l->reason);
     }
     if (lethe_stays_origin_text(s->stays.origin))
@@ -204,10 +204,10 @@ static int look(struct status *s, bool verify)
     if (verify)
         check_clearing(s);
     else
-        lethe_check_clearing(&s->findings);
-    lethe_check_ways_round(&s->findings);
-    lethe_check_copies(&s->findings);
-    lethe_check_hardware(&s->findings);
+        lethe_checks_clearing(&s->findings);
+    lethe_checks_ways_round(&s->findings);
+    lethe_checks_copies(&s->findings);
+    lethe_checks_hardware(&s->findings);
     return 0;
 }
 
@@ -261,15 +261,15 @@ static void print_json(const struct status *s)
 }
 
 static void print_device(const struct lethe_block *b, enum lethe_role role,
-                         const struct lethe_identity *identity)
+                         const struct lethe_probe_identity *identity)
 {
     char name[300], shown[300];
-    printf("%s: %s", lethe_role_name(role), lethe_printable(name, sizeof name, b->name));
+    printf("%s: %s", lethe_role_name(role), lethe_text_printable(name, sizeof name, b->name));
     if (b->dm_name[0])
-        printf(" %s", lethe_printable(shown, sizeof shown, b->dm_name));
+        printf(" %s", lethe_text_printable(shown, sizeof shown, b->dm_name));
     if (identity->type[0])
         printf(" (%s%s%s)", identity->type, identity->label[0] ? ", " : "",
-               lethe_printable(shown, sizeof shown, identity->label));
+               lethe_text_printable(shown, sizeof shown, identity->label));
     putchar('\n');
 }
 
@@ -286,8 +286,8 @@ static void print_plain(const struct status *s)
     lethe_findings_print(&s->findings);
     for (size_t i = 0; i < s->erasures.n; i++) {
         const struct lethe_erasure *e = &s->erasures.list[i];
-        printf("would be erased: %s (%s)", lethe_printable(shown, sizeof shown, e->path),
-               lethe_printable(type, sizeof type, e->type));
+        printf("would be erased: %s (%s)", lethe_text_printable(shown, sizeof shown, e->path),
+               lethe_text_printable(type, sizeof type, e->type));
         if (e->known)
             printf(", %llu KiB\n", e->bytes >> 10);
         else

@@ -25,14 +25,14 @@ static void print_emergency(char *out, size_t size, const struct lethe_end *end,
 
 static bool is_cleared(const struct lethe_end *end, const struct lethe_progress *p)
 {
-    return end->cmdline.scrub == LETHE_SCRUB_OFF ||
+    return end->cmdline.scrub == LETHE_CMDLINE_SCRUB_OFF ||
            (lethe_fill_is_clean(&p->account.fill) &&
             (p->account.fill.kernel_clears || p->account.slabs_refilled));
 }
 
 void lethe_summary_print(const struct lethe_end *end, const struct lethe_progress *p, bool clean)
 {
-    int64_t ms = lethe_now_ms() - end->started_ms;
+    int64_t ms = lethe_sys_now_ms() - end->started_ms;
     enum lethe_verb verb = end->verb == LETHE_VERB_NONE ? LETHE_VERB_POWEROFF : end->verb;
     /* A filler can't reach objects in slabs that stay in use. */
     const char *verdict = !clean                      ? "NOT all is gone, see above"
@@ -55,9 +55,9 @@ unsigned lethe_summary_left(const struct lethe_end *end, const struct lethe_prog
 {
     if (clean)
         return 0;
-    unsigned left = (p->account.not_erased ? LETHE_LEFT_FILES : 0) |
-                    (is_cleared(end, p) ? 0 : LETHE_LEFT_MEMORY);
-    return left ? left : LETHE_LEFT_PARTS;
+    unsigned left = (p->account.not_erased ? LETHE_PAGE_LEFT_FILES : 0) |
+                    (is_cleared(end, p) ? 0 : LETHE_PAGE_LEFT_MEMORY);
+    return left ? left : LETHE_PAGE_LEFT_PARTS;
 }
 
 bool lethe_summary_is_clean(const struct lethe_end *end, const struct lethe_progress *p)

@@ -43,7 +43,7 @@ static void poll_drive(const struct lethe_watched *drive)
 {
     char path[128], text[16];
     snprintf(path, sizeof path, "/sys/block/%s/events_poll_msecs", drive->name);
-    if (lethe_read_line(AT_FDCWD, path, text, sizeof text) && !strcmp(text, "-1"))
+    if (lethe_sys_read_line(AT_FDCWD, path, text, sizeof text) && !strcmp(text, "-1"))
         lethe_sys->write_file(path, "2000");
 }
 
@@ -53,7 +53,7 @@ static _Noreturn void fire(struct lethe_watcher *watch, const char *reason, int6
 {
     watch->kill.triggered_ms = seen_ms;
     watch->kill.reason = reason;
-    lethe_kill_now(&watch->kill);
+    lethe_now_fire(&watch->kill);
 }
 
 static _Noreturn void fire_for(struct lethe_watcher *watch, const struct lethe_watcher_device *w,
@@ -77,11 +77,11 @@ static bool has_persistence(void)
     struct lethe_arena arena = lethe_snapshot_map_arena();
     size_t half = arena.size / 2;
     char *text = lethe_arena_take(&arena, half, 1);
-    ssize_t n = text ? lethe_read_file(AT_FDCWD, "/proc/self/mountinfo", text, half) : 0;
+    ssize_t n = text ? lethe_sys_read_file(AT_FDCWD, "/proc/self/mountinfo", text, half) : 0;
     bool found = false;
     if (n > 0)
         lethe_mountinfo_parse(&snapshot, (struct lethe_span){text, (size_t)n}, &arena,
-                              &lethe_complain_to_log);
+                              &lethe_snapshot_complain_to_log);
     for (size_t i = 0; i < snapshot.n_mounts && !found; i++)
         found = is_writable_store(&snapshot.mounts[i]);
     if (arena.base)
@@ -91,7 +91,7 @@ static bool has_persistence(void)
 
 static bool has_just_resumed(const struct lethe_watcher *watch)
 {
-    return watch->resumed_ms && lethe_now_ms() - watch->resumed_ms < RESUME_MS;
+    return watch->resumed_ms && lethe_sys_now_ms() - watch->resumed_ms < RESUME_MS;
 }
 
 /* Returns for how long a device that is missing is waited for, in seconds. */
@@ -163,13 +163,13 @@ static void look(struct lethe_watcher *watch, struct lethe_watcher_device *w, bo
 static void look_at_all(struct lethe_watcher *watch)
 {
     for (size_t i = 0; i < watch->n; i++)
-        look(watch, &watch->watched[i], watch->watched[i].device.is_optical, lethe_now_ms());
+        look(watch, &watch->watched[i], watch->watched[i].device.is_optical, lethe_sys_now_ms());
 }
 
 /* Looks for missing devices, once a second. */
 static void look_for_missing(struct lethe_watcher *watch)
 {
-    int64_t now = lethe_now_ms();
+    int64_t now = lethe_sys_now_ms();
     if (now - watch->told_ms < 1000)
         return;
     watch->told_ms = now;
@@ -192,17 +192,17 @@ static void look_for_missing(struct lethe_watcher *watch)
 
 static int ms_until(int64_t then_ms)
 {
-    int64_t ms = then_ms - lethe_now_ms();
+    int64_t ms = then_ms - lethe_sys_now_ms();
     return ms > 0 ? (int)ms : 0;
 }
 
 static void take_key(struct lethe_watcher *watch)
 {
     if (lethe_hotkey_look(&watch->hotkey))
-        fire(watch, "the key", lethe_now_ms());
+        fire(watch, "the key", lethe_sys_now_ms());
     for (size_t i = 0; i < watch->n; i++)
         if (watch->watched[i].device.kind == LETHE_WATCHED_LID)
-            look(watch, &watch->watched[i], false, lethe_now_ms());
+            look(watch, &watch->watched[i], false, lethe_sys_now_ms());
 }
 
 /* Returns how long poll(2) may sleep: -1 for ever. */
@@ -212,18 +212,18 @@ static int rest(const struct lethe_watcher *watch)
         return ms_until(watch->hotkey.due_ms);
     for (size_t i = 0; i < watch->n; i++)
         if (watch->watched[i].due_ms) {
-            int64_t ms = watch->told_ms + 1000 - lethe_now_ms();
+            int64_t ms = watch->told_ms + 1000 - lethe_sys_now_ms();
             return ms > 0 ? (int)ms : 0;
         }
     return -1;
 }
 
-/* lethe_now_ms() counts through a suspend, CLOCK_MONOTONIC does not. */
+/* lethe_sys_now_ms() counts through a suspend, CLOCK_MONOTONIC does not. */
 static int64_t ms_asleep(void)
 {
     struct timespec awake;
     clock_gettime(CLOCK_MONOTONIC, &awake);
-    return lethe_now_ms() - ((int64_t)awake.tv_sec * 1000 + awake.tv_nsec / 1000000);
+    return lethe_sys_now_ms() - ((int64_t)awake.tv_sec * 1000 + awake.tv_nsec / 1000000);
 }
 
 static void notice_suspend(struct lethe_watcher *watch)
@@ -231,7 +231,7 @@ static void notice_suspend(struct lethe_watcher *watch)
     enum { NOISE_MS = 50 };
     int64_t asleep = ms_asleep();
     if (asleep > watch->asleep_ms + NOISE_MS)
-        watch->resumed_ms = lethe_now_ms();
+        watch->resumed_ms = lethe_sys_now_ms();
     watch->asleep_ms = asleep;
 }
 
@@ -242,7 +242,7 @@ static bool concerns(const struct lethe_watcher_device *w, const struct lethe_ue
                    ? event->is_usb
                    : w->device.kind == LETHE_WATCHED_MAINS && event->is_power;
     return event->is_block == (w->device.kind == LETHE_WATCHED_DISK) &&
-           ((is_awaited(w) && event->action == LETHE_ACTION_ADD) ||
+           ((is_awaited(w) && event->action == LETHE_UEVENT_ADD) ||
             lethe_devno_is(event->devno, w->device.devno));
 }
 
@@ -257,7 +257,7 @@ static void take_event(struct lethe_watcher *watch, const struct lethe_uevent *e
 static void take_events(struct lethe_watcher *watch)
 {
     struct lethe_uevent event;
-    int64_t seen_ms = lethe_now_ms();
+    int64_t seen_ms = lethe_sys_now_ms();
     int r;
     notice_suspend(watch);
     while ((r = lethe_uevent_receive(watch->events, &event)) > 0)
@@ -293,7 +293,7 @@ static _Noreturn void watch_for_ever(struct lethe_watcher *watch)
         if (poll(sources, 4, rest(watch)) < 0)
             continue;
         if (sources[2].revents && lethe_helper_receive(watch->requests, &watch->kill))
-            lethe_kill_now(&watch->kill);
+            lethe_now_fire(&watch->kill);
         if (sources[3].revents || watch->hotkey.due_ms)
             take_key(watch);
         if (sources[1].revents)
@@ -341,7 +341,7 @@ static void settle_down(struct lethe_watcher *watch)
 
 /* Returns 0 where the watcher can do its work, and cuts it loose from where it was started; else
  * says why not and returns the exit status. */
-static int check_place(void)
+static int refuse_or_cut_loose(void)
 {
     if (geteuid())
         return lethe_command_refuse("watch", "only root can do this");
@@ -366,7 +366,7 @@ int lethe_watch_main(int argc, char **argv)
     watch.hotkey.sources = -1; /* not open: poll(2) passes it by */
     if (!lethe_options_read(&lethe_watch_usage, &watch, argc, argv, &status))
         return status;
-    if ((status = check_place()))
+    if ((status = refuse_or_cut_loose()))
         return status;
     int r = open_sources(&watch);
     if (r) {
@@ -381,7 +381,7 @@ int lethe_watch_main(int argc, char **argv)
     if (watch.list)
         return lethe_watcher_list(&watch);
     if (watch.is_late)
-        fire(&watch, "the medium is gone, since before it was watched", lethe_now_ms());
+        fire(&watch, "the medium is gone, since before it was watched", lethe_sys_now_ms());
     if ((watch.hotkey.n || watch.hotkey.lid) && (r = lethe_hotkey_open(&watch.hotkey))) {
         fprintf(stderr, "lethe watch: /dev/input: %s\n", strerror(-r));
         return 1;

@@ -30,13 +30,13 @@ struct lethe_watcher {
     size_t n;
     const char *cords[LETHE_CORDS_MAX];
     size_t n_cords;
-    const char *free[LETHE_FREE_MAX]; /* these may come and go where the USB is frozen */
+    const char *free[LETHE_WATCHED_FREE_MAX]; /* these may come and go where the USB is frozen */
     size_t n_free;
     bool freeze;
     int events, resumes; /* the kernel's messages; a timer that ends with a suspend */
     int requests;        /* of a `lethe now` that needs help; -errno: nobody can ask */
     int64_t asleep_ms;   /* in suspends until now */
-    int64_t resumed_ms;  /* lethe_now_ms() when the last one was noticed; 0: there was none */
+    int64_t resumed_ms;  /* lethe_sys_now_ms() when the last one was noticed; 0: there was none */
     int64_t told_ms;     /* when the countdown was told last */
     struct lethe_hotkey hotkey;
     bool is_late; /* the medium had gone before it was watched */

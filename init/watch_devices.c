@@ -78,7 +78,7 @@ int lethe_watcher_add_rest(struct lethe_watcher *watch)
 static void print_usb(const char *name, const char *identity)
 {
     char shown[512];
-    printf("%s %s\n", lethe_printable(shown, sizeof shown, identity), name);
+    printf("%s %s\n", lethe_text_printable(shown, sizeof shown, identity), name);
 }
 
 int lethe_watcher_list(const struct lethe_watcher *watch)
@@ -88,7 +88,7 @@ int lethe_watcher_list(const struct lethe_watcher *watch)
         const struct lethe_watched *d = &watch->watched[i].device;
         if (strcmp(watch->watched[i].role, "medium") != 0)
             continue;
-        printf("medium: %s %s\n", d->name, lethe_printable(shown, sizeof shown, d->identity));
+        printf("medium: %s %s\n", d->name, lethe_text_printable(shown, sizeof shown, d->identity));
     }
     lethe_watched_list_usb(print_usb);
     return lethe_command_flush("watch") ? 2 : 0;
@@ -100,7 +100,7 @@ void lethe_watcher_tell(const struct lethe_watcher *watch)
     for (size_t i = 0; i < watch->n; i++) {
         const struct lethe_watcher_device *w = &watch->watched[i];
         printf("lethe watch: the %s %s%s%s\n", w->role,
-               lethe_printable(shown, sizeof shown, w->device.identity),
+               lethe_text_printable(shown, sizeof shown, w->device.identity),
                w->device.is_there ? " is watched: " : " is not there: watched from when it is",
                w->device.name);
     }

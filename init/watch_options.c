@@ -25,7 +25,7 @@ static bool take_cord(void *context, const char *value)
 static bool take_free(void *context, const char *value)
 {
     struct lethe_watcher *watch = context;
-    return add(watch->free, &watch->n_free, LETHE_FREE_MAX, value);
+    return add(watch->free, &watch->n_free, LETHE_WATCHED_FREE_MAX, value);
 }
 
 static bool take_freeze(void *context, const char *unused)
@@ -49,7 +49,7 @@ static bool take_hold(void *context, const char *value)
 {
     enum { MINUTE = 60000 };
     uint64_t ms;
-    if (lethe_number(lethe_span(value), MINUTE, &ms))
+    if (lethe_text_number(lethe_span(value), MINUTE, &ms))
         return false;
     ((struct lethe_watcher *)context)->hotkey.hold_ms = (int64_t)ms;
     return true;
@@ -79,11 +79,11 @@ static const struct lethe_option options[] = {
     {"--hold", "MS", "with --key: for so many milliseconds, 1000 by default", take_hold, false},
     {"--grace", "SECONDS", "with a persistence in use: count down so long before firing",
      take_grace, false},
-    {"--verb", "poweroff|reboot|halt", "how the machine is to end", lethe_kill_take_verb, false},
+    {"--verb", "poweroff|reboot|halt", "how the machine is to end", lethe_now_take_verb, false},
     {"--sync", "SECONDS", "let what is still there be written back for so long",
-     lethe_kill_take_sync, false},
+     lethe_now_take_sync, false},
     {"--deadline", "SECONDS", "when the machine is switched off in any case",
-     lethe_kill_take_deadline, false},
+     lethe_now_take_deadline, false},
 };
 
 _Static_assert(offsetof(struct lethe_watcher, kill) == 0, "the context of both kinds of options");

@@ -56,7 +56,7 @@ static bool calls_lethe(const char *script)
 {
     char text[32768];
     const char *at = text;
-    if (!lethe_read_text(AT_FDCWD, script, text, sizeof text))
+    if (!lethe_sys_read_text(AT_FDCWD, script, text, sizeof text))
         return false;
     while ((at = strstr(at, "lethe end"))) {
         const char *line = at;
@@ -105,14 +105,14 @@ static bool any_calls_lethe(const char *const *places)
 static void read_program(char *out, size_t size)
 {
     char path[PATH_MAX], name[32];
-    lethe_read_line(AT_FDCWD, "/proc/1/comm", name, sizeof name);
+    lethe_sys_read_line(AT_FDCWD, "/proc/1/comm", name, sizeof name);
     const char *program = name;
-    if (lethe_read_link(AT_FDCWD, "/proc/1/exe", path, sizeof path) && path[0] == '/') {
+    if (lethe_sys_read_link(AT_FDCWD, "/proc/1/exe", path, sizeof path) && path[0] == '/') {
         program = strrchr(path, '/') + 1;
         if (!strcmp(program, "busybox") && strcmp(name, "init") != 0)
             program = name;
     }
-    lethe_printable(out, size, program);
+    lethe_text_printable(out, size, program);
 }
 
 /* What is seen of PID 1 and its scripts, which may lie on what does not answer: by a child, into

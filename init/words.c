@@ -36,7 +36,7 @@ static bool find_language(char name[4])
     };
     char text[4096];
     for (size_t i = 0; i <= N_FILES; i++) {
-        if (i < N_FILES && !lethe_read_text(AT_FDCWD, files[i], text, sizeof text))
+        if (i < N_FILES && !lethe_sys_read_text(AT_FDCWD, files[i], text, sizeof text))
             continue;
         for (size_t j = 0; j < N_SETTINGS; j++) {
             const char *value = getenv(settings[j]);
@@ -55,10 +55,10 @@ static void choose(char *path, size_t path_size, char *text, size_t size)
 {
     char language[4];
     snprintf(path, path_size, OWN_WORDS);
-    ssize_t n = lethe_read_file(AT_FDCWD, path, text, size - 1);
+    ssize_t n = lethe_sys_read_file(AT_FDCWD, path, text, size - 1);
     if (n == -ENOENT && find_language(language)) {
         snprintf(path, path_size, INSTALLED_WORDS "/%s", language);
-        n = lethe_read_file(AT_FDCWD, path, text, size - 1);
+        n = lethe_sys_read_file(AT_FDCWD, path, text, size - 1);
     }
     if (n == -EFBIG)
         fprintf(stderr, "lethe arm: %s is too long; all is said in English\n", path);

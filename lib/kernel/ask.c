@@ -35,12 +35,12 @@ static bool await(pid_t child, const atomic_size_t *at, int64_t ms)
 {
     const struct timespec pause = {0, 1000 * 1000};
     size_t last = atomic_load(at);
-    for (int64_t due = lethe_now_ms() + ms; lethe_now_ms() < due; nanosleep(&pause, NULL)) {
+    for (int64_t due = lethe_sys_now_ms() + ms; lethe_sys_now_ms() < due; nanosleep(&pause, NULL)) {
         if (waitpid(child, NULL, WNOHANG) == child)
             return true;
         if (atomic_load(at) != last) {
             last = atomic_load(at);
-            due = lethe_now_ms() + ms;
+            due = lethe_sys_now_ms() + ms;
         }
     }
     kill(child, SIGKILL); /* it ends when it is answered after all */

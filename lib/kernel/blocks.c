@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "lethe/kernel/blocks.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -9,7 +11,6 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include "lethe/kernel/source.h"
 #include "lethe/kernel/sys.h"
 #include "lethe/plan/devices.h"
 #include "lethe/plan/sort.h"
@@ -28,7 +29,7 @@ static const char *attribute_line(const struct lethe_source *s, const char *name
 {
     char path[512];
     snprintf(path, sizeof path, "sys/class/block/%s/%s", name, what);
-    lethe_read_line(s->root, path, line, ATTRIBUTE_MAX);
+    lethe_sys_read_line(s->root, path, line, ATTRIBUTE_MAX);
     return line;
 }
 
@@ -80,7 +81,7 @@ static int read_block(const struct lethe_source *s, const char *name, struct let
         return -EINVAL;
     b->read_only = !strcmp(attribute_line(s, name, "ro", line), "1");
     b->kind =
-        lethe_block_kind(b->name, b->dm_uuid, attribute_line(s, name, "md/array_state", line)[0]);
+        lethe_devices_kind(b->name, b->dm_uuid, attribute_line(s, name, "md/array_state", line)[0]);
     if (b->kind == LETHE_BLOCK_LOOP && b->file[0])
         b->file_devno = loop_host(s, b->name);
     if (b->kind == LETHE_BLOCK_ZRAM) { /* one without a size holds nothing, and is left out */
@@ -248,11 +249,11 @@ static int add_journal(const struct lethe_source *s, const char *name)
     uint64_t process;
     const size_t device = find_name(s, name, true);
     snprintf(path, sizeof path, "sys/fs/ext4/%.255s/journal_task", name);
-    if (device == LETHE_NONE || !lethe_read_line(s->root, path, line, sizeof line) ||
-        lethe_number(lethe_span(line), UINT32_MAX, &process))
+    if (device == LETHE_NONE || !lethe_sys_read_line(s->root, path, line, sizeof line) ||
+        lethe_text_number(lethe_span(line), UINT32_MAX, &process))
         return 0;
     snprintf(path, sizeof path, "proc/%" PRIu64 "/comm", process);
-    if (!lethe_read_line(s->root, path, line, sizeof line) ||
+    if (!lethe_sys_read_line(s->root, path, line, sizeof line) ||
         strncmp(line, prefix, sizeof prefix - 1))
         return 0;
     size_t journal = find_name(s, line + sizeof prefix - 1, true);
@@ -290,10 +291,10 @@ static void read_disk(const struct lethe_source *s, struct lethe_block *b)
 {
     char path[300], link[1024];
     snprintf(path, sizeof path, "sys/class/block/%.255s/partition", b->name);
-    if (!lethe_read_line(s->root, path, link, sizeof link))
+    if (!lethe_sys_read_line(s->root, path, link, sizeof link))
         return;
     snprintf(path, sizeof path, "sys/class/block/%.255s", b->name);
-    if (!lethe_read_link(s->root, path, link, sizeof link))
+    if (!lethe_sys_read_link(s->root, path, link, sizeof link))
         return;
     char *last = strrchr(link, '/');
     if (last)
@@ -321,7 +322,7 @@ struct lethe_devno lethe_blocks_resolve(void *context, const char *shown)
         return s->snapshot->blocks[known].devno;
     if (s->live && !stat(shown, &st) && S_ISBLK(st.st_mode))
         return devno_of(st.st_rdev);
-    if (s->root != AT_FDCWD && lethe_read_line(s->root, path, line, sizeof line) &&
+    if (s->root != AT_FDCWD && lethe_sys_read_line(s->root, path, line, sizeof line) &&
         !lethe_devno(lethe_span(line), &found))
         return found;
     return (struct lethe_devno){0, 0};

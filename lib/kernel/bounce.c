@@ -184,7 +184,7 @@ static void gather(const cpu_set_t *processor)
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         snprintf(path, sizeof path, "/proc/%.20s/comm", entry->d_name);
         if (entry->d_name[0] > '0' && entry->d_name[0] <= '9' &&
-            lethe_read_line(AT_FDCWD, path, name, sizeof name) && !strcmp(name, "usb-storage"))
+            lethe_sys_read_line(AT_FDCWD, path, name, sizeof name) && !strcmp(name, "usb-storage"))
             sched_setaffinity(atoi(entry->d_name), sizeof *processor, processor);
     }
     if (dir)
@@ -195,7 +195,7 @@ static void gather(const cpu_set_t *processor)
  * with the slots that another processor took of them. */
 static void read_disks(const struct disks *disks, size_t piece, uint64_t bytes, int64_t end_ms)
 {
-    for (uint64_t done = 0; done < bytes && lethe_now_ms() < end_ms; done += piece)
+    for (uint64_t done = 0; done < bytes && lethe_sys_now_ms() < end_ms; done += piece)
         for (size_t i = 0; i < disks->n; i++)
             if (pread(disks->fds[i], disks->known + i * LARGE, piece, 0) != (ssize_t)piece)
                 return;
@@ -228,7 +228,7 @@ static uint64_t overwrite(const struct lethe_kcore *kcore, const struct pool *po
     open_disks(disks);
     if (disks->n && !posix_memalign((void **)&disks->known, 4096, disks->n * LARGE)) {
         memset(disks->known, 0, disks->n * LARGE);
-        for (int i = 0; left && left < before && i < LAPS_MAX && lethe_now_ms() < end_ms; i++) {
+        for (int i = 0; left && left < before && i < LAPS_MAX && lethe_sys_now_ms() < end_ms; i++) {
             lap(disks, pool, i == 0, end_ms);
             before = left;
             left = count_slots(kcore, pool, disks);
@@ -252,7 +252,7 @@ void lethe_bounce_overwrite(const struct lethe_policy *policy, struct lethe_prog
     int r = lethe_kcore_open(&kcore);
     if (!r) {
         if (!find_pool(&kcore, &pool))
-            left = overwrite(&kcore, &pool, &disks, lethe_now_ms() + policy->erase_ms / 3);
+            left = overwrite(&kcore, &pool, &disks, lethe_sys_now_ms() + policy->erase_ms / 3);
         lethe_kcore_close(&kcore);
     }
     lethe_task_done(progress);

@@ -19,7 +19,7 @@ void lethe_capture_fail(struct lethe_capture *c, int r)
 static bool leads_out(const char *path)
 {
     for (struct lethe_span rest = lethe_span(path); rest.at;) {
-        struct lethe_span name = lethe_cut(&rest, '/');
+        struct lethe_span name = lethe_text_cut(&rest, '/');
         if (!name.n || lethe_span_is(name, ".") || lethe_span_is(name, ".."))
             return true;
     }
@@ -36,8 +36,8 @@ static void leave_out(struct lethe_capture *c, const char *path, int error)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         name = name || error == names[i];
     if (name)
-        lethe_log(LETHE_LOG_ERROR, "%s is left out: %s", lethe_printable(shown, sizeof shown, path),
-                  strerror(error));
+        lethe_log(LETHE_LOG_ERROR, "%s is left out: %s",
+                  lethe_text_printable(shown, sizeof shown, path), strerror(error));
     else
         lethe_capture_fail(c, -error);
 }

@@ -20,7 +20,7 @@ static void write_aufs(struct lethe_capture *c, const struct lethe_union *u, str
 static struct lethe_span aufs_id(const struct lethe_mount *m)
 {
     for (struct lethe_span rest = lethe_span(m->super_options); rest.at;) {
-        struct lethe_span option = lethe_cut(&rest, ','), name = lethe_cut(&option, '=');
+        struct lethe_span option = lethe_text_cut(&rest, ','), name = lethe_text_cut(&option, '=');
         if (option.at && lethe_span_is(name, "si"))
             return strspn(option.at, "0123456789abcdef") == option.n && option.n <= 16
                        ? option

@@ -29,7 +29,7 @@ static void leave(char *line)
 void lethe_cgroup_leave(void)
 {
     char text[4096];
-    lethe_read_text(AT_FDCWD, "/proc/self/cgroup", text, sizeof text);
+    lethe_sys_read_text(AT_FDCWD, "/proc/self/cgroup", text, sizeof text);
     for (char *line = text, *end; *line; line = end) {
         end = line + strcspn(line, "\n");
         if (*end)

@@ -22,7 +22,7 @@ static unsigned long long field(const char *status, const char *name, int base)
 static bool read_rights(const char *path, struct rights *rights)
 {
     char status[8192];
-    if (!lethe_read_text(AT_FDCWD, path, status, sizeof status))
+    if (!lethe_sys_read_text(AT_FDCWD, path, status, sizeof status))
         return false;
     rights->filter = field(status, "\nSeccomp:", 10);
     rights->filters = field(status, "\nSeccomp_filters:", 10); /* Linux 5.9 */

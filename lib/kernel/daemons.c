@@ -50,7 +50,7 @@ static bool is_known(const char *pid)
 {
     char path[64], name[64];
     snprintf(path, sizeof path, "/proc/%.20s/comm", pid);
-    lethe_read_line(AT_FDCWD, path, name, sizeof name);
+    lethe_sys_read_line(AT_FDCWD, path, name, sizeof name);
     return !strcmp(name, "multipathd") || !strcmp(name, "iscsid");
 }
 
@@ -58,7 +58,8 @@ void lethe_daemons_find(struct lethe_progress *progress)
 {
     unsigned n = 0;
     DIR *proc = opendir("/proc");
-    for (struct dirent *entry; proc && n < LETHE_DAEMONS_MAX && (entry = readdir(proc));) {
+    for (struct dirent *entry;
+         proc && n < LETHE_SUPERVISE_DAEMONS_MAX && (entry = readdir(proc));) {
         const char *pid = entry->d_name;
         if (isdigit((unsigned char)pid[0]) && atoi(pid) > 1 && (has_open(pid) || is_known(pid)))
             progress->daemons[n++] = atoi(pid);
@@ -79,7 +80,7 @@ static bool is_any_alive(const struct lethe_progress *progress)
 void lethe_daemons_await(const struct lethe_progress *progress, int64_t ms)
 {
     const struct timespec pause = {0, 10 * 1000 * 1000};
-    for (int64_t end = lethe_now_ms() + ms; is_any_alive(progress) && lethe_now_ms() < end;
+    for (int64_t end = lethe_sys_now_ms() + ms; is_any_alive(progress) && lethe_sys_now_ms() < end;
          nanosleep(&pause, NULL))
         while (waitpid(-1, NULL, WNOHANG) > 0)
             ;

@@ -16,19 +16,11 @@ struct pass {
     const struct lethe_snapshot *snapshot;
     const struct lethe_policy *policy;
     struct lethe_progress *progress;
-    bool loud;
 };
 
 static uint64_t devno_number(struct lethe_devno devno)
 {
     return makedev(devno.major, devno.minor);
-}
-
-static void tell_failure(const struct pass *p, const char *text, int error)
-{
-    p->progress->account.failed++;
-    if (p->loud)
-        lethe_log(LETHE_LOG_ERROR, "%s: %s", text, strerror(-error));
 }
 
 /* Returns a number for a part of a file system (FNV-1a). The whole of it goes by its device's
@@ -44,7 +36,7 @@ static uint64_t part_number(const struct lethe_mount *m)
 /* True for a branch whose names are still needed: aufs and FUSE look a path up in the branches
  * again, so what is mounted on such a union is found as long as their names are there. A branch
  * whose path leads nowhere may be any file system. */
-static bool is_branch(const struct lethe_snapshot *s, const struct lethe_mount *m)
+static bool names_are_needed(const struct lethe_snapshot *s, const struct lethe_mount *m)
 {
     for (size_t i = 0; i < s->n_unions; i++) {
         const struct lethe_union *u = &s->unions[i];
@@ -59,21 +51,21 @@ static bool is_branch(const struct lethe_snapshot *s, const struct lethe_mount *
     return false;
 }
 
-static void count_erased(struct lethe_progress *progress, const struct lethe_erased *erased)
+static void count_erased(struct lethe_progress *progress, const struct lethe_ram_fs_erased *erased)
 {
     progress->account.erased_file_systems++;
     progress->account.erased_bytes += erased->bytes;
     progress->account.erased_files += erased->files;
 }
 
-/* Zeroes a RAM file system. While names are needed (is_branch()) they stay the first time. */
+/* Zeroes a RAM file system. While names are needed (names_are_needed()) they stay the first time. */
 static bool erase(const struct pass *p, const struct lethe_mount *m, const char *text)
 {
-    struct lethe_erased erased;
+    struct lethe_ram_fs_erased erased;
     uint64_t number = part_number(m), task = lethe_task_id(LETHE_TASK_ERASE, number),
              zeroed = lethe_task_id(LETHE_TASK_ERASE, ~number);
     bool again = lethe_task_is_finished(p->progress, zeroed),
-         wait = (!again || p->progress->n_daemons) && is_branch(p->snapshot, m),
+         wait = (!again || p->progress->n_daemons) && names_are_needed(p->snapshot, m),
          keep_names = wait || !strcmp(m->fstype, "devtmpfs");
     if (lethe_task_is_finished(p->progress, task) || (wait && again) ||
         !lethe_task_begin(p->progress, task, p->policy->erase_ms, text))
@@ -82,7 +74,7 @@ static bool erase(const struct pass *p, const struct lethe_mount *m, const char 
     lethe_task_done(p->progress);
     if (!r) {
         lethe_task_set_finished(p->progress, wait ? zeroed : task);
-        p->progress->account.erased_ms = lethe_now_ms();
+        p->progress->account.erased_ms = lethe_sys_now_ms();
     }
     if (!r && !again)
         count_erased(p->progress, &erased);
@@ -102,7 +94,7 @@ static bool unmount(const struct pass *p, const struct lethe_step *step, const c
     if (r == -EALREADY)
         return false;
     if (r)
-        tell_failure(p, text, r);
+        p->progress->account.failed++;
     else
         p->progress->account.unmounted++;
     return !r;
@@ -114,7 +106,7 @@ static void erase_names(const struct pass *p, const struct lethe_plan *plan, siz
                         const char *text)
 {
     const struct lethe_mount *mounts = p->snapshot->mounts, *m = &mounts[plan->steps[step].index];
-    if (!lethe_mount_is_ram(m) || !is_branch(p->snapshot, m))
+    if (!lethe_mount_is_ram(m) || !names_are_needed(p->snapshot, m))
         return;
     for (size_t i = step + 1; i < plan->n_steps; i++)
         if (plan->steps[i].kind == LETHE_STEP_UNMOUNT &&
@@ -163,7 +155,7 @@ static bool swap_off(const struct pass *p, const struct lethe_swap *swap, const 
     int r = lethe_sys->swapoff(swap->path);
     lethe_task_done(p->progress);
     if (r)
-        tell_failure(p, text, r);
+        p->progress->account.failed++;
     return !r;
 }
 
@@ -176,7 +168,7 @@ static bool stop(const struct pass *p, const struct lethe_block *block, const ch
     int r = lethe_stop_device(block);
     lethe_task_done(p->progress);
     if (r) {
-        tell_failure(p, text, r);
+        p->progress->account.failed++;
     } else {
         lethe_task_set_finished(p->progress, task);
         p->progress->account.stopped++;
@@ -203,10 +195,9 @@ static bool erase_device(const struct pass *p, const struct lethe_block *block, 
 }
 
 unsigned lethe_execute(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
-                       const struct lethe_policy *policy, struct lethe_progress *progress,
-                       bool loud)
+                       const struct lethe_policy *policy, struct lethe_progress *progress)
 {
-    const struct pass p = {snapshot, policy, progress, loud};
+    const struct pass p = {snapshot, policy, progress};
     unsigned changed = 0;
     char text[120];
     for (size_t i = 0; i < plan->n_steps; i++) {

@@ -43,10 +43,10 @@ static bool has_screen(void)
     char path[64], text[64];
     for (int i = 0; i < 16; i++) {
         snprintf(path, sizeof path, "/sys/class/vtconsole/vtcon%d/bind", i);
-        if (!lethe_read_line(AT_FDCWD, path, text, sizeof text) || strcmp(text, "1"))
+        if (!lethe_sys_read_line(AT_FDCWD, path, text, sizeof text) || strcmp(text, "1"))
             continue;
         snprintf(path, sizeof path, "/sys/class/vtconsole/vtcon%d/name", i);
-        if (lethe_read_line(AT_FDCWD, path, text, sizeof text) && !strstr(text, "dummy"))
+        if (lethe_sys_read_line(AT_FDCWD, path, text, sizeof text) && !strstr(text, "dummy"))
             return true;
     }
     return false;
@@ -85,8 +85,8 @@ static void await_active(int terminal, int number)
 {
     const struct timespec pause = {0, 5 * 1000 * 1000};
     enum { WAIT_MS = 1000 };
-    for (int64_t end = lethe_now_ms() + WAIT_MS;
-         lethe_now_ms() < end && !is_active(terminal, number);)
+    for (int64_t end = lethe_sys_now_ms() + WAIT_MS;
+         lethe_sys_now_ms() < end && !is_active(terminal, number);)
         nanosleep(&pause, NULL);
 }
 
@@ -217,7 +217,7 @@ static void find_words(void)
     static const char *const places[] = {LETHE_FACE_WORDS, "/words"};
     char text[LETHE_WORDS_BYTES];
     for (size_t i = 0; !getenv(WORDS) && i < sizeof places / sizeof *places; i++)
-        if (lethe_read_text(AT_FDCWD, places[i], text, sizeof text))
+        if (lethe_sys_read_text(AT_FDCWD, places[i], text, sizeof text))
             setenv(WORDS, text, 1);
 }
 
@@ -251,7 +251,7 @@ static _Noreturn void show(const struct lethe_progress *progress)
 static bool take_line(const char *line)
 {
     char *place = board->lines[board->n_lines % LETHE_PAGE_LINES];
-    lethe_printable(place, LETHE_PAGE_LINE, line);
+    lethe_text_printable(place, LETHE_PAGE_LINE, line);
     board->n_lines++;
     return board->terminal != 0;
 }
@@ -301,7 +301,8 @@ bool lethe_face_end(unsigned left)
     board->left = left;
     unsigned state = (left ? LETHE_PAGE_LEFT : LETHE_PAGE_DONE) + 1;
     board->state = state;
-    for (int64_t end = lethe_now_ms() + WAIT_MS; board->drawn != state && lethe_now_ms() < end;)
+    for (int64_t end = lethe_sys_now_ms() + WAIT_MS;
+         board->drawn != state && lethe_sys_now_ms() < end;)
         nanosleep(&pause, NULL);
     return board->drawn == state;
 }

@@ -55,7 +55,7 @@ uint64_t lethe_filler_free_kib(void)
 
 static void lower_reserves(void)
 {
-    static const struct lethe_setting settings[] = {
+    static const struct lethe_sys_setting settings[] = {
         {"/proc/sys/vm/panic_on_oom", "0"},
         {"/proc/sys/vm/oom_kill_allocating_task", "0"},
         {"/proc/sys/vm/overcommit_memory", "1"},
@@ -67,7 +67,7 @@ static void lower_reserves(void)
         {"/proc/sys/vm/user_reserve_kbytes", "0"},
         {"/proc/sys/vm/lowmem_reserve_ratio", "0 0 0 0 0"},
     };
-    lethe_write_settings(settings, sizeof settings / sizeof *settings);
+    lethe_sys_write_settings(settings, sizeof settings / sizeof *settings);
 }
 
 static void wait_to_be_killed(void)
@@ -130,7 +130,7 @@ int lethe_filler_open(void)
     filler.page = lethe_sys->page_size();
     lower_reserves();
     find_processors();
-    lethe_read_line(AT_FDCWD, "/proc/sys/kernel/printk", filler.printk, sizeof filler.printk);
+    lethe_sys_read_line(AT_FDCWD, "/proc/sys/kernel/printk", filler.printk, sizeof filler.printk);
     /* The OOM killer's reports, a page or two each, stay off the console. */
     lethe_sys->write_file("/proc/sys/kernel/printk", "1");
     start_decoys();
@@ -230,7 +230,7 @@ static bool is_busy(struct taker *t)
 static void wait_for_all(struct taker *takers, int n, int64_t end_ms)
 {
     const struct timespec pause = {0, POLL_MS * 1000000};
-    for (int i = 0; i < n && lethe_now_ms() < end_ms;)
+    for (int i = 0; i < n && lethe_sys_now_ms() < end_ms;)
         if (is_busy(&takers[i]))
             nanosleep(&pause, NULL);
         else
@@ -260,7 +260,7 @@ void lethe_filler_take(int64_t end_ms)
         wait_for_all(first, n, end_ms);
         stop_busy(first, n);
         after = free_bytes();
-    } while (after > 2 * floor_bytes() && after + FLOOR < before && lethe_now_ms() < end_ms);
+    } while (after > 2 * floor_bytes() && after + FLOOR < before && lethe_sys_now_ms() < end_ms);
 }
 
 /* Returns how many of the pool's bytes the kernel has not taken yet. */

@@ -62,10 +62,10 @@ static uint16_t code_of_row(struct lethe_span name)
         {"1234567890", KEY_1}, {"qwertyuiop", KEY_Q}, {"asdfghjkl", KEY_A}, {"zxcvbnm", KEY_Z}};
     uint64_t number;
     if (name.n > 1 && name.at[0] == 'f' &&
-        !lethe_number((struct lethe_span){name.at + 1, name.n - 1}, 10, &number) && number)
+        !lethe_text_number((struct lethe_span){name.at + 1, name.n - 1}, 10, &number) && number)
         return (uint16_t)(KEY_F1 + number - 1);
     if (name.n > 1)
-        return !lethe_number(name, KEY_MAX, &number) ? (uint16_t)number : 0;
+        return !lethe_text_number(name, KEY_MAX, &number) ? (uint16_t)number : 0;
     for (size_t i = 0; name.n && i < sizeof rows / sizeof *rows; i++) {
         const char *at = strchr(rows[i].row, name.at[0]);
         if (at)
@@ -94,7 +94,7 @@ int lethe_hotkey_add(struct lethe_hotkey *h, const char *text)
         return -EINVAL;
     unsigned n = 0;
     while (rest.at) {
-        struct lethe_span name = lethe_cut(&rest, '+');
+        struct lethe_span name = lethe_text_cut(&rest, '+');
         if (n == LETHE_HOTKEY_KEYS || !find(name, h->combinations[h->n].codes[n]))
             return -EINVAL;
         n++;
@@ -246,7 +246,7 @@ bool lethe_hotkey_look(struct lethe_hotkey *h)
             h->keyboards[i] = 0;
         }
     }
-    int64_t now = lethe_now_ms();
+    int64_t now = lethe_sys_now_ms();
     h->due_ms = !down ? 0 : h->due_ms ? h->due_ms : now + h->hold_ms;
     return h->due_ms && now >= h->due_ms;
 }

@@ -29,7 +29,7 @@
 
 enum { WINDOW = 4096, KEYS_MAX = 65536 };
 
-static void zero_resident(char *segment, size_t size, struct lethe_erased *erased)
+static void zero_resident(char *segment, size_t size, struct lethe_ram_fs_erased *erased)
 {
     static unsigned char resident[WINDOW]; /* a byte a page */
     const size_t page = lethe_sys->page_size(), window = WINDOW * page;
@@ -49,7 +49,7 @@ static void zero_resident(char *segment, size_t size, struct lethe_erased *erase
     }
 }
 
-static void erase_segment(int id, size_t size, struct lethe_erased *erased)
+static void erase_segment(int id, size_t size, struct lethe_ram_fs_erased *erased)
 {
     char *segment = shmat(id, NULL, 0);
     if ((intptr_t)segment == -1) {
@@ -64,7 +64,7 @@ static void erase_segment(int id, size_t size, struct lethe_erased *erased)
 }
 
 /* Walks over all indices: SHM_INFO and MSG_INFO return the highest one in use. */
-static void erase_segments(struct lethe_erased *erased)
+static void erase_segments(struct lethe_ram_fs_erased *erased)
 {
     struct shm_info info;
     int last = shmctl(0, SHM_INFO, (struct shmid_ds *)(void *)&info);
@@ -110,9 +110,9 @@ static int remove_posix_queues(void)
     return r;
 }
 
-void lethe_ipc_erase(struct lethe_erased *erased)
+void lethe_ipc_erase(struct lethe_ram_fs_erased *erased)
 {
-    *erased = (struct lethe_erased){0};
+    *erased = (struct lethe_ram_fs_erased){0};
     erase_segments(erased);
     remove_messages();
     int r = remove_posix_queues();

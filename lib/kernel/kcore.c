@@ -27,7 +27,7 @@ static int read_parts(struct lethe_kcore *kcore)
     if (!read_at(kcore->fd, &elf, sizeof elf, 0))
         return errno ? -errno : -EIO;
     if (memcmp(elf.e_ident, ELFMAG, SELFMAG) || elf.e_ident[EI_CLASS] != ELFCLASS64 ||
-        elf.e_phnum > LETHE_KCORE_PARTS_MAX || kcore->page > LETHE_PAGE_MAX)
+        elf.e_phnum > LETHE_KCORE_PARTS_MAX || kcore->page > LETHE_KCORE_PAGE_MAX)
         return -EOPNOTSUPP;
     if (!read_at(kcore->fd, kcore->parts, elf.e_phnum * sizeof *kcore->parts, elf.e_phoff))
         return -EIO;
@@ -38,11 +38,11 @@ static int read_parts(struct lethe_kcore *kcore)
 }
 
 /* A page of this program's, zeroes but for a moment, and room for what is read of it. */
-static alignas(LETHE_PAGE_MAX) char own[2 * LETHE_PAGE_MAX];
+static alignas(LETHE_KCORE_PAGE_MAX) char own[2 * LETHE_KCORE_PAGE_MAX];
 
 static bool read_own(const struct lethe_kcore *kcore)
 {
-    return lethe_kcore_read(kcore, lethe_kcore_page_of(kcore, own), own + LETHE_PAGE_MAX,
+    return lethe_kcore_read(kcore, lethe_kcore_page_of(kcore, own), own + LETHE_KCORE_PAGE_MAX,
                             kcore->page);
 }
 
@@ -50,9 +50,9 @@ static bool read_own(const struct lethe_kcore *kcore)
  * clear: only what shows a page that is known to hold something else is believed. */
 static bool is_true(const struct lethe_kcore *kcore)
 {
-    const int64_t mark = lethe_now_ms() | 1;
+    const int64_t mark = lethe_sys_now_ms() | 1;
     memcpy(own, &mark, sizeof mark);
-    bool seen = read_own(kcore) && !memcmp(own + LETHE_PAGE_MAX, &mark, sizeof mark);
+    bool seen = read_own(kcore) && !memcmp(own + LETHE_KCORE_PAGE_MAX, &mark, sizeof mark);
     memset(own, 0, sizeof mark);
     return seen;
 }

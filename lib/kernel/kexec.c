@@ -10,7 +10,7 @@
 static bool is_loaded(const char *file)
 {
     char loaded[8];
-    return lethe_read_line(AT_FDCWD, file, loaded, sizeof loaded) && !strcmp(loaded, "1");
+    return lethe_sys_read_line(AT_FDCWD, file, loaded, sizeof loaded) && !strcmp(loaded, "1");
 }
 
 bool lethe_kexec_is_loaded(void)

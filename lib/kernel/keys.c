@@ -43,7 +43,7 @@ static bool has_no_number(const char *name, const void *unused)
 {
     char number[32];
     (void)unused;
-    return !lethe_read_block(name, "dev", number, sizeof number);
+    return !lethe_sys_read_block(name, "dev", number, sizeof number);
 }
 
 /* The system as /proc and /sys alone show it, looked at once by each worker that asks for it. Each
@@ -70,7 +70,7 @@ static const struct look *look(void)
         return &l;
     struct lethe_arena arena = lethe_snapshot_map_arena();
     l.taken = true;
-    l.good = !lethe_snapshot_take(s, AT_FDCWD, false, &arena, &lethe_complain_to_log) &&
+    l.good = !lethe_snapshot_take(s, AT_FDCWD, false, &arena, &lethe_snapshot_complain_to_log) &&
              (l.swap = lethe_arena_alloc(&arena, s->n_blocks, sizeof *l.swap)) &&
              (l.marks = lethe_arena_alloc(&arena, s->n_blocks, sizeof *l.marks)) &&
              (l.below = lethe_arena_alloc(&arena, s->n_blocks, sizeof *l.below));
@@ -91,7 +91,7 @@ static bool is_swap_in_use(void)
 {
     char text[4096];
     unsigned long long used = 0;
-    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/swaps", text, sizeof text);
+    ssize_t n = lethe_sys_read_file(AT_FDCWD, "/proc/swaps", text, sizeof text);
     text[n > 0 ? n : 0] = '\0';
     for (char *line = strchr(text, '\n'); line && !used; line = strchr(line + 1, '\n'))
         if (sscanf(line + 1, "%*s %*s %*s %llu", &used) != 1)
@@ -145,7 +145,8 @@ static bool is_wanted(const char *name, enum lethe_keys which)
     return true;
 }
 
-static bool find_crypt(const char *name, struct lethe_block *block, char uuid[LETHE_DM_UUID_MAX])
+static bool find_crypt(const char *name, struct lethe_block *block,
+                       char uuid[LETHE_OFFLINE_UUID_MAX])
 {
     return lethe_offline_find_dm(name, block, uuid) && lethe_stop_holds_key(block);
 }
@@ -217,7 +218,7 @@ static pid_t cut_off_marked(const struct look *l, enum lethe_keys which)
 
 pid_t lethe_keys_cut_off(enum lethe_keys which, const struct lethe_progress *progress)
 {
-    char uuid[LETHE_DM_UUID_MAX];
+    char uuid[LETHE_OFFLINE_UUID_MAX];
     struct lethe_block block;
     const struct look *l = look();
     DIR *blocks = opendir("/sys/class/block");
@@ -247,7 +248,7 @@ unsigned lethe_keys_wipe(enum lethe_keys which, const struct lethe_policy *polic
                          struct lethe_progress *progress)
 {
     unsigned left = 0;
-    char uuid[LETHE_DM_UUID_MAX];
+    char uuid[LETHE_OFFLINE_UUID_MAX];
     struct lethe_block block;
     DIR *blocks = opendir("/sys/class/block");
     if (!blocks)

@@ -43,7 +43,7 @@ static bool is_medium(const struct lethe_block *block)
 {
     char text[8];
     return block->kind == LETHE_BLOCK_LOOP &&
-           lethe_read_block(block->name, "ro", text, sizeof text) && !strcmp(text, "1");
+           lethe_sys_read_block(block->name, "ro", text, sizeof text) && !strcmp(text, "1");
 }
 
 unsigned lethe_left_report(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
@@ -102,7 +102,7 @@ static bool may_ask(const struct lethe_block *block)
     char size[32];
     return block->kind == LETHE_BLOCK_PLAIN && block->devno.major != SCSI_CDROM_MAJOR &&
            block->devno.major != FLOPPY_MAJOR &&
-           lethe_read_block(block->name, "size", size, sizeof size) && strcmp(size, "0") != 0;
+           lethe_sys_read_block(block->name, "size", size, sizeof size) && strcmp(size, "0") != 0;
 }
 
 static bool is_claimed(const struct lethe_block *b, const char **by,
@@ -149,7 +149,7 @@ static uint64_t own_shmem_kib(void)
 static uint64_t read_meminfo(const char *name)
 {
     char text[4096];
-    return lethe_meminfo(lethe_read_span("/proc/meminfo", text, sizeof text), name);
+    return lethe_meminfo(lethe_sys_read_span("/proc/meminfo", text, sizeof text), name);
 }
 
 unsigned lethe_left_report_shmem(const struct lethe_policy *policy, struct lethe_progress *progress)

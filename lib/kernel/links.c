@@ -71,7 +71,7 @@ static bool has_keys(const char *name)
                                         "\nDEVTYPE=ovpn\n"};
     char path[64], text[256] = "\n";
     snprintf(path, sizeof path, "/sys/class/net/%.15s/uevent", name);
-    lethe_read_text(AT_FDCWD, path, text + 1, sizeof text - 1);
+    lethe_sys_read_text(AT_FDCWD, path, text + 1, sizeof text - 1);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (strstr(text, kinds[i]))
             return true;

@@ -34,7 +34,7 @@ static void replace(int *fd, int fresh)
 
 static void reopen(int *fd, const char *path)
 {
-    int fresh = lethe_open_device(path, O_WRONLY | O_NONBLOCK, S_IFCHR, 0);
+    int fresh = lethe_sys_open_device(path, O_WRONLY | O_NONBLOCK, S_IFCHR, 0);
     if (fresh >= 0)
         replace(fd, fresh);
 }
@@ -54,10 +54,11 @@ void lethe_log_to_kernel(void)
     reopen(&console, "/dev/console");
     console_is_terminal = is_virtual_terminal(console);
     is_limited =
-        lethe_read_line(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", limit, sizeof limit) &&
+        lethe_sys_read_line(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", limit, sizeof limit) &&
         !strcmp(limit, "ratelimit");
-    console_level =
-        lethe_read_line(AT_FDCWD, "/proc/sys/kernel/printk", level, sizeof level) ? atoi(level) : 0;
+    console_level = lethe_sys_read_line(AT_FDCWD, "/proc/sys/kernel/printk", level, sizeof level)
+                        ? atoi(level)
+                        : 0;
 }
 
 void lethe_log_close(void)
@@ -85,7 +86,7 @@ static void put(int fd, const char *text, size_t n)
 
 /* Replaces control characters by question marks. A name in the line, such as a mount's path, is its
  * owner's choice, and a terminal would obey it or show it as another line. Callers that can escape
- * it before, with lethe_printable(), do so. */
+ * it before, with lethe_text_printable(), do so. */
 static void tame(char *text)
 {
     for (; *text; text++)

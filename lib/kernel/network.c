@@ -223,9 +223,9 @@ static void unbind(const char *interface)
 {
     char path[300], driver[256], device[256];
     snprintf(path, sizeof path, "/sys/class/net/%.15s/device/driver", interface);
-    lethe_read_link(AT_FDCWD, path, driver, sizeof driver);
+    lethe_sys_read_link(AT_FDCWD, path, driver, sizeof driver);
     snprintf(path, sizeof path, "/sys/class/net/%.15s/device", interface);
-    lethe_read_link(AT_FDCWD, path, device, sizeof device);
+    lethe_sys_read_link(AT_FDCWD, path, device, sizeof device);
     const char *name = strrchr(device, '/');
     if (!name || !strstr(driver, "/virtio_net"))
         return;

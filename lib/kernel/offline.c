@@ -18,7 +18,7 @@ static void set_scsi_offline(const char *folder)
 {
     char path[400], state[32];
     snprintf(path, sizeof path, "%s/state", folder);
-    lethe_read_line(AT_FDCWD, path, state, sizeof state);
+    lethe_sys_read_line(AT_FDCWD, path, state, sizeof state);
     if (strcmp(state, "blocked") != 0) {
         lethe_sys->write_file(path, "offline\n");
         return;
@@ -75,20 +75,21 @@ bool lethe_offline_reset(const char *name)
 }
 
 bool lethe_offline_find_dm(const char *name, struct lethe_block *block,
-                           char uuid[LETHE_DM_UUID_MAX])
+                           char uuid[LETHE_OFFLINE_UUID_MAX])
 {
     char number[32];
-    if (strncmp(name, "dm-", 3) || !lethe_read_block(name, "dm/uuid", uuid, LETHE_DM_UUID_MAX) ||
-        !lethe_read_block(name, "dev", number, sizeof number))
+    if (strncmp(name, "dm-", 3) ||
+        !lethe_sys_read_block(name, "dm/uuid", uuid, LETHE_OFFLINE_UUID_MAX) ||
+        !lethe_sys_read_block(name, "dev", number, sizeof number))
         return false;
     *block = (struct lethe_block){
-        .name = name, .kind = lethe_block_kind(name, uuid, false), .dm_uuid = uuid};
+        .name = name, .kind = lethe_devices_kind(name, uuid, false), .dm_uuid = uuid};
     return !lethe_devno(lethe_span(number), &block->devno);
 }
 
 void lethe_offline_stop_queueing(bool always)
 {
-    char uuid[LETHE_DM_UUID_MAX];
+    char uuid[LETHE_OFFLINE_UUID_MAX];
     struct lethe_block block;
     DIR *blocks = opendir("/sys/class/block");
     for (struct dirent *entry; blocks && (entry = readdir(blocks));)

@@ -40,7 +40,7 @@ static bool is_runits_stage(const char *pid)
     char path[64], text[1024], *after; /* of a line with no room nothing is read */
     pid_t parent;
     snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
-    lethe_read_line(AT_FDCWD, path, text, sizeof text);
+    lethe_sys_read_line(AT_FDCWD, path, text, sizeof text);
     after = strrchr(text, ')');
     return after && sscanf(after + 1, " %*c %d", &parent) == 1 && parent == 1 &&
            strstr(text, "(runsvdir)");
@@ -50,8 +50,8 @@ void lethe_pid1_keep_stage(void)
 {
     char name[32];
     DIR *proc;
-    if (!lethe_read_line(AT_FDCWD, "/proc/1/comm", name, sizeof name) || strcmp(name, "runit") ||
-        !(proc = opendir("/proc")))
+    if (!lethe_sys_read_line(AT_FDCWD, "/proc/1/comm", name, sizeof name) ||
+        strcmp(name, "runit") || !(proc = opendir("/proc")))
         return;
     for (struct dirent *entry; (entry = readdir(proc));)
         if (isdigit((unsigned char)entry->d_name[0]) && is_runits_stage(entry->d_name))
@@ -64,7 +64,7 @@ void lethe_pid1_keep_stage(void)
 static bool read_cgroup(char *out, size_t size)
 {
     char text[4096];
-    lethe_read_text(AT_FDCWD, "/proc/1/cgroup", text, sizeof text);
+    lethe_sys_read_text(AT_FDCWD, "/proc/1/cgroup", text, sizeof text);
     char *line = strstr(text, "0::/");
     if (!line || (line != text && line[-1] != '\n'))
         return false;
@@ -76,7 +76,7 @@ static bool is_frozen(const char *folder)
 {
     char path[4096], text[256];
     snprintf(path, sizeof path, "%.4000s/cgroup.events", folder);
-    return lethe_read_text(AT_FDCWD, path, text, sizeof text) && strstr(text, "frozen 1");
+    return lethe_sys_read_text(AT_FDCWD, path, text, sizeof text) && strstr(text, "frozen 1");
 }
 
 /* Puts PID 1 into a group of Lethe's own: a PID 1 that is not systemd is in the top group, and the
@@ -108,7 +108,8 @@ bool lethe_pid1_freeze(void)
         snprintf(path, sizeof path, "%s/cgroup.freeze", folder);
         if (lethe_sys->write_file(path, "1"))
             continue;
-        for (int64_t end = lethe_now_ms() + WAIT_MS; lethe_now_ms() < end; nanosleep(&pause, NULL))
+        for (int64_t end = lethe_sys_now_ms() + WAIT_MS; lethe_sys_now_ms() < end;
+             nanosleep(&pause, NULL))
             if (is_frozen(folder))
                 return true;
     }
@@ -227,7 +228,7 @@ bool lethe_pid1_recall(void)
 {
     char status[4096];
     unsigned long kib = 0;
-    lethe_read_text(AT_FDCWD, "/proc/1/status", status, sizeof status);
+    lethe_sys_read_text(AT_FDCWD, "/proc/1/status", status, sizeof status);
     const char *swapped = strstr(status, "\nVmSwap:");
     return (swapped && sscanf(swapped + 8, "%lu", &kib) == 1 && !kib) ||
            each_range(1, true, touch_range);

@@ -25,7 +25,7 @@ static unsigned visit_sound(bool free)
     for (size_t i = 0; i < files.gl_pathc; i++) {
         if (free)
             lethe_sys->write_file(files.gl_pathv[i], "0\n");
-        n += lethe_read_line(AT_FDCWD, files.gl_pathv[i], now, sizeof now) && strcmp(now, "0");
+        n += lethe_sys_read_line(AT_FDCWD, files.gl_pathv[i], now, sizeof now) && strcmp(now, "0");
     }
     globfree(&files);
     return n;

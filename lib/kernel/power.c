@@ -24,7 +24,7 @@ enum { FALLBACK_MS = 3000 };
 
 void lethe_power_prepare(void)
 {
-    static const struct lethe_setting settings[] = {
+    static const struct lethe_sys_setting settings[] = {
         {"/proc/sys/kernel/panic", "10"},
         {"/proc/sys/kernel/panic_on_warn", "0"},
         {"/proc/sys/kernel/panic_on_oops", "0"}, /* it costs a worker; a panic, all that is left */
@@ -37,7 +37,7 @@ void lethe_power_prepare(void)
         {"/sys/kernel/rcu_expedited", "1"}, /* device-mapper waits for RCU several times a device */
         {"/proc/sys/kernel/pid_max", "4194304"}, /* a fork bomb may have used up all numbers */
     };
-    lethe_write_settings(settings, sizeof settings / sizeof *settings);
+    lethe_sys_write_settings(settings, sizeof settings / sizeof *settings);
     /* Otherwise a panic starts the kernel for a crash dump (kdump), with RAM as it is. */
     lethe_kexec_unload_crash();
 }
@@ -88,7 +88,7 @@ static int try_reboot(enum lethe_verb verb, const char *argument, int64_t ms)
         _exit(-lethe_power_call(verb, argument) & 127);
     if (child < 0)
         return lethe_power_call(verb, argument);
-    for (int64_t end = lethe_now_ms() + ms; lethe_now_ms() < end;) {
+    for (int64_t end = lethe_sys_now_ms() + ms; lethe_sys_now_ms() < end;) {
         lethe_watchdog_ping(NULL);
         if (waitpid(child, &status, WNOHANG) == child)
             return WIFEXITED(status) ? -WEXITSTATUS(status) : -EINTR;
@@ -110,7 +110,7 @@ static void stay_on_first_processor(void)
 
 static void wait_without_timer(int64_t ms)
 {
-    for (int64_t end = lethe_now_ms() + ms; lethe_now_ms() < end;)
+    for (int64_t end = lethe_sys_now_ms() + ms; lethe_sys_now_ms() < end;)
         sched_yield();
 }
 

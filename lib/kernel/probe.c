@@ -21,7 +21,7 @@ static void take(blkid_probe probe, const char *name, char *out, size_t size)
         snprintf(out, size, "%s", value);
 }
 
-static int probe(const char *device, struct lethe_identity *identity)
+static int probe(const char *device, struct lethe_probe_identity *identity)
 {
     blkid_probe probe = blkid_new_probe_from_filename(device);
     if (!probe)
@@ -41,7 +41,7 @@ static int probe(const char *device, struct lethe_identity *identity)
 
 struct answer {
     int r;
-    struct lethe_identity identity;
+    struct lethe_probe_identity identity;
 };
 
 static _Noreturn void answer(const char *device, int to)
@@ -64,13 +64,13 @@ static int await(pid_t child, int from, struct answer *a)
     return told ? a->r : -ETIMEDOUT;
 }
 
-int lethe_probe(const char *device, struct lethe_identity *identity)
+int lethe_probe(const char *device, struct lethe_probe_identity *identity)
 {
     enum { HUNG_MAX = 3 };
     static unsigned hung;
     struct answer a = {0};
     int ends[2], r = hung < HUNG_MAX ? 0 : -ETIMEDOUT;
-    *identity = (struct lethe_identity){0};
+    *identity = (struct lethe_probe_identity){0};
     if (!r && pipe2(ends, O_CLOEXEC))
         r = -errno;
     if (r)

@@ -52,14 +52,14 @@ static bool read_process(const char *pid, char *name, size_t size, char *state, 
     char path[64], text[512];
     unsigned flags;
     snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
-    if (!lethe_read_line(AT_FDCWD, path, text, sizeof text))
+    if (!lethe_sys_read_line(AT_FDCWD, path, text, sizeof text))
         return false;
     char *open = strchr(text, '('), *close = strrchr(text, ')');
     if (!open || !close || close < open ||
         sscanf(close + 1, " %c %d %*d %*d %*d %*d %u", state, parent, &flags) != 3)
         return false;
     *close = '\0';
-    lethe_printable(name, size, open + 1);
+    lethe_text_printable(name, size, open + 1);
     return !(flags & 0x00200000);
 }
 
@@ -200,7 +200,7 @@ unsigned lethe_process_stop_all(int64_t ms)
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
-    int64_t end = lethe_now_ms() + ms, limit = end + (LONGEST - 1) * ms;
+    int64_t end = lethe_sys_now_ms() + ms, limit = end + (LONGEST - 1) * ms;
     do {
         if (n_kept)
             kill_others(NULL, 0);
@@ -209,11 +209,11 @@ unsigned lethe_process_stop_all(int64_t ms)
         lethe_watchdog_ping(NULL); /* whoever served it is dead */
         left = reap_and_count(&reaped);
         if (left && left < before && end < limit)
-            end = lethe_now_ms() + ms;
+            end = lethe_sys_now_ms() + ms;
         before = left;
         if (left)
             sigtimedwait(&set, NULL, &pause);
-    } while (left && lethe_now_ms() < end);
+    } while (left && lethe_sys_now_ms() < end);
     return left ? each_process(LIVING, UINT_MAX, NULL) : 0;
 }
 
@@ -223,14 +223,14 @@ unsigned lethe_process_stop_others(const pid_t *spared, unsigned n, int64_t ms)
     unsigned left;
     if (!n)
         return lethe_process_stop_all(ms);
-    for (int64_t end = lethe_now_ms() + ms;; nanosleep(&pause, NULL)) {
+    for (int64_t end = lethe_sys_now_ms() + ms;; nanosleep(&pause, NULL)) {
         lethe_sys->kill(-1, SIGSTOP);
         left = kill_others(spared, n);
         for (unsigned i = 0; i < n; i++)
             lethe_sys->kill(spared[i], SIGCONT);
         while (waitpid(-1, NULL, WNOHANG) > 0)
             ;
-        if (!left || lethe_now_ms() >= end)
+        if (!left || lethe_sys_now_ms() >= end)
             return left;
     }
 }
@@ -246,10 +246,10 @@ unsigned lethe_process_wait_for_reaper(int64_t ms)
 {
     const struct timespec pause = {0, 10 * 1000 * 1000};
     unsigned before = UINT_MAX, now;
-    for (int64_t end = lethe_now_ms() + ms; (now = count_dead()) && lethe_now_ms() < end;
+    for (int64_t end = lethe_sys_now_ms() + ms; (now = count_dead()) && lethe_sys_now_ms() < end;
          before = now) {
         if (now < before)
-            end = lethe_now_ms() + ms;
+            end = lethe_sys_now_ms() + ms;
         lethe_watchdog_ping(NULL);
         nanosleep(&pause, NULL);
     }
@@ -259,7 +259,7 @@ unsigned lethe_process_wait_for_reaper(int64_t ms)
 bool lethe_process_await(pid_t child, int64_t ms, int *status)
 {
     const struct timespec pause = {0, 10 * 1000 * 1000};
-    for (int64_t end = lethe_now_ms() + ms; lethe_now_ms() < end; nanosleep(&pause, NULL))
+    for (int64_t end = lethe_sys_now_ms() + ms; lethe_sys_now_ms() < end; nanosleep(&pause, NULL))
         if (waitpid(child, status, WNOHANG) == child)
             return true;
     lethe_sys->kill(child, SIGKILL);

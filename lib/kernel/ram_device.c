@@ -49,10 +49,10 @@ int lethe_ram_device_erase(const struct lethe_block *block, uint64_t *bytes)
     char path[300];
     snprintf(path, sizeof path, "/dev/%.255s", block->name);
     const uint64_t number = makedev(block->devno.major, block->devno.minor);
-    int fd = lethe_open_device(path, O_RDWR | O_DIRECT | O_EXCL, S_IFBLK, number);
+    int fd = lethe_sys_open_device(path, O_RDWR | O_DIRECT | O_EXCL, S_IFBLK, number);
     bool in_use = fd == -EBUSY;
     if (in_use)
-        fd = lethe_open_device(path, O_RDWR | O_DIRECT, S_IFBLK, number);
+        fd = lethe_sys_open_device(path, O_RDWR | O_DIRECT, S_IFBLK, number);
     if (fd < 0)
         return fd;
     int r = zero_blocks(fd, bytes);

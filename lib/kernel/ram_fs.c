@@ -31,7 +31,7 @@ struct walk {
     int top; /* the root of the file system: what lies too deep is moved there */
     dev_t device;
     bool keep_names;
-    struct lethe_erased *erased;
+    struct lethe_ram_fs_erased *erased;
     unsigned moved; /* numbers the new names of what was moved there */
     unsigned busy;  /* mount points met */
 };
@@ -86,9 +86,9 @@ static int zero_resident(int fd, off_t size, off_t page, uint64_t *bytes)
         void *map = mmap(NULL, (size_t)(end - at), PROT_READ, MAP_SHARED, fd, at);
         if (map == MAP_FAILED)
             return -errno;
-        int64_t before = lethe_now_ms();
+        int64_t before = lethe_sys_now_ms();
         int r = lethe_sys->mincore(map, (size_t)(end - at), resident);
-        searched_ms += lethe_now_ms() - before;
+        searched_ms += lethe_sys_now_ms() - before;
         munmap(map, (size_t)(end - at));
         for (off_t p = at; !r && p < end; p += page)
             if (resident[(p - at) / small] & 1) {
@@ -342,11 +342,11 @@ static int open_root(const char *path, uint64_t devno, struct stat *st)
 }
 
 int lethe_ram_fs_erase(const char *path, uint64_t devno, bool keep_names,
-                       struct lethe_erased *erased)
+                       struct lethe_ram_fs_erased *erased)
 {
     struct stat st = {0};
     struct walk w = {.keep_names = keep_names, .erased = erased};
-    *erased = (struct lethe_erased){0};
+    *erased = (struct lethe_ram_fs_erased){0};
     w.top = open_root(path, devno, &st);
     if (w.top < 0) /* a device node, a socket: nothing to zero */
         return st.st_mode && !S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode) ? 0 : w.top;

@@ -16,7 +16,7 @@ enum {
     BLOCK = 8192,
     BLOCK_OF_SAMPLE = 512,
     RUN = 16, /* where pages have 4 KiB; as many bytes in any case */
-    CONTENT = LETHE_PAGE_MAX,
+    CONTENT = LETHE_KCORE_PAGE_MAX,
     ZONEINFO_MAX = 256 << 10,
 };
 
@@ -136,7 +136,7 @@ static void look_everywhere(uint64_t stride, int64_t end_ms, struct lethe_fill *
         page = lethe_kcore_next(&reader.kcore, page, &after);
         if (page == UINT64_MAX)
             return;
-        if (lethe_now_ms() > end_ms) {
+        if (lethe_sys_now_ms() > end_ms) {
             reader.missed = true;
             return;
         }
@@ -153,13 +153,13 @@ void lethe_read_back(uint64_t pages_max, int64_t end_ms, struct lethe_fill *fill
     const size_t page_kib = reader.kcore.page / 1024;
     uint64_t free_pages = lethe_filler_free_kib() / page_kib;
     uint64_t stride = pages_max && pages_max < free_pages ? free_pages / pages_max : 1;
-    fill->look = LETHE_LOOK_NONE;
+    fill->look = LETHE_FILL_LOOK_NONE;
     fill->read_kib = fill->not_zero = 0;
     reader.missed = false;
     if (!reader.error)
         look_everywhere(stride, end_ms, fill);
     fill->kept_kib = read_kept() * page_kib;
-    fill->look = reader.error    ? LETHE_LOOK_REFUSED
-                 : reader.missed ? LETHE_LOOK_PART
-                                 : LETHE_LOOK_WHOLE;
+    fill->look = reader.error    ? LETHE_FILL_LOOK_REFUSED
+                 : reader.missed ? LETHE_FILL_LOOK_PART
+                                 : LETHE_FILL_LOOK_WHOLE;
 }

@@ -26,14 +26,15 @@ static void thaw(const char *path)
 static bool is_idle(const struct lethe_block *block)
 {
     char text[64];
-    lethe_read_block(block->name, "inflight", text, sizeof text);
+    lethe_sys_read_block(block->name, "inflight", text, sizeof text);
     return !text[strspn(text, " 0")];
 }
 
 static bool is_suspended(const struct lethe_block *block)
 {
     char text[8];
-    return lethe_read_block(block->name, "dm/suspended", text, sizeof text) && !strcmp(text, "1");
+    return lethe_sys_read_block(block->name, "dm/suspended", text, sizeof text) &&
+           !strcmp(text, "1");
 }
 
 static void resume(const struct lethe_snapshot *s, const struct lethe_policy *policy,
@@ -74,7 +75,7 @@ void lethe_release_frozen(const struct lethe_snapshot *snapshot, const struct le
 static void remove_probes(void)
 {
     char some[64];
-    ssize_t n = lethe_read_file(AT_FDCWD, TRACING "/uprobe_events", some, sizeof some);
+    ssize_t n = lethe_sys_read_file(AT_FDCWD, TRACING "/uprobe_events", some, sizeof some);
     if (n <= 0 && n != -EFBIG)
         return;
     lethe_sys->write_file(TRACING "/events/enable", "0");

@@ -24,7 +24,7 @@ static void clear_terminal(int number)
         return;
     lethe_sys->close(screen);
     snprintf(path, sizeof path, "/dev/tty%d", number);
-    int fd = lethe_open_device(path, O_WRONLY | O_NOCTTY | O_NONBLOCK, S_IFCHR, 0);
+    int fd = lethe_sys_open_device(path, O_WRONLY | O_NOCTTY | O_NONBLOCK, S_IFCHR, 0);
     if (fd < 0)
         return;
     ssize_t written = write(fd, clear, sizeof clear - 1);
@@ -39,7 +39,7 @@ static void clear_frame_buffer(int number)
     struct fb_fix_screeninfo info;
     char path[32];
     snprintf(path, sizeof path, "/dev/fb%d", number);
-    int fd = lethe_open_device(path, O_WRONLY, S_IFCHR, 0);
+    int fd = lethe_sys_open_device(path, O_WRONLY, S_IFCHR, 0);
     if (fd < 0)
         return;
     if (!ioctl(fd, FBIOGET_FSCREENINFO, &info))

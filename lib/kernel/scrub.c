@@ -22,21 +22,21 @@ void lethe_scrub_look(const struct lethe_policy *policy, struct lethe_progress *
 
 static bool is_wanted(const struct lethe_cmdline *cmdline, const struct lethe_progress *progress)
 {
-    return cmdline->scrub == LETHE_SCRUB_ON ||
-           (cmdline->scrub == LETHE_SCRUB_AUTO && !progress->account.fill.kernel_clears);
+    return cmdline->scrub == LETHE_CMDLINE_SCRUB_ON ||
+           (cmdline->scrub == LETHE_CMDLINE_SCRUB_AUTO && !progress->account.fill.kernel_clears);
 }
 
 void lethe_scrub_objects(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
                          int64_t ms, bool is_last, struct lethe_progress *progress)
 {
     const enum lethe_log_level level = is_last ? LETHE_LOG_ERROR : LETHE_LOG_VERBOSE;
-    struct lethe_refill refill;
+    struct lethe_slab_refilled refill;
     if (!is_wanted(cmdline, progress) ||
         !lethe_task_begin(progress, lethe_task_id(LETHE_TASK_REFILL_SLABS, 0), ms + policy->step_ms,
                           "overwrite freed kernel objects"))
         return;
     lethe_slab_settle();
-    int r = lethe_slab_refill(lethe_now_ms() + ms, &refill);
+    int r = lethe_slab_refill(lethe_sys_now_ms() + ms, &refill);
     lethe_slab_settle();
     lethe_task_done(progress);
     progress->account.slabs_refilled = !r && !refill.left;
@@ -103,20 +103,20 @@ static void fill_and_look(const struct lethe_policy *policy, const struct lethe_
                           int64_t end_ms, struct lethe_progress *p, struct account *account)
 {
     enum { ROUNDS_MAX = 8 };
-    int64_t at = lethe_now_ms(), hangs_ms = (end_ms > at ? end_ms - at : 0) + policy->step_ms;
+    int64_t at = lethe_sys_now_ms(), hangs_ms = (end_ms > at ? end_ms - at : 0) + policy->step_ms;
     fill(LETHE_TASK_FILL_MEMORY, "fill free memory", lethe_filler_take, end_ms, hangs_ms, p);
     if (cmdline->verify_seconds &&
-        lethe_now_ms() + 1000 * (int64_t)cmdline->verify_seconds < end_ms)
-        end_ms = lethe_now_ms() + 1000 * (int64_t)cmdline->verify_seconds;
+        lethe_sys_now_ms() + 1000 * (int64_t)cmdline->verify_seconds < end_ms)
+        end_ms = lethe_sys_now_ms() + 1000 * (int64_t)cmdline->verify_seconds;
     do {
         fill(LETHE_TASK_FILL_REST, "fill the rest of free memory", lethe_filler_take_rest, end_ms,
              hangs_ms, p);
-        account->filling += lethe_now_ms() - at;
-        at = lethe_now_ms();
-        if (cmdline->verify != LETHE_VERIFY_OFF)
+        account->filling += lethe_sys_now_ms() - at;
+        at = lethe_sys_now_ms();
+        if (cmdline->verify != LETHE_CMDLINE_VERIFY_OFF)
             look(0, end_ms, hangs_ms, p);
-        account->looking += lethe_now_ms() - at;
-        at = lethe_now_ms();
+        account->looking += lethe_sys_now_ms() - at;
+        at = lethe_sys_now_ms();
     } while (++account->rounds < ROUNDS_MAX && !is_enough(&p->account.fill) && at < end_ms);
 }
 
@@ -125,10 +125,10 @@ static void look_at_some(const struct lethe_policy *policy, const struct lethe_c
                          int64_t end_ms, struct lethe_progress *p)
 {
     enum { PAGES_MAX = 65536 };
-    if (!p->account.fill.kernel_clears || cmdline->verify == LETHE_VERIFY_OFF)
+    if (!p->account.fill.kernel_clears || cmdline->verify == LETHE_CMDLINE_VERIFY_OFF)
         return;
     lethe_read_back_open();
-    look(cmdline->verify == LETHE_VERIFY_ON ? 0 : PAGES_MAX, end_ms, policy->memory_ms, p);
+    look(cmdline->verify == LETHE_CMDLINE_VERIFY_ON ? 0 : PAGES_MAX, end_ms, policy->memory_ms, p);
     lethe_read_back_close();
 }
 

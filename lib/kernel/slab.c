@@ -23,9 +23,9 @@
 enum { SLABINFO_MAX = 65536 };
 
 struct refilling {
-    struct lethe_makers makers;
+    struct lethe_slab_makers makers;
     int64_t end_ms;
-    struct lethe_refill *refill;
+    struct lethe_slab_refilled *refill;
     bool buckets; /* messages have caches of their own (CONFIG_SLAB_BUCKETS) */
 };
 
@@ -37,11 +37,11 @@ static bool may_go_on(const struct refilling *r, uint64_t made)
     struct sysinfo info;
     if (made % EVERY)
         return true;
-    return lethe_now_ms() < r->end_ms && !sysinfo(&info) &&
+    return lethe_sys_now_ms() < r->end_ms && !sysinfo(&info) &&
            (uint64_t)info.freeram * info.mem_unit > FREE_MIN;
 }
 
-static int open_attribute(const struct lethe_slab_cache *c, const char *attribute, int flags)
+static int open_attribute(const struct lethe_slabinfo_cache *c, const char *attribute, int flags)
 {
     char path[320];
     snprintf(path, sizeof path, "/sys/kernel/slab/%.*s/%s",
@@ -60,8 +60,8 @@ static long count_slabs(int slabs)
 
 /* Makes `n` objects, then more until the cache gets a new slab: only then is no free slot left that
  * this processor reaches, whatever was counted. True when that was seen. */
-static bool make_until_it_grows(struct refilling *r, const struct lethe_slab_cache *c,
-                                enum lethe_slab_maker maker, uint64_t n, int slabs)
+static bool make_until_it_grows(struct refilling *r, const struct lethe_slabinfo_cache *c,
+                                enum lethe_slabinfo_maker maker, uint64_t n, int slabs)
 {
     enum { MORE_MAX = 4096, MORE_BYTES = 8 << 20 };
     const uint64_t by_bytes = MORE_BYTES / c->size, slack = 8 * c->per_slab,
@@ -81,7 +81,7 @@ static bool make_until_it_grows(struct refilling *r, const struct lethe_slab_cac
 }
 
 /* True when the cache gave back all that it had: then what no maker reaches has gone. */
-static bool is_emptied(const struct lethe_slab_cache *c, int slabs)
+static bool is_emptied(const struct lethe_slabinfo_cache *c, int slabs)
 {
     int shrink = open_attribute(c, "shrink", O_WRONLY);
     bool good = shrink >= 0 && write(shrink, "1", 1) == 1 && !count_slabs(slabs);
@@ -94,7 +94,7 @@ static bool is_emptied(const struct lethe_slab_cache *c, int slabs)
  * processor takes from, and the one that it keeps beside it, count as full (mm/slub.c:
  * get_partial_node() takes a second one even where cpu_partial is 0). Kernels from 6.18 on keep
  * more. */
-static void refill_cache(struct refilling *r, const struct lethe_slab_cache *c,
+static void refill_cache(struct refilling *r, const struct lethe_slabinfo_cache *c,
                          const struct lethe_slabinfo_family *f)
 {
     const uint64_t free = c->total - c->active, n = free + 2 * c->per_slab;
@@ -114,8 +114,8 @@ static void refill_cache(struct refilling *r, const struct lethe_slab_cache *c,
 static int refill_all(struct refilling *r)
 {
     static char text[SLABINFO_MAX];
-    struct lethe_slab_cache cache;
-    ssize_t n = lethe_read_file(AT_FDCWD, "/proc/slabinfo", text, sizeof text);
+    struct lethe_slabinfo_cache cache;
+    ssize_t n = lethe_sys_read_file(AT_FDCWD, "/proc/slabinfo", text, sizeof text);
     struct lethe_span rest = {text, n > 0 ? (size_t)n : 0};
     text[rest.n] = '\0';
     r->buckets = strstr(text, "msg_msg-");
@@ -127,11 +127,11 @@ static int refill_all(struct refilling *r)
     return n < 0 ? (int)n : 0;
 }
 
-int lethe_slab_refill(int64_t end_ms, struct lethe_refill *refill)
+int lethe_slab_refill(int64_t end_ms, struct lethe_slab_refilled *refill)
 {
     struct refilling refilling = {.end_ms = end_ms, .refill = refill};
     cpu_set_t ours, one;
-    *refill = (struct lethe_refill){0};
+    *refill = (struct lethe_slab_refilled){0};
     int r = lethe_slab_makers_open(&refilling.makers);
     if (r)
         return r;

@@ -34,7 +34,7 @@ static const char *filling(size_t n)
 
 /* Enters a new directory when one has many names: where directories are no hash, they are searched
  * name by name. */
-static bool enter_dir(struct lethe_makers *m)
+static bool enter_dir(struct lethe_slab_makers *m)
 {
     char name[16];
     if (m->n_names++ % PER_DIR)
@@ -48,7 +48,7 @@ static bool enter_dir(struct lethe_makers *m)
 }
 
 /* Returns a new name of n bytes, NUL-terminated. */
-static const char *new_name(const struct lethe_makers *m, size_t n, char *name)
+static const char *new_name(const struct lethe_slab_makers *m, size_t n, char *name)
 {
     snprintf(name, n + 1, "%0*u", (int)n, m->n_names);
     return name;
@@ -56,7 +56,7 @@ static const char *new_name(const struct lethe_makers *m, size_t n, char *name)
 
 /* Makes a file with the longest name that lies within the dentry: 31 bytes, in later kernels up to
  * 39. */
-static bool make_name(struct lethe_makers *m, size_t size)
+static bool make_name(struct lethe_slab_makers *m, size_t size)
 {
     char name[NAME_MAX + 1];
     (void)size;
@@ -65,7 +65,7 @@ static bool make_name(struct lethe_makers *m, size_t size)
 
 /* Makes a symbolic link. Its target, with the NUL, is one
  * object as long as it has up to 128 bytes. */
-static bool make_link(struct lethe_makers *m, size_t size)
+static bool make_link(struct lethe_slab_makers *m, size_t size)
 {
     char name[16];
     return enter_dir(m) && !symlinkat(filling(size - 1), m->dir, new_name(m, 10, name));
@@ -73,7 +73,7 @@ static bool make_link(struct lethe_makers *m, size_t size)
 
 /* Makes a name too long for its dentry: struct external_name,
  * 16 bytes and the name with its NUL. */
-static bool make_long_name(struct lethe_makers *m, size_t size)
+static bool make_long_name(struct lethe_slab_makers *m, size_t size)
 {
     char name[NAME_MAX + 1];
     size_t n = size - 17 < NAME_MAX ? size - 17 : NAME_MAX;
@@ -81,7 +81,7 @@ static bool make_long_name(struct lethe_makers *m, size_t size)
 }
 
 /* Makes a System V message: struct msg_msg, 48 bytes, and the text. */
-static bool make_message(struct lethe_makers *m, size_t size)
+static bool make_message(struct lethe_slab_makers *m, size_t size)
 {
     static struct {
         long type;
@@ -92,7 +92,7 @@ static bool make_message(struct lethe_makers *m, size_t size)
 }
 
 /* Makes a user's key: struct user_key_payload, 24 bytes, and the data. */
-static bool make_key(struct lethe_makers *m, size_t size)
+static bool make_key(struct lethe_slab_makers *m, size_t size)
 {
     char name[16];
     snprintf(name, sizeof name, "%u", m->n_names++);
@@ -103,7 +103,7 @@ static bool make_key(struct lethe_makers *m, size_t size)
 /* Makes and ends a process. Its task_struct takes the place of a dead one's, where the last
  * registers lie, vector registers with keys among them; so does its kernel stack, of which each
  * processor keeps two. */
-static bool make_process(struct lethe_makers *m, size_t size)
+static bool make_process(struct lethe_slab_makers *m, size_t size)
 {
     char byte;
     (void)size;
@@ -116,7 +116,7 @@ static bool make_process(struct lethe_makers *m, size_t size)
     return child > 0;
 }
 
-static bool set_attribute(struct lethe_makers *m, size_t name_size, size_t value_size)
+static bool set_attribute(struct lethe_slab_makers *m, size_t name_size, size_t value_size)
 {
     char name[XATTR_NAME_MAX + 1];
     snprintf(name, sizeof name, "trusted.%0*u", (int)name_size - 9, m->n_names++);
@@ -125,19 +125,19 @@ static bool set_attribute(struct lethe_makers *m, size_t name_size, size_t value
 
 /* Makes an attribute: struct simple_xattr, 40 bytes, and the value. Its name is another object, of
  * 16 bytes. */
-static bool make_attribute(struct lethe_makers *m, size_t size)
+static bool make_attribute(struct lethe_slab_makers *m, size_t size)
 {
     return set_attribute(m, 20, size - 40);
 }
 
 /* Makes an attribute whose name has at least 20 bytes: a shorter one could not be new each time. */
-static bool make_attribute_name(struct lethe_makers *m, size_t size)
+static bool make_attribute_name(struct lethe_slab_makers *m, size_t size)
 {
     return set_attribute(m, size < 20 ? 20 : size, 1);
 }
 
 /* Sends a datagram to itself: in the queue its head is a small object (6.3). */
-static bool make_datagram(struct lethe_makers *m, size_t size)
+static bool make_datagram(struct lethe_slab_makers *m, size_t size)
 {
     enum { DATA = 200 };
     (void)size;
@@ -175,13 +175,13 @@ static int open_datagrams(void)
 
 static void raise_limits(void)
 {
-    static const struct lethe_setting limits[] = {
+    static const struct lethe_sys_setting limits[] = {
         {"/proc/sys/kernel/msgmax", "65536"},
         {"/proc/sys/kernel/msgmnb", "2000000000"},
         {"/proc/sys/kernel/keys/root_maxkeys", "2000000000"},
         {"/proc/sys/kernel/keys/root_maxbytes", "2000000000"},
     };
-    lethe_write_settings(limits, sizeof limits / sizeof *limits);
+    lethe_sys_write_settings(limits, sizeof limits / sizeof *limits);
 }
 
 /* True since Linux 6.6. Before it attributes lie in other caches, and in a list, which becomes
@@ -194,13 +194,13 @@ static bool accounts_attributes(void)
            (major > 6 || (major == 6 && minor >= 6));
 }
 
-int lethe_slab_makers_open(struct lethe_makers *m)
+int lethe_slab_makers_open(struct lethe_slab_makers *m)
 {
     raise_limits();
     int top = open_tmpfs();
     if (top < 0)
         return top;
-    *m = (struct lethe_makers){.top = top, .dir = top};
+    *m = (struct lethe_slab_makers){.top = top, .dir = top};
     m->bearer =
         accounts_attributes() ? openat(top, "bearer", O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
     m->queue = msgget(IPC_PRIVATE, 0600);
@@ -209,7 +209,7 @@ int lethe_slab_makers_open(struct lethe_makers *m)
 }
 
 /* Closes the last descriptor of the tmpfs, with which it goes. */
-void lethe_slab_makers_close(struct lethe_makers *m)
+void lethe_slab_makers_close(struct lethe_slab_makers *m)
 {
     if (m->dir >= 0 && m->dir != m->top)
         close(m->dir);
@@ -224,18 +224,19 @@ void lethe_slab_makers_close(struct lethe_makers *m)
     syscall(SYS_keyctl, KEYCTL_CLEAR, KEY_SPEC_PROCESS_KEYRING);
 }
 
-bool lethe_slab_makers_make(struct lethe_makers *makers, enum lethe_slab_maker maker, size_t size)
+bool lethe_slab_makers_make(struct lethe_slab_makers *makers, enum lethe_slabinfo_maker maker,
+                            size_t size)
 {
-    static bool (*const make[])(struct lethe_makers *, size_t) = {
-        [LETHE_SLAB_PROCESS] = make_process,
-        [LETHE_SLAB_NAME] = make_name,
-        [LETHE_SLAB_LONG_NAME] = make_long_name,
-        [LETHE_SLAB_LINK] = make_link,
-        [LETHE_SLAB_KEY] = make_key,
-        [LETHE_SLAB_MESSAGE] = make_message,
-        [LETHE_SLAB_ATTRIBUTE] = make_attribute,
-        [LETHE_SLAB_ATTRIBUTE_NAME] = make_attribute_name,
-        [LETHE_SLAB_DATAGRAM] = make_datagram,
+    static bool (*const make[])(struct lethe_slab_makers *, size_t) = {
+        [LETHE_SLABINFO_PROCESS] = make_process,
+        [LETHE_SLABINFO_NAME] = make_name,
+        [LETHE_SLABINFO_LONG_NAME] = make_long_name,
+        [LETHE_SLABINFO_LINK] = make_link,
+        [LETHE_SLABINFO_KEY] = make_key,
+        [LETHE_SLABINFO_MESSAGE] = make_message,
+        [LETHE_SLABINFO_ATTRIBUTE] = make_attribute,
+        [LETHE_SLABINFO_ATTRIBUTE_NAME] = make_attribute_name,
+        [LETHE_SLABINFO_DATAGRAM] = make_datagram,
     };
-    return maker != LETHE_SLAB_NO_MAKER && make[maker](makers, size);
+    return maker != LETHE_SLABINFO_NO_MAKER && make[maker](makers, size);
 }

@@ -13,8 +13,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "lethe/kernel/blocks.h"
 #include "lethe/kernel/log.h"
-#include "lethe/kernel/source.h"
 #include "lethe/kernel/sys.h"
 #include "lethe/plan/devices.h"
 #include "lethe/plan/union.h"
@@ -42,10 +42,10 @@ static void complain(void *context, const char *file, size_t line, struct lethe_
     char copy[81], shown[161];
     snprintf(copy, sizeof copy, "%.*s", (int)(text.n < 80 ? text.n : 80), text.n ? text.at : "");
     lethe_log(LETHE_LOG_ERROR, "%s, line %zu: %s: \"%s\"", file, line, why,
-              lethe_printable(shown, sizeof shown, copy));
+              lethe_text_printable(shown, sizeof shown, copy));
 }
 
-const struct lethe_complaint lethe_complain_to_log = {.tell = complain};
+const struct lethe_complaint lethe_snapshot_complain_to_log = {.tell = complain};
 
 static struct lethe_span read_small(void *context, const char *path)
 {
@@ -144,7 +144,7 @@ static bool has_pool(const struct lethe_source *s)
     char path[300], line[32];
     for (struct dirent *entry; dir && !found && (entry = readdir(dir));) {
         snprintf(path, sizeof path, "proc/spl/kstat/zfs/%.255s/state", entry->d_name);
-        found = lethe_read_line(s->root, path, line, sizeof line);
+        found = lethe_sys_read_line(s->root, path, line, sizeof line);
     }
     if (dir)
         closedir(dir);
@@ -163,8 +163,8 @@ static bool is_there(void *context, const char *path, const char *seen)
         return true;
     struct lethe_span text, line;
     for (int r = lethe_source_read(s, "proc/self/lost_layers", &text);
-         !r && lethe_next_line(&text, &line);) {
-        const char *lost = lethe_unescape(s->arena, line);
+         !r && lethe_text_next_line(&text, &line);) {
+        const char *lost = lethe_text_unescape(s->arena, line);
         if (lost && !strcmp(lost, path))
             return false;
     }
@@ -176,14 +176,14 @@ int lethe_snapshot_take(struct lethe_snapshot *snapshot, int root, bool live,
 {
     struct lethe_source s = {.root = root, .live = live, .arena = arena, .snapshot = snapshot};
     struct lethe_span text;
-    const struct lethe_reader sysfs = {
+    const struct lethe_union_reader reader = {
         .read = read_small, .daemon = read_daemon, .is_there = is_there, .context = &s};
     *snapshot = (struct lethe_snapshot){0};
     int r = lethe_source_read(&s, "proc/self/mountinfo", &text);
     if (!r)
         r = lethe_mountinfo_parse(snapshot, text, arena, complaint);
     if (!r && !lethe_source_read(&s, "proc/swaps", &text))
-        r = lethe_swaps_parse(snapshot, text, arena, complaint);
+        r = lethe_mountinfo_parse_swaps(snapshot, text, arena, complaint);
     else
         snapshot->unseen |= LETHE_UNSEEN_SWAPS;
     if (!r)
@@ -203,7 +203,7 @@ int lethe_snapshot_take(struct lethe_snapshot *snapshot, int root, bool live,
     snapshot->tree = tree;
     if (!r)
         tie_files(&s, tree);
-    return lethe_unions_find(snapshot, r ? NULL : tree, arena, &sysfs);
+    return lethe_union_find_all(snapshot, r ? NULL : tree, arena, &reader);
 }
 
 /* Returns the id of the process's mount namespace, or 0 where that can't be said. Kernel threads,
@@ -213,12 +213,13 @@ static uint64_t read_namespace(const struct lethe_source *s, const char *process
     char path[300], text[64];
     uint64_t id;
     snprintf(path, sizeof path, "proc/%.255s/exe", process);
-    if (s->live && !lethe_read_link(s->root, path, text, sizeof text))
+    if (s->live && !lethe_sys_read_link(s->root, path, text, sizeof text))
         return 0;
     snprintf(path, sizeof path, "proc/%.255s/ns/mnt", process);
-    lethe_read_link(s->root, path, text, sizeof text);
-    struct lethe_span number = lethe_span(text), kind = lethe_cut(&number, '[');
-    if (!lethe_span_is(kind, "mnt:") || lethe_number(lethe_cut(&number, ']'), UINT64_MAX, &id))
+    lethe_sys_read_link(s->root, path, text, sizeof text);
+    struct lethe_span number = lethe_span(text), kind = lethe_text_cut(&number, '[');
+    if (!lethe_span_is(kind, "mnt:") ||
+        lethe_text_number(lethe_text_cut(&number, ']'), UINT64_MAX, &id))
         return 0;
     return id;
 }
@@ -243,7 +244,7 @@ int lethe_snapshot_add_namespaces(struct lethe_snapshot *snapshot, int root, boo
     size_t room = lethe_source_count(dir), n = 0, kept = 0;
     struct lethe_namespace *list = lethe_arena_alloc(arena, room, sizeof *list);
     for (struct dirent *entry; list && n < room && (entry = readdir(dir));) {
-        if (lethe_number(lethe_span(entry->d_name), UINT32_MAX, &list[n].pid))
+        if (lethe_text_number(lethe_span(entry->d_name), UINT32_MAX, &list[n].pid))
             continue;
         list[n].id = read_namespace(&s, entry->d_name);
         n += list[n].id && list[n].id != own;

@@ -13,7 +13,7 @@ int lethe_source_read(const struct lethe_source *s, const char *path, struct let
 {
     char *at = s->arena->base + s->arena->used;
     size_t room = s->arena->size - s->arena->used;
-    ssize_t n = lethe_read_file(s->root, path, at, room);
+    ssize_t n = lethe_sys_read_file(s->root, path, at, room);
     if (n < 0)
         return n == -EFBIG ? -ENOMEM : (int)n;
     *text = (struct lethe_span){at, (size_t)n};
@@ -26,7 +26,7 @@ int lethe_source_read(const struct lethe_source *s, const char *path, struct let
 
 DIR *lethe_source_open_dir(const struct lethe_source *s, const char *path)
 {
-    int fd = lethe_open_below(s->root, path, O_RDONLY | O_DIRECTORY);
+    int fd = lethe_sys_open_below(s->root, path, O_RDONLY | O_DIRECTORY);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (fd >= 0 && !dir)
         close(fd);

@@ -62,10 +62,10 @@ static int dm_remove_now(const struct lethe_block *block)
     enum { WAIT_MS = 1000 };
     const struct timespec pause = {0, 5 * 1000 * 1000};
     char number[32];
-    int64_t end = lethe_now_ms() + WAIT_MS;
+    int64_t end = lethe_sys_now_ms() + WAIT_MS;
     int r = dm_remove(block, 0);
-    for (; r == -ENXIO && lethe_now_ms() < end; nanosleep(&pause, NULL))
-        if (!lethe_read_block(block->name, "dev", number, sizeof number))
+    for (; r == -ENXIO && lethe_sys_now_ms() < end; nanosleep(&pause, NULL))
+        if (!lethe_sys_read_block(block->name, "dev", number, sizeof number))
             return 0;
     return r;
 }
@@ -95,8 +95,8 @@ static int dm_load_error(const struct lethe_block *block)
     uint64_t n;
     struct dm_request request = dm_request(block, 0);
     struct dm_target_spec target = {.target_type = "error"};
-    if (!lethe_read_block(block->name, "size", sectors, sizeof sectors) ||
-        lethe_number(lethe_span(sectors), UINT64_MAX, &n))
+    if (!lethe_sys_read_block(block->name, "size", sectors, sizeof sectors) ||
+        lethe_text_number(lethe_span(sectors), UINT64_MAX, &n))
         return -ENODATA;
     target.length = n;
     memcpy(request.data, &target, sizeof target);
@@ -121,10 +121,10 @@ static bool is_path(struct lethe_span number)
 {
     char path[80], state[32];
     snprintf(path, sizeof path, "/sys/dev/block/%.*s/dev", (int)number.n, number.at);
-    if (!lethe_read_line(AT_FDCWD, path, state, sizeof state))
+    if (!lethe_sys_read_line(AT_FDCWD, path, state, sizeof state))
         return false;
     snprintf(path, sizeof path, "/sys/dev/block/%.*s/device/state", (int)number.n, number.at);
-    return !lethe_read_line(AT_FDCWD, path, state, sizeof state) || !strcmp(state, "running") ||
+    return !lethe_sys_read_line(AT_FDCWD, path, state, sizeof state) || !strcmp(state, "running") ||
            !strcmp(state, "live");
 }
 
@@ -136,7 +136,7 @@ static bool has_path(const char *status)
     struct lethe_devno unused;
     struct lethe_span rest = lethe_span(status), number = {NULL, 0};
     while (rest.at) {
-        struct lethe_span word = lethe_cut(&rest, ' ');
+        struct lethe_span word = lethe_text_cut(&rest, ' ');
         if (number.n && lethe_span_is(word, "A") && is_path(number))
             return true;
         number = lethe_devno(word, &unused) ? (struct lethe_span){NULL, 0} : word;
@@ -171,11 +171,11 @@ int lethe_stop_wipe_key(const struct lethe_block *block, int64_t *wiped_ms)
     dm_send(DM_DEV_SUSPEND, &suspended);
     bool has_one = suspended.head.target_count == 1;
     if (!dm_message(block, "key wipe") && has_one)
-        *wiped_ms = lethe_now_ms();
+        *wiped_ms = lethe_sys_now_ms();
     int loaded = dm_load_error(block);
     int resumed = dm_suspend(block, at_once); /* without DM_SUSPEND_FLAG: resume */
     if (!loaded && !resumed && !has_one)
-        *wiped_ms = lethe_now_ms();
+        *wiped_ms = lethe_sys_now_ms();
     dm_remove(block, DM_DEFERRED_REMOVE);
     return loaded ? loaded : resumed;
 }
@@ -186,8 +186,8 @@ int lethe_stop_open(const struct lethe_block *block, int flags)
     snprintf(path, sizeof path, "/dev/%.255s", block->name);
     for (char *c = path; (c = strchr(c, '!'));)
         *c = '/';
-    return lethe_open_device(path, O_RDONLY | O_NONBLOCK | flags, S_IFBLK,
-                             makedev(block->devno.major, block->devno.minor));
+    return lethe_sys_open_device(path, O_RDONLY | O_NONBLOCK | flags, S_IFBLK,
+                                 makedev(block->devno.major, block->devno.minor));
 }
 
 static int send_to_node(const struct lethe_block *block, unsigned long command)
@@ -208,11 +208,12 @@ static bool end_external(const struct lethe_block *block)
     const struct timespec pause = {0, 10 * 1000 * 1000};
     char path[300], text[64];
     snprintf(path, sizeof path, "/sys/class/block/%.255s/md/array_state", block->name);
-    if (!lethe_read_block(block->name, "md/metadata_version", text, sizeof text) ||
+    if (!lethe_sys_read_block(block->name, "md/metadata_version", text, sizeof text) ||
         strncmp(text, "external:/", 10) || lethe_sys->write_file(path, "inactive") < 0)
         return false;
-    for (int64_t end = lethe_now_ms() + WAIT_MS; lethe_now_ms() < end; nanosleep(&pause, NULL))
-        if (!lethe_read_block(block->name, "md/array_state", text, sizeof text) ||
+    for (int64_t end = lethe_sys_now_ms() + WAIT_MS; lethe_sys_now_ms() < end;
+         nanosleep(&pause, NULL))
+        if (!lethe_sys_read_block(block->name, "md/array_state", text, sizeof text) ||
             !strcmp(text, "clear"))
             return true;
     return false;
@@ -227,7 +228,7 @@ static bool contains_arrays(const char *name)
     int n = snprintf(wanted, sizeof wanted, "external:/%.32s/", name);
     DIR *dir = opendir("/sys/class/block");
     for (struct dirent *entry; dir && !found && (entry = readdir(dir));)
-        found = lethe_read_block(entry->d_name, "md/metadata_version", text, sizeof text) &&
+        found = lethe_sys_read_block(entry->d_name, "md/metadata_version", text, sizeof text) &&
                 !strncmp(text, wanted, (size_t)n);
     if (dir)
         closedir(dir);
@@ -308,10 +309,10 @@ static int stop_bcache(const struct lethe_block *block)
     int r = lethe_sys->write_file(set, "1"), alone = lethe_sys->write_file(one, "1");
     if (r && alone)
         return alone;
-    for (int64_t end = lethe_now_ms() + WAIT_MS; n; nanosleep(&pause, NULL))
+    for (int64_t end = lethe_sys_now_ms() + WAIT_MS; n; nanosleep(&pause, NULL))
         if (!is_held(below[n - 1]))
             n--;
-        else if (lethe_now_ms() >= end)
+        else if (lethe_sys_now_ms() >= end)
             return -EBUSY;
     return 0;
 }

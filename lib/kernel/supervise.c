@@ -18,7 +18,7 @@
 #include "lethe/kernel/sys.h"
 #include "lethe/plan/meminfo.h"
 
-enum { TICK_MS = 200, DEATH_MS = 100, WORKERS_MAX = LETHE_STUCK_MAX, TRIES = 3 };
+enum { TICK_MS = 200, DEATH_MS = 100, WORKERS_MAX = LETHE_SUPERVISE_STUCK_MAX, TRIES = 3 };
 
 static const struct timespec while_refused = {0, 20 * 1000 * 1000};
 
@@ -54,7 +54,7 @@ static bool has(const uint64_t *set, unsigned n, uint64_t task)
 
 static void add(uint64_t *set, unsigned *n, uint64_t task)
 {
-    if (!has(set, *n, task) && *n < LETHE_STUCK_MAX)
+    if (!has(set, *n, task) && *n < LETHE_SUPERVISE_STUCK_MAX)
         set[(*n)++] = task;
 }
 
@@ -97,7 +97,7 @@ bool lethe_task_begin(struct lethe_progress *p, uint64_t task, int64_t ms, const
     p->what[n] = '\0';
     p->task = task;
     p->allowed_ms = ms;
-    p->deadline_ms = lethe_now_ms() + ms;
+    p->deadline_ms = lethe_sys_now_ms() + ms;
     lethe_log(LETHE_LOG_VERBOSE, "%s", p->what);
     return true;
 }
@@ -135,24 +135,24 @@ static uint64_t sectors_written(uint64_t device)
     char path[64], text[512];
     unsigned long long sectors = 0;
     snprintf(path, sizeof path, "/sys/dev/block/%u:%u/stat", major(device), minor(device));
-    if (lethe_read_line(AT_FDCWD, path, text, sizeof text))
+    if (lethe_sys_read_line(AT_FDCWD, path, text, sizeof text))
         sscanf(text, "%*u %*u %*u %*u %*u %*u %llu", &sectors);
     return sectors;
 }
 
-uint64_t lethe_data_moved(void)
+uint64_t lethe_supervise_data_moved(void)
 {
     static char text[32768];
-    lethe_read_text(AT_FDCWD, "/proc/vmstat", text, sizeof text);
+    lethe_sys_read_text(AT_FDCWD, "/proc/vmstat", text, sizeof text);
     return vmstat(text, "\nnr_written ") + vmstat(text, "\npswpin ");
 }
 
 static struct headway read_headway(const struct lethe_progress *p)
 {
     static char text[32768];
-    struct headway now = {
-        .free_kib = lethe_meminfo(lethe_read_span("/proc/meminfo", text, sizeof text), "MemFree")};
-    now.data = lethe_data_moved();
+    struct headway now = {.free_kib = lethe_meminfo(
+                              lethe_sys_read_span("/proc/meminfo", text, sizeof text), "MemFree")};
+    now.data = lethe_supervise_data_moved();
     for (unsigned i = 0; i < p->n_stores; i++)
         now.data += sectors_written(p->stores[i]);
     return now;
@@ -163,7 +163,7 @@ static struct headway read_headway(const struct lethe_progress *p)
 static bool is_over(struct lethe_progress *p, struct headway *before, bool writes, int64_t *end_ms)
 {
     enum { KIB_MIN = 1024 };
-    int64_t deadline = p->deadline_ms, now = lethe_now_ms();
+    int64_t deadline = p->deadline_ms, now = lethe_sys_now_ms();
     bool late = deadline && now >= deadline;
     if (!late && now < *end_ms)
         return false;
@@ -208,7 +208,7 @@ static void give_up_on(struct lethe_progress *p, pid_t worker, const struct leth
     lethe_log(LETHE_LOG_ERROR, "%s: not done after %lld ms, left behind", p->what,
               (long long)p->allowed_ms);
     lethe_sys->kill(worker, SIGKILL);
-    for (int64_t end = lethe_now_ms() + DEATH_MS; lethe_now_ms() < end;)
+    for (int64_t end = lethe_sys_now_ms() + DEATH_MS; lethe_sys_now_ms() < end;)
         if (wait_for(worker, 10, &status, s))
             break;
 }
@@ -221,7 +221,7 @@ static int watch(struct lethe_progress *p, pid_t worker, int64_t end_ms,
     uint64_t task = 0;
     bool again = false;
     for (int status;;) {
-        int64_t now = lethe_now_ms(), deadline = p->deadline_ms, next = TICK_MS;
+        int64_t now = lethe_sys_now_ms(), deadline = p->deadline_ms, next = TICK_MS;
         if (p->task != task)
             headway = read_headway(p);
         task = p->task;
@@ -238,7 +238,7 @@ static int watch(struct lethe_progress *p, pid_t worker, int64_t end_ms,
         }
         if (is_over(p, &headway, s->writes, &end_ms)) {
             give_up_on(p, worker, s);
-            if (lethe_now_ms() >= end_ms)
+            if (lethe_sys_now_ms() >= end_ms)
                 return -ETIMEDOUT;
             break;
         }
@@ -254,7 +254,7 @@ static int watch(struct lethe_progress *p, pid_t worker, int64_t end_ms,
 int lethe_supervise(struct lethe_progress *p, int (*work)(struct lethe_progress *, void *),
                     void *context, const struct lethe_supervisor *s)
 {
-    int64_t end_ms = lethe_now_ms() + s->total_ms;
+    int64_t end_ms = lethe_sys_now_ms() + s->total_ms;
     int r = -EINTR;
     for (int i = 0; r == -EINTR && i < WORKERS_MAX; i++) {
         p->deadline_ms = 0;

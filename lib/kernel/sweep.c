@@ -24,7 +24,7 @@
 
 void lethe_sweep_ipc(const struct lethe_policy *policy, struct lethe_progress *progress)
 {
-    struct lethe_erased erased;
+    struct lethe_ram_fs_erased erased;
     uint64_t task = lethe_task_id(LETHE_TASK_ERASE_IPC, 0);
     if (lethe_task_is_finished(progress, task) ||
         !lethe_task_begin(progress, task, policy->erase_ms, "erase IPC objects and keys"))
@@ -47,7 +47,7 @@ void lethe_sweep_ipc(const struct lethe_policy *policy, struct lethe_progress *p
 static uint64_t unwritten_kib(void)
 {
     char text[4096];
-    const struct lethe_span meminfo = lethe_read_span("/proc/meminfo", text, sizeof text);
+    const struct lethe_span meminfo = lethe_sys_read_span("/proc/meminfo", text, sizeof text);
     return lethe_meminfo(meminfo, "Dirty") + lethe_meminfo(meminfo, "Writeback");
 }
 
@@ -70,8 +70,8 @@ void lethe_sweep_start_writing(const struct lethe_policy *policy, struct lethe_p
     lethe_sys->write_file("/proc/sys/vm/dirty_expire_centisecs", "1");
     lethe_sys->write_file(interval, "0");
     lethe_sys->write_file(interval, "10");
-    for (int64_t end = lethe_now_ms() + AT_ONCE_MS;
-         unwritten_kib() > KIB_MAX && lethe_now_ms() < end;)
+    for (int64_t end = lethe_sys_now_ms() + AT_ONCE_MS;
+         unwritten_kib() > KIB_MAX && lethe_sys_now_ms() < end;)
         nanosleep(&pause, NULL);
     lethe_task_done(progress);
 }
@@ -156,7 +156,7 @@ void lethe_sweep_memory(const struct lethe_policy *policy, const struct lethe_cm
               lethe_huge_pages_free);
     lethe_sweep_caches(lethe_policy_write_ms(policy, progress->n_stuck), progress);
     lethe_scrub_look(policy, progress);
-    lethe_scrub_objects(policy, cmdline, (end_ms - lethe_now_ms()) / 8, false, progress);
+    lethe_scrub_objects(policy, cmdline, (end_ms - lethe_sys_now_ms()) / 8, false, progress);
 }
 
 void lethe_sweep_memory_again(const struct lethe_policy *policy,
@@ -164,7 +164,7 @@ void lethe_sweep_memory_again(const struct lethe_policy *policy,
                               struct lethe_progress *progress)
 {
     lethe_cgroup_leave();
-    lethe_scrub_objects(policy, cmdline, (end_ms - lethe_now_ms()) / 8, true, progress);
+    lethe_scrub_objects(policy, cmdline, (end_ms - lethe_sys_now_ms()) / 8, true, progress);
     lethe_scrub_memory(policy, cmdline, end_ms, progress);
     look_at_objects(policy, progress);
     lethe_bounce_overwrite(policy, progress);

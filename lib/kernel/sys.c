@@ -199,7 +199,7 @@ static const struct lethe_sys real = {
 
 const struct lethe_sys *lethe_sys = &real;
 
-int lethe_open_device(const char *path, int flags, mode_t kind, uint64_t number)
+int lethe_sys_open_device(const char *path, int flags, mode_t kind, uint64_t number)
 {
     int fd = lethe_sys->open(path, flags);
     if (fd < 0 || lethe_sys->is_device(fd, kind, number))
@@ -208,14 +208,14 @@ int lethe_open_device(const char *path, int flags, mode_t kind, uint64_t number)
     return -ESTALE;
 }
 
-int64_t lethe_now_ms(void)
+int64_t lethe_sys_now_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_BOOTTIME, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-int lethe_open_below(int root, const char *path, int flags)
+int lethe_sys_open_below(int root, const char *path, int flags)
 {
     enum { TRIES_MAX = 1000 };
     flags |= O_CLOEXEC | (flags & O_PATH ? 0 : O_NOCTTY); /* openat2(2) takes no word too much */
@@ -231,12 +231,12 @@ int lethe_open_below(int root, const char *path, int flags)
     return result(openat(root, path + strspn(path, "/"), flags));
 }
 
-ssize_t lethe_read_file(int root, const char *path, char *out, size_t size)
+ssize_t lethe_sys_read_file(int root, const char *path, char *out, size_t size)
 {
     size_t used = 0;
     ssize_t r = 1;
     int fd =
-        lethe_open_below(root, path, O_RDONLY | O_NONBLOCK); /* a forged tree may hold a FIFO */
+        lethe_sys_open_below(root, path, O_RDONLY | O_NONBLOCK); /* a forged tree may hold a FIFO */
     if (fd < 0)
         return fd;
     while (r > 0 && used < size) {
@@ -250,29 +250,29 @@ ssize_t lethe_read_file(int root, const char *path, char *out, size_t size)
     return used < size ? (ssize_t)used : -EFBIG;
 }
 
-struct lethe_span lethe_read_span(const char *path, char *out, size_t size)
+struct lethe_span lethe_sys_read_span(const char *path, char *out, size_t size)
 {
-    ssize_t n = lethe_read_file(AT_FDCWD, path, out, size);
+    ssize_t n = lethe_sys_read_file(AT_FDCWD, path, out, size);
     return (struct lethe_span){out, n > 0 ? (size_t)n : 0};
 }
 
-bool lethe_read_text(int root, const char *path, char *out, size_t size)
+bool lethe_sys_read_text(int root, const char *path, char *out, size_t size)
 {
-    ssize_t n = lethe_read_file(root, path, out, size);
+    ssize_t n = lethe_sys_read_file(root, path, out, size);
     out[n > 0 ? n : 0] = '\0';
     return n >= 0;
 }
 
-bool lethe_read_line(int root, const char *path, char *out, size_t size)
+bool lethe_sys_read_line(int root, const char *path, char *out, size_t size)
 {
-    bool good = lethe_read_text(root, path, out, size);
+    bool good = lethe_sys_read_text(root, path, out, size);
     out[strcspn(out, "\n")] = '\0';
     return good;
 }
 
-bool lethe_read_link(int root, const char *path, char *out, size_t size)
+bool lethe_sys_read_link(int root, const char *path, char *out, size_t size)
 {
-    int fd = lethe_open_below(root, path, O_PATH | O_NOFOLLOW);
+    int fd = lethe_sys_open_below(root, path, O_PATH | O_NOFOLLOW);
     ssize_t n = fd < 0 ? -1 : readlinkat(fd, "", out, size - 1);
     if (fd >= 0)
         close(fd);
@@ -280,14 +280,14 @@ bool lethe_read_link(int root, const char *path, char *out, size_t size)
     return n > 0;
 }
 
-bool lethe_read_block(const char *name, const char *attribute, char *out, size_t size)
+bool lethe_sys_read_block(const char *name, const char *attribute, char *out, size_t size)
 {
     char path[320];
     snprintf(path, sizeof path, "/sys/class/block/%.255s/%s", name, attribute);
-    return lethe_read_line(AT_FDCWD, path, out, size);
+    return lethe_sys_read_line(AT_FDCWD, path, out, size);
 }
 
-void lethe_write_settings(const struct lethe_setting *settings, size_t n)
+void lethe_sys_write_settings(const struct lethe_sys_setting *settings, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         lethe_sys->write_file(settings[i].path, settings[i].value);

@@ -43,7 +43,7 @@ void lethe_sysfs_look_in(int folder)
 
 DIR *lethe_sysfs_folder(const char *path)
 {
-    int fd = lethe_open_below(root, path, O_RDONLY | O_DIRECTORY);
+    int fd = lethe_sys_open_below(root, path, O_RDONLY | O_DIRECTORY);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (fd >= 0 && !dir)
         close(fd);
@@ -55,7 +55,7 @@ bool lethe_sysfs_text(const char *folder, const char *name, char *out, size_t si
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
         return false;
-    bool good = lethe_read_line(root, path, out, size) && out[0];
+    bool good = lethe_sys_read_line(root, path, out, size) && out[0];
     if (!good)
         out[0] = '\0';
     return good;

@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 #include "lethe/kernel/sys.h"
-#include "lethe/plan/verb.h"
+#include "lethe/plan/cmdline.h"
 
 uint64_t lethe_task_id(enum lethe_task task, uint64_t number)
 {
@@ -90,7 +90,7 @@ bool lethe_task_is_skipped(uint64_t id)
 {
     char text[4096];
     struct lethe_span list;
-    if (!lethe_cmdline_find(lethe_read_span("/proc/cmdline", text, sizeof text), "lethe.skip",
+    if (!lethe_cmdline_find(lethe_sys_read_span("/proc/cmdline", text, sizeof text), "lethe.skip",
                             &list))
         return false;
     while (list.n)

@@ -62,7 +62,7 @@ static bool is_slow(const struct job *j)
 {
     const struct lethe_mount *m = j->mount;
     return j->policy->writes_back && !j->progress->cut_off && lethe_mount_is_stored(m) &&
-           lethe_mount_is_writable(m) && j->progress->n_aside < LETHE_ASIDE_MAX &&
+           lethe_mount_is_writable(m) && j->progress->n_aside < LETHE_SUPERVISE_ASIDE_MAX &&
            !lethe_block_is_ram(j->snapshot, m->device);
 }
 
@@ -79,7 +79,8 @@ static int unmount_aside(const struct job *j, int flags)
         return lethe_sys->umount(j->mount->path, flags);
     if (!child)
         _exit(-lethe_sys->umount(j->mount->path, flags) & 127);
-    for (int64_t end = lethe_now_ms() + AT_ONCE_MS; lethe_now_ms() < end; nanosleep(&pause, NULL))
+    for (int64_t end = lethe_sys_now_ms() + AT_ONCE_MS; lethe_sys_now_ms() < end;
+         nanosleep(&pause, NULL))
         if (waitpid(child, &status, WNOHANG) == child)
             return WIFEXITED(status) ? -WEXITSTATUS(status) : -EINTR;
     struct lethe_aside *a = &j->progress->aside[j->progress->n_aside];

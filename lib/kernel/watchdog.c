@@ -95,7 +95,7 @@ static void look_at(const char *name)
 {
     char path[64], state[128] = "";
     snprintf(path, sizeof path, "/sys/class/watchdog/%.24s/state", name);
-    bool told = lethe_read_line(AT_FDCWD, path, state, sizeof state);
+    bool told = lethe_sys_read_line(AT_FDCWD, path, state, sizeof state);
     snprintf(path, sizeof path, "/dev/%.24s", name);
     if (!told && !is_second_name(name))
         stop_or_serve(path);
@@ -116,7 +116,7 @@ static void look_at_named(void)
 
 void lethe_watchdog_open(void)
 {
-    looked_ms = lethe_now_ms();
+    looked_ms = lethe_sys_now_ms();
     look_at_named();
     DIR *nodes = opendir("/dev");
     for (struct dirent *entry; nodes && (entry = readdir(nodes));)
@@ -129,7 +129,7 @@ void lethe_watchdog_open(void)
 void lethe_watchdog_arm(int64_t end_ms)
 {
     enum { MARGIN_MS = 10000 };
-    int seconds = (int)((end_ms - lethe_now_ms() + MARGIN_MS) / 1000);
+    int seconds = (int)((end_ms - lethe_sys_now_ms() + MARGIN_MS) / 1000);
     if (!n_dogs)
         serve("/dev/watchdog0");
     for (size_t i = 0; i < n_dogs; i++)
@@ -143,6 +143,6 @@ void lethe_watchdog_ping(void *unused)
     for (size_t i = 0; i < n_dogs; i++)
         if (dogs[i].fd >= 0)
             lethe_sys->ioctl(dogs[i].fd, WDIOC_KEEPALIVE, NULL);
-    if (lethe_now_ms() - looked_ms >= LOOK_MS)
+    if (lethe_sys_now_ms() - looked_ms >= LOOK_MS)
         lethe_watchdog_open();
 }

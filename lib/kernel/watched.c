@@ -100,7 +100,7 @@ int lethe_watched_usb(struct lethe_watched *watched, const char *identity)
 /* -- what is plugged in as a whole ------------------------------------------------------------- */
 
 /* The devices that may come and go while the rest is frozen. */
-static char free_identities[LETHE_FREE_MAX][160];
+static char free_identities[LETHE_WATCHED_FREE_MAX][160];
 static size_t n_free;
 
 /* The start of each hash, chosen at random: else whoever makes a device could choose a serial
@@ -269,7 +269,7 @@ static bool is_same_disk(struct lethe_watched *watched, const char *folder, bool
  * over the root, where that mount may be. */
 static bool is_uncovered(void)
 {
-    int fd = lethe_open_below(lethe_sysfs_root(), "dev/../kernel", O_PATH);
+    int fd = lethe_sys_open_below(lethe_sysfs_root(), "dev/../kernel", O_PATH);
     if (fd >= 0)
         close(fd);
     return fd >= 0;
@@ -284,7 +284,7 @@ static bool is_gone(const char *folder)
     char path[80], text[32];
     snprintf(path, sizeof path, "%.63s/dev", folder);
     for (int i = 0; i < TRIES; i++, nanosleep(&pause, NULL)) {
-        ssize_t n = lethe_read_file(lethe_sysfs_root(), path, text, sizeof text);
+        ssize_t n = lethe_sys_read_file(lethe_sysfs_root(), path, text, sizeof text);
         if (n >= 0 || n == -ENOENT || n == -ENODEV)
             return n < 0 && is_uncovered();
     }

@@ -31,7 +31,7 @@ static const char enabled[] = "/sys/module/zswap/parameters/enabled";
 static long count_stored(void)
 {
     static char text[16384];
-    lethe_read_text(AT_FDCWD, "/proc/vmstat", text, sizeof text);
+    lethe_sys_read_text(AT_FDCWD, "/proc/vmstat", text, sizeof text);
     const char *line = strstr(text, "\nzswpout ");
     return line ? strtol(line + 9, NULL, 10) : -1;
 }

@@ -23,7 +23,7 @@ static bool has_key(const char *dm_uuid)
     return true;
 }
 
-enum lethe_block_kind lethe_block_kind(const char *name, const char *dm_uuid, bool md)
+enum lethe_block_kind lethe_devices_kind(const char *name, const char *dm_uuid, bool md)
 {
     if (numbered(name, "dm-"))
         return has_key(dm_uuid) ? LETHE_BLOCK_CRYPT : LETHE_BLOCK_DM;
@@ -66,10 +66,10 @@ static int tie_xfs(const struct lethe_snapshot *snapshot, const struct lethe_mou
 {
     int r = 0;
     for (struct lethe_span rest = lethe_span(m->super_options); !r && rest.at;) {
-        struct lethe_span path = lethe_cut(&rest, ','), name = lethe_cut(&path, '=');
+        struct lethe_span path = lethe_text_cut(&rest, ','), name = lethe_text_cut(&path, '=');
         if (!path.n || (!lethe_span_is(name, "logdev") && !lethe_span_is(name, "rtdev")))
             continue;
-        const char *text = lethe_unescape(arena, path);
+        const char *text = lethe_text_unescape(arena, path);
         if (!text)
             return -ENOMEM;
         size_t other = lethe_block_find(snapshot, resolve(context, text));
@@ -87,7 +87,7 @@ static int tie_bcachefs(const struct lethe_snapshot *snapshot, struct lethe_moun
 {
     int r = 0;
     for (struct lethe_span rest = lethe_span(m->source); !r && rest.at;) {
-        struct lethe_span path = lethe_cut(&rest, ':');
+        struct lethe_span path = lethe_text_cut(&rest, ':');
         const char *text = lethe_arena_text(arena, path.n ? path.at : "", path.n);
         if (!text)
             return -ENOMEM;

@@ -9,9 +9,9 @@ typedef unsigned long long ull;
  * lists keep. */
 static uint64_t unknown_kib(const struct lethe_fill *f)
 {
-    return f->kept_kib + (f->look == LETHE_LOOK_WHOLE ? 0
-                          : f->free_kib > f->read_kib ? f->free_kib - f->read_kib
-                                                      : 0);
+    return f->kept_kib + (f->look == LETHE_FILL_LOOK_WHOLE ? 0
+                          : f->free_kib > f->read_kib      ? f->free_kib - f->read_kib
+                                                           : 0);
 }
 
 bool lethe_fill_is_clean(const struct lethe_fill *fill)
@@ -25,10 +25,10 @@ bool lethe_fill_is_clean(const struct lethe_fill *fill)
 static void print_filled(char *out, size_t size, const struct lethe_fill *f)
 {
     static const char *const why[] = {
-        [LETHE_LOOK_NONE] = "was not read back",
-        [LETHE_LOOK_REFUSED] = "could not be read back",
-        [LETHE_LOOK_PART] = "was not read back",
-        [LETHE_LOOK_WHOLE] = "",
+        [LETHE_FILL_LOOK_NONE] = "was not read back",
+        [LETHE_FILL_LOOK_REFUSED] = "could not be read back",
+        [LETHE_FILL_LOOK_PART] = "was not read back",
+        [LETHE_FILL_LOOK_WHOLE] = "",
     };
     int n = snprintf(out, size, "%llu MiB of free memory filled", (ull)f->held_kib >> 10);
     if (n < 0 || (size_t)n >= size)
@@ -37,7 +37,7 @@ static void print_filled(char *out, size_t size, const struct lethe_fill *f)
     size -= (size_t)n;
     if (f->not_zero)
         snprintf(out, size, " and read back: %llu pages are not zero", (ull)f->not_zero);
-    else if (f->look != LETHE_LOOK_WHOLE)
+    else if (f->look != LETHE_FILL_LOOK_WHOLE)
         snprintf(out, size, " but for %llu KiB, which %s", (ull)unknown_kib(f), why[f->look]);
     else if (f->kept_kib)
         snprintf(out, size,

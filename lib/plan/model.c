@@ -184,7 +184,7 @@ struct sort_key {
     size_t mount;
 };
 
-/* Compares like lethe_path_compare(), taking the first n bytes of `b` as the second path. */
+/* Compares like lethe_model_compare_paths(), taking the first n bytes of `b` as the second path. */
 static int compare_paths(const char *a, const char *b, size_t n)
 {
     size_t i = 0;
@@ -200,7 +200,7 @@ static int compare_paths(const char *a, const char *b, size_t n)
     return left < right ? -1 : 1;
 }
 
-int lethe_path_compare(const char *a, const char *b)
+int lethe_model_compare_paths(const char *a, const char *b)
 {
     return compare_paths(a, b, SIZE_MAX);
 }

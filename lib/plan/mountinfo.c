@@ -5,14 +5,6 @@
 #include <stdint.h>
 #include <string.h>
 
-bool lethe_next_line(struct lethe_span *rest, struct lethe_span *line)
-{
-    if (!rest->at || !rest->n)
-        return false;
-    *line = lethe_cut(rest, '\n');
-    return true;
-}
-
 /* A line with a NUL is refused: the kernel writes none, and a
  * text that is copied would end there. */
 static bool has_nul(struct lethe_span line)
@@ -24,7 +16,7 @@ static size_t count_lines(struct lethe_span text)
 {
     struct lethe_span line;
     size_t n = 0;
-    while (lethe_next_line(&text, &line))
+    while (lethe_text_next_line(&text, &line))
         n++;
     return n;
 }
@@ -37,7 +29,7 @@ static char *next_field(char **rest, bool escaped)
         end++;
     *rest = *end ? end + 1 : end;
     *end = '\0';
-    return escaped ? lethe_unescape_here(field, (size_t)(end - field)) : field;
+    return escaped ? lethe_text_unescape_here(field, (size_t)(end - field)) : field;
 }
 
 /* The optional fields ("shared:1 master:2 …") end with a lone "-". False when it is missing. */
@@ -57,9 +49,9 @@ static const char *parse_mount(struct lethe_mount *m, char *text, size_t n)
     uint64_t id, parent;
     if (strlen(text) != n)
         return "there is a NUL in the line";
-    if (lethe_number(lethe_span(next_field(&text, false)), UINT32_MAX, &id))
+    if (lethe_text_number(lethe_span(next_field(&text, false)), UINT32_MAX, &id))
         return "the mount's id is not a number";
-    if (lethe_number(lethe_span(next_field(&text, false)), UINT32_MAX, &parent))
+    if (lethe_text_number(lethe_span(next_field(&text, false)), UINT32_MAX, &parent))
         return "the parent's id is not a number";
     if (lethe_devno(lethe_span(next_field(&text, false)), &m->devno))
         return "the device is not major:minor";
@@ -87,7 +79,7 @@ int lethe_mountinfo_parse(struct lethe_snapshot *snapshot, struct lethe_span tex
     snapshot->n_mounts = 0;
     if (!snapshot->mounts)
         return -ENOMEM;
-    for (size_t number = 1; lethe_next_line(&text, &line); number++) {
+    for (size_t number = 1; lethe_text_next_line(&text, &line); number++) {
         size_t used = arena->used;
         char *own = lethe_arena_text(arena, line.n ? line.at : "", line.n);
         if (!own)
@@ -132,22 +124,22 @@ static const char *parse_swap(struct lethe_swap *s, struct lethe_span line,
     s->is_file = lethe_span_is(type, "file");
     s->device = LETHE_NONE;
     next_word(&line); /* its size */
-    if (lethe_number(next_word(&line), UINT64_MAX, &s->used_kib))
+    if (lethe_text_number(next_word(&line), UINT64_MAX, &s->used_kib))
         s->used_kib = 0;
-    s->path = lethe_unescape(arena, path);
+    s->path = lethe_text_unescape(arena, path);
     *full = !s->path;
     return NULL;
 }
 
-int lethe_swaps_parse(struct lethe_snapshot *snapshot, struct lethe_span text,
-                      struct lethe_arena *arena, const struct lethe_complaint *complaint)
+int lethe_mountinfo_parse_swaps(struct lethe_snapshot *snapshot, struct lethe_span text,
+                                struct lethe_arena *arena, const struct lethe_complaint *complaint)
 {
     struct lethe_span line;
     snapshot->swaps = lethe_arena_alloc(arena, count_lines(text), sizeof *snapshot->swaps);
     snapshot->n_swaps = 0;
     if (!snapshot->swaps)
         return -ENOMEM;
-    for (size_t number = 1; lethe_next_line(&text, &line); number++) {
+    for (size_t number = 1; lethe_text_next_line(&text, &line); number++) {
         bool full = false;
         if (number == 1 && line.n >= 8 && !memcmp(line.at, "Filename", 8))
             continue;

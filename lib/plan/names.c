@@ -86,7 +86,7 @@ static const char *replace(struct lethe_names *names, struct lethe_span name)
     uint32_t hash = 2166136261U;
     for (size_t i = 0; i < name.n; i++)
         hash = (hash ^ (unsigned char)name.at[i]) * 16777619U;
-    struct lethe_name **bucket = &names->buckets[hash % LETHE_NAME_BUCKETS];
+    struct lethe_name **bucket = &names->buckets[hash % LETHE_NAMES_BUCKETS];
     for (struct lethe_name *n = *bucket; n; n = n->next)
         if (lethe_span_is(name, n->from))
             return n->to;
@@ -151,7 +151,7 @@ const char *lethe_names_path(struct lethe_names *names, const char *path)
 {
     struct line line = new_line(names->arena);
     for (struct lethe_span rest = lethe_span(path); rest.at && line.text;) {
-        put_name(&line, names, lethe_cut(&rest, '/'));
+        put_name(&line, names, lethe_text_cut(&rest, '/'));
         if (rest.at)
             put(&line, "/", 1);
     }
@@ -196,7 +196,7 @@ static void put_layers(struct line *line, struct lethe_names *names, struct leth
 {
     while (value.n && line->text) {
         const char *path = escaped ? lethe_union_overlay_layer(names->arena, &value, many)
-                                   : lethe_unescape(names->arena, value);
+                                   : lethe_text_unescape(names->arena, value);
         path = path ? lethe_names_path(names, path) : NULL;
         if (!path)
             line->text = NULL;
@@ -221,7 +221,7 @@ static void put_overlay(struct line *line, struct lethe_names *names, struct let
                   {"lowerdir", true, true},
                   {"lowerdir+", false, false},
                   {"datadir+", false, false}};
-    struct lethe_span value = option, name = lethe_cut(&value, '=');
+    struct lethe_span value = option, name = lethe_text_cut(&value, '=');
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
         if (value.at && lethe_span_is(name, layers[i].name)) {
             put(line, name.at, name.n + 1);
@@ -237,7 +237,7 @@ const char *lethe_names_options(struct lethe_names *names, const struct lethe_mo
     struct line line = new_line(names->arena);
     bool overlay = !strcmp(mount->fstype, "overlay");
     for (struct lethe_span rest = lethe_span(mount->super_options); rest.at;) {
-        struct lethe_span option = lethe_cut(&rest, ',');
+        struct lethe_span option = lethe_text_cut(&rest, ',');
         bool flag = lethe_span_is(option, "rw") || lethe_span_is(option, "ro");
         bool id = option.n > 3 && !memcmp(option.at, "si=", 3) && !strcmp(mount->fstype, "aufs");
         if (!flag && !id && !overlay)

@@ -19,7 +19,7 @@ static int compare_keys(const void *left, const void *right)
     const struct key *a = left, *b = right;
     if (a->key != b->key)
         return a->key < b->key ? -1 : 1;
-    return a->root == b->root ? 0 : lethe_path_compare(a->root, b->root);
+    return a->root == b->root ? 0 : lethe_model_compare_paths(a->root, b->root);
 }
 
 /* Returns the place of the first of n sorted keys that is not below `key`. */
@@ -114,7 +114,7 @@ static void choose_parts(struct lethe_graph *g, const struct key *mounts, size_t
         const char *root = mounts[i].root;
         for (end = i; end < n && !strcmp(mounts[end].root, root); end++)
             ;
-        if (!is_deleted(root) && covered && lethe_path_below(root, covered))
+        if (!is_deleted(root) && covered && lethe_text_path_below(root, covered))
             continue;
         size_t best = best_reach(g, mounts + i, end - i);
         if (best == LETHE_NONE)
@@ -153,7 +153,7 @@ static void find_covers(struct lethe_graph *g)
         const struct lethe_mount *m = &s->mounts[order[i]];
         if (i && s->mounts[order[i - 1]].parent != m->parent)
             depth = 0;
-        while (depth && !lethe_path_below(m->path, s->mounts[stack[depth - 1]].path))
+        while (depth && !lethe_text_path_below(m->path, s->mounts[stack[depth - 1]].path))
             depth--;
         for (end = i + 1; end < s->n_mounts && s->mounts[order[end]].parent == m->parent &&
                           !strcmp(s->mounts[order[end]].path, m->path);)

@@ -98,7 +98,7 @@ static void keep_cycle(struct lethe_order *o, size_t from, size_t but)
 {
     const struct lethe_graph *g = o->graph;
     o->n_cycle = 0;
-    for (size_t i = from; i < o->n_path && o->n_cycle < LETHE_CYCLE_MAX; i++)
+    for (size_t i = from; i < o->n_path && o->n_cycle < LETHE_ORDER_CYCLE_MAX; i++)
         if (o->path[i] != but && lethe_graph_rank(g, o->path[i]) != LETHE_RANK_MOMENT)
             o->cycle[o->n_cycle++] = o->path[i];
 }

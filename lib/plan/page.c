@@ -94,9 +94,9 @@ static void put_left(struct printer *p, const struct lethe_page *page)
     static const struct {
         unsigned bit;
         enum lethe_word word;
-    } kinds[] = {{LETHE_LEFT_FILES, LETHE_WORD_LEFT_FILES},
-                 {LETHE_LEFT_MEMORY, LETHE_WORD_LEFT_MEMORY},
-                 {LETHE_LEFT_PARTS, LETHE_WORD_LEFT_PARTS}};
+    } kinds[] = {{LETHE_PAGE_LEFT_FILES, LETHE_WORD_LEFT_FILES},
+                 {LETHE_PAGE_LEFT_MEMORY, LETHE_WORD_LEFT_MEMORY},
+                 {LETHE_PAGE_LEFT_PARTS, LETHE_WORD_LEFT_PARTS}};
     paragraph(p, BOLD REVERSE, page->words->text[LETHE_WORD_LEFT]);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (page->left & kinds[i].bit)

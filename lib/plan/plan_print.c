@@ -95,9 +95,9 @@ char *lethe_node_print(char *out, size_t size, struct lethe_node node,
         kind = snapshot->mounts[node.index].fstype;
         break;
     }
-    lethe_printable(type, sizeof type, kind);
+    lethe_text_printable(type, sizeof type, kind);
     size_t room = strlen(type) + sizeof " ()";
-    lethe_printable(out, size > room ? size - room : size, what);
+    lethe_text_printable(out, size > room ? size - room : size, what);
     append(out, size, " (");
     append(out, size, type);
     append(out, size, ")");

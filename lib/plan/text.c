@@ -9,7 +9,7 @@ struct lethe_span lethe_span(const char *text)
     return (struct lethe_span){text, strlen(text)};
 }
 
-struct lethe_span lethe_cut(struct lethe_span *rest, char separator)
+struct lethe_span lethe_text_cut(struct lethe_span *rest, char separator)
 {
     struct lethe_span piece = *rest;
     const char *end = rest->n ? memchr(rest->at, separator, rest->n) : NULL;
@@ -22,12 +22,20 @@ struct lethe_span lethe_cut(struct lethe_span *rest, char separator)
     return piece;
 }
 
+bool lethe_text_next_line(struct lethe_span *rest, struct lethe_span *line)
+{
+    if (!rest->at || !rest->n)
+        return false;
+    *line = lethe_text_cut(rest, '\n');
+    return true;
+}
+
 bool lethe_span_is(struct lethe_span span, const char *text)
 {
     return span.n == strlen(text) && (!span.n || !memcmp(span.at, text, span.n));
 }
 
-int lethe_number(struct lethe_span span, uint64_t max, uint64_t *number)
+int lethe_text_number(struct lethe_span span, uint64_t max, uint64_t *number)
 {
     uint64_t value = 0;
     if (!span.n)
@@ -47,9 +55,9 @@ int lethe_number(struct lethe_span span, uint64_t max, uint64_t *number)
 int lethe_devno(struct lethe_span span, struct lethe_devno *devno)
 {
     uint64_t major, minor;
-    struct lethe_span first = lethe_cut(&span, ':');
-    if (!span.at || lethe_number(first, UINT32_MAX, &major) ||
-        lethe_number(span, UINT32_MAX, &minor))
+    struct lethe_span first = lethe_text_cut(&span, ':');
+    if (!span.at || lethe_text_number(first, UINT32_MAX, &major) ||
+        lethe_text_number(span, UINT32_MAX, &minor))
         return -EINVAL;
     *devno = (struct lethe_devno){(unsigned)major, (unsigned)minor};
     return 0;
@@ -60,7 +68,7 @@ bool lethe_devno_is(struct lethe_devno a, struct lethe_devno b)
     return a.major == b.major && a.minor == b.minor;
 }
 
-bool lethe_octal_escape(const char *at, size_t n, char *byte)
+bool lethe_text_octal_escape(const char *at, size_t n, char *byte)
 {
     if (n < 4 || at[0] != '\\')
         return false;
@@ -76,11 +84,11 @@ bool lethe_octal_escape(const char *at, size_t n, char *byte)
     return true;
 }
 
-char *lethe_unescape_here(char *text, size_t n)
+char *lethe_text_unescape_here(char *text, size_t n)
 {
     char *out = text;
     for (size_t i = 0; i < n; out++) {
-        bool escaped = lethe_octal_escape(text + i, n - i, out);
+        bool escaped = lethe_text_octal_escape(text + i, n - i, out);
         if (!escaped)
             *out = text[i];
         i += escaped ? 4 : 1;
@@ -89,13 +97,13 @@ char *lethe_unescape_here(char *text, size_t n)
     return text;
 }
 
-char *lethe_unescape(struct lethe_arena *arena, struct lethe_span span)
+char *lethe_text_unescape(struct lethe_arena *arena, struct lethe_span span)
 {
     char *text = lethe_arena_text(arena, span.n ? span.at : "", span.n);
-    return text ? lethe_unescape_here(text, span.n) : NULL;
+    return text ? lethe_text_unescape_here(text, span.n) : NULL;
 }
 
-bool lethe_path_below(const char *path, const char *dir)
+bool lethe_text_path_below(const char *path, const char *dir)
 {
     size_t n = strlen(dir);
     if (n == 1 && dir[0] == '/')
@@ -103,7 +111,7 @@ bool lethe_path_below(const char *path, const char *dir)
     return !strncmp(path, dir, n) && (path[n] == '\0' || path[n] == '/');
 }
 
-char *lethe_printable(char *out, size_t size, const char *text)
+char *lethe_text_printable(char *out, size_t size, const char *text)
 {
     size_t used = 0;
     for (; *text && used + 5 <= size; text++) {

@@ -15,7 +15,7 @@ static bool take(struct lethe_span *field, const char *key)
 static void read_number(struct lethe_span field, unsigned *number)
 {
     uint64_t n;
-    if (!lethe_number(field, UINT32_MAX, &n))
+    if (!lethe_text_number(field, UINT32_MAX, &n))
         *number = (unsigned)n;
 }
 
@@ -28,20 +28,20 @@ static void read_subsystem(struct lethe_uevent *event, struct lethe_span name)
 
 static void read_action(struct lethe_uevent *event, struct lethe_span action)
 {
-    event->action = lethe_span_is(action, "add")      ? LETHE_ACTION_ADD
-                    : lethe_span_is(action, "remove") ? LETHE_ACTION_REMOVE
-                    : lethe_span_is(action, "change") ? LETHE_ACTION_CHANGE
-                                                      : LETHE_ACTION_OTHER;
+    event->action = lethe_span_is(action, "add")      ? LETHE_UEVENT_ADD
+                    : lethe_span_is(action, "remove") ? LETHE_UEVENT_REMOVE
+                    : lethe_span_is(action, "change") ? LETHE_UEVENT_CHANGE
+                                                      : LETHE_UEVENT_OTHER;
 }
 
 bool lethe_uevent_parse(struct lethe_uevent *event, struct lethe_span message)
 {
     *event = (struct lethe_uevent){0};
-    struct lethe_span field = lethe_cut(&message, '\0');
+    struct lethe_span field = lethe_text_cut(&message, '\0');
     if (!field.n || !memchr(field.at, '@', field.n))
         return false;
     while (message.n) {
-        field = lethe_cut(&message, '\0');
+        field = lethe_text_cut(&message, '\0');
         if (take(&field, "ACTION="))
             read_action(event, field);
         else if (take(&field, "SUBSYSTEM="))

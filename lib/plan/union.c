@@ -34,7 +34,7 @@ static void add_path(struct branches *b, const char *path, bool writable)
 
 static void add_branch(struct branches *b, struct lethe_span path, bool writable)
 {
-    add_path(b, lethe_unescape(b->arena, path), writable);
+    add_path(b, lethe_text_unescape(b->arena, path), writable);
 }
 
 /* Copies the text without the backslashes that mount(8) took before ':', ',' and '\'. mountinfo
@@ -78,7 +78,7 @@ const char *lethe_union_overlay_layer(struct lethe_arena *arena, struct lethe_sp
     n += n < value->n; /* the colon */
     *value = (struct lethe_span){value->at + n, value->n - n};
     layer = strip_backslashes(arena, layer);
-    return layer.at ? lethe_unescape(arena, layer) : NULL;
+    return layer.at ? lethe_text_unescape(arena, layer) : NULL;
 }
 
 static void add_layers(struct branches *b, struct lethe_span list)
@@ -108,7 +108,7 @@ static struct lethe_span behind(struct lethe_span text, const char *word)
 static void find_overlay(struct branches *b, const char *options)
 {
     for (struct lethe_span rest = lethe_span(options); rest.at;) {
-        struct lethe_span option = lethe_cut(&rest, ',');
+        struct lethe_span option = lethe_text_cut(&rest, ',');
         if (starts(option, "upperdir="))
             add_layer(b, behind(option, "upperdir="));
         else if (starts(option, "workdir="))
@@ -141,34 +141,35 @@ static bool is_aufs_id(struct lethe_span id)
     return id.n && id.n <= 16;
 }
 
-static struct lethe_span read_aufs(const struct lethe_reader *sysfs, struct lethe_span id,
+static struct lethe_span read_aufs(const struct lethe_union_reader *reader, struct lethe_span id,
                                    const char *name, int number)
 {
     char path[64];
     snprintf(path, sizeof path, "sys/fs/aufs/si_%.*s/%s", (int)id.n, id.at, name);
     if (number >= 0)
         snprintf(path + strlen(path), sizeof path - strlen(path), "%d", number);
-    struct lethe_span text = sysfs->read(sysfs->context, path);
-    return text.n ? lethe_cut(&text, '\n') : (struct lethe_span){NULL, 0};
+    struct lethe_span text = reader->read(reader->context, path);
+    return text.n ? lethe_text_cut(&text, '\n') : (struct lethe_span){NULL, 0};
 }
 
-static void find_aufs(struct branches *b, const char *options, const struct lethe_reader *sysfs)
+static void find_aufs(struct branches *b, const char *options,
+                      const struct lethe_union_reader *reader)
 {
     for (struct lethe_span rest = lethe_span(options); rest.at;) {
-        struct lethe_span option = lethe_cut(&rest, ',');
+        struct lethe_span option = lethe_text_cut(&rest, ',');
         if (starts(option, "br:")) {
             for (struct lethe_span list = behind(option, "br:"); list.at;)
-                add_aufs_branch(b, lethe_cut(&list, ':'));
+                add_aufs_branch(b, lethe_text_cut(&list, ':'));
         } else if (starts(option, "xino=")) {
             add_branch(b, behind(option, "xino="), true);
         } else if (starts(option, "si=") && is_aufs_id(behind(option, "si="))) {
             struct lethe_span id = behind(option, "si=");
             for (int i = 0; i < AUFS_BRANCHES_MAX; i++) {
-                struct lethe_span text = read_aufs(sysfs, id, "br", i);
+                struct lethe_span text = read_aufs(reader, id, "br", i);
                 if (text.n)
                     add_aufs_branch(b, text);
             }
-            struct lethe_span file = read_aufs(sysfs, id, "xi_path", -1);
+            struct lethe_span file = read_aufs(reader, id, "xi_path", -1);
             if (file.n)
                 add_branch(b, file, true);
         }
@@ -196,7 +197,7 @@ static struct lethe_span next_option(struct lethe_arena *arena, struct lethe_spa
     size_t i = 0, n = 0;
     char *text = lethe_arena_text(arena, rest->n ? rest->at : "", rest->n);
     for (; text && i < rest->n && rest->at[i] != ','; n++) {
-        bool octal = lethe_octal_escape(rest->at + i, rest->n - i, &text[n]);
+        bool octal = lethe_text_octal_escape(rest->at + i, rest->n - i, &text[n]);
         if (!octal) {
             i += rest->at[i] == '\\' && i + 1 < rest->n;
             text[n] = rest->at[i];
@@ -223,10 +224,10 @@ static void add_fuse_overlay(struct branches *b, struct lethe_span options)
             b->full = true;
             return;
         }
-        lethe_cut(&path, '=');
+        lethe_text_cut(&path, '=');
         if (starts(option, "lowerdir="))
             while (path.at && !b->full)
-                add_span(b, lethe_cut(&path, ':'), false);
+                add_span(b, lethe_text_cut(&path, ':'), false);
         else if (starts(option, "upperdir=") || starts(option, "workdir="))
             add_span(b, path, true);
     }
@@ -237,7 +238,7 @@ static void add_fuse_overlay(struct branches *b, struct lethe_span options)
 static void add_modes(struct branches *b, struct lethe_span list, bool writable)
 {
     while (list.at && !b->full) {
-        struct lethe_span branch = lethe_cut(&list, ':');
+        struct lethe_span branch = lethe_text_cut(&list, ':');
         size_t n = branch.n;
         while (n && branch.at[n - 1] != '=')
             n--;
@@ -249,7 +250,7 @@ static void add_modes(struct branches *b, struct lethe_span list, bool writable)
 }
 
 static void find_fuse(struct branches *b, const struct lethe_mount *m,
-                      const struct lethe_reader *reader)
+                      const struct lethe_union_reader *reader)
 {
     bool overlay = !strcmp(m->fstype, "fuse.fuse-overlayfs"),
          mergerfs = !strcmp(m->fstype, "fuse.mergerfs"), option = false;
@@ -258,9 +259,9 @@ static void find_fuse(struct branches *b, const struct lethe_mount *m,
     if (!words.n && mergerfs && m->source[0] == '/')
         add_modes(b, lethe_span(m->source), true);
     if (words.n)
-        lethe_cut(&words, '\0'); /* the program's name */
+        lethe_text_cut(&words, '\0'); /* the program's name */
     while (words.n) {
-        struct lethe_span word = lethe_cut(&words, '\0');
+        struct lethe_span word = lethe_text_cut(&words, '\0');
         bool attached = starts(word, "-o") && word.n > 2;
         if (overlay && (option || attached))
             add_fuse_overlay(b, attached ? behind(word, "-o") : word);
@@ -276,7 +277,7 @@ bool lethe_union_is_daemon(struct lethe_span command)
 {
     static const char *const names[] = {"fuse-overlayfs", "unionfs",        "unionfs-fuse",
                                         "mergerfs",       "mount.mergerfs", "mount.fuse-overlayfs"};
-    struct lethe_span program = command.n ? lethe_cut(&command, '\0') : command;
+    struct lethe_span program = command.n ? lethe_text_cut(&command, '\0') : command;
     for (size_t i = program.n; i--;)
         if (program.at[i] == '/') {
             program = (struct lethe_span){program.at + i + 1, program.n - i - 1};
@@ -294,9 +295,9 @@ bool lethe_union_is_served_by(const struct lethe_mount *mount, struct lethe_span
     const size_t path = strlen(mount->path);
     if (!lethe_union_is_daemon(command))
         return false;
-    lethe_cut(&command, '\0');
+    lethe_text_cut(&command, '\0');
     while (command.n) {
-        struct lethe_span word = lethe_cut(&command, '\0');
+        struct lethe_span word = lethe_text_cut(&command, '\0');
         if (word.n && word.n <= path && !memcmp(mount->path + path - word.n, word.at, word.n) &&
             (word.at[0] == '/' ? word.n == path : mount->path[path - word.n - 1] == '/'))
             return true;
@@ -316,7 +317,7 @@ static const char *tidy(struct branches *b, const char *system, const char *path
         return NULL;
     memcpy(text, system, n);
     while (rest.at) {
-        struct lethe_span name = lethe_cut(&rest, '/');
+        struct lethe_span name = lethe_text_cut(&rest, '/');
         if (!name.n || lethe_span_is(name, "."))
             continue;
         text[n++] = '/';
@@ -332,8 +333,8 @@ static const char *tidy(struct branches *b, const char *system, const char *path
 /* Finds the mount that shows the branch. Where the branch's own mount has gone, the path leads to
  * the mount that lay below it, which does not have the layer. */
 static size_t find_mount(const struct lethe_snapshot *s, const struct lethe_tree *tree,
-                         struct branches *b, const struct lethe_reader *reader, const char *system,
-                         const char *path)
+                         struct branches *b, const struct lethe_union_reader *reader,
+                         const char *system, const char *path)
 {
     const char *seen = tidy(b, system, path);
     const size_t mount = seen ? lethe_tree_lookup(tree, seen) : LETHE_NONE;
@@ -343,8 +344,8 @@ static size_t find_mount(const struct lethe_snapshot *s, const struct lethe_tree
     return mount;
 }
 
-int lethe_unions_find(struct lethe_snapshot *snapshot, const struct lethe_tree *tree,
-                      struct lethe_arena *arena, const struct lethe_reader *sysfs)
+int lethe_union_find_all(struct lethe_snapshot *snapshot, const struct lethe_tree *tree,
+                         struct lethe_arena *arena, const struct lethe_union_reader *reader)
 {
     const char *system = tree ? lethe_tree_system(tree) : "";
     size_t n = 0;
@@ -362,13 +363,13 @@ int lethe_unions_find(struct lethe_snapshot *snapshot, const struct lethe_tree *
         if (!strcmp(m->fstype, "overlay"))
             find_overlay(&b, m->super_options);
         else if (!strcmp(m->fstype, "aufs"))
-            find_aufs(&b, m->super_options, sysfs);
+            find_aufs(&b, m->super_options, reader);
         else if (lethe_union_is_fuse(m))
-            find_fuse(&b, m, sysfs);
+            find_fuse(&b, m, reader);
         else
             continue;
         for (size_t j = 0; tree && j < b.n; j++)
-            b.list[j].mount = find_mount(snapshot, tree, &b, sysfs, system, b.list[j].path);
+            b.list[j].mount = find_mount(snapshot, tree, &b, reader, system, b.list[j].path);
         if (b.full)
             return -ENOMEM;
         snapshot->unions[snapshot->n_unions++] = (struct lethe_union){i, b.list, b.n};

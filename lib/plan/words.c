@@ -74,7 +74,7 @@ static size_t find(struct lethe_span name)
 
 static const char *take(struct lethe_words *words, struct lethe_span line)
 {
-    struct lethe_span name = lethe_cut(&line, '=');
+    struct lethe_span name = lethe_text_cut(&line, '=');
     size_t word = find(name);
     if (!line.at || word == LETHE_WORDS)
         return "no word is named so";
@@ -92,7 +92,7 @@ unsigned lethe_words_parse(struct lethe_words *words, struct lethe_span file,
 {
     struct lethe_span line;
     unsigned told = 0;
-    for (size_t number = 1; lethe_next_line(&file, &line); number++) {
+    for (size_t number = 1; lethe_text_next_line(&file, &line); number++) {
         const char *why = line.n && line.at[0] != '#' ? take(words, line) : NULL;
         if (why)
             complaint->tell(complaint->context, "words", number, line, why);
@@ -130,8 +130,8 @@ static struct lethe_span unquoted(struct lethe_span value)
 struct lethe_span lethe_words_setting(struct lethe_span file, const char *name)
 {
     struct lethe_span line, found = {"", 0};
-    while (lethe_next_line(&file, &line)) {
-        struct lethe_span value = line, key = lethe_cut(&value, '=');
+    while (lethe_text_next_line(&file, &line)) {
+        struct lethe_span value = line, key = lethe_text_cut(&value, '=');
         if (value.at && lethe_span_is(key, name))
             found = unquoted(value);
     }

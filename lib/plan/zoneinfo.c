@@ -16,10 +16,10 @@ uint64_t lethe_zoneinfo_kept(struct lethe_span text)
 {
     struct lethe_span line;
     uint64_t sum = 0, n;
-    while (lethe_next_line(&text, &line)) {
+    while (lethe_text_next_line(&text, &line)) {
         line = trimmed(line);
-        if (lethe_span_is(lethe_cut(&line, ':'), "count") &&
-            !lethe_number(trimmed(line), UINT32_MAX, &n))
+        if (lethe_span_is(lethe_text_cut(&line, ':'), "count") &&
+            !lethe_text_number(trimmed(line), UINT32_MAX, &n))
             sum += n;
     }
     return sum;

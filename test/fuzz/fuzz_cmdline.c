@@ -4,8 +4,8 @@
 
 #include <string.h>
 
+#include "lethe/plan/cmdline.h"
 #include "lethe/plan/meminfo.h"
-#include "lethe/plan/verb.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(cmdline.pause_seconds <= 3600);
     MUST(strlen(cmdline.bad) < sizeof cmdline.bad);
     MUST(!cmdline.bad[0] || !strncmp(cmdline.bad, "lethe.", 6));
-    MUST(strlen(lethe_printable(out, sizeof out, cmdline.bad)) < sizeof out);
+    MUST(strlen(lethe_text_printable(out, sizeof out, cmdline.bad)) < sizeof out);
     if (lethe_cmdline_find(text, "lethe.verbose", &value) && !value.at)
         MUST(cmdline.verbose);
     if (lethe_cmdline_find(text, "init_on_free", &value) && value.n)

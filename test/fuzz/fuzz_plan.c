@@ -28,7 +28,7 @@ static char words[BLOCKS_MAX][3][64];
 static struct lethe_span next_part(struct lethe_span *rest)
 {
     struct lethe_span part = *rest, line;
-    while (lethe_next_line(rest, &line))
+    while (lethe_text_next_line(rest, &line))
         if (lethe_span_is(line, "--")) {
             part.n = (size_t)(line.at - part.at);
             return part;
@@ -39,7 +39,7 @@ static struct lethe_span next_part(struct lethe_span *rest)
 
 static const char *next_text(struct lethe_span *line, char *out)
 {
-    struct lethe_span word = lethe_cut(line, ' ');
+    struct lethe_span word = lethe_text_cut(line, ' ');
     size_t n = lethe_span_is(word, "-") ? 0 : word.n < 63 ? word.n : 63;
     if (n)
         memcpy(out, word.at, n);
@@ -50,19 +50,19 @@ static const char *next_text(struct lethe_span *line, char *out)
 static size_t next_place(struct lethe_span *line, size_t n)
 {
     uint64_t place;
-    return lethe_number(lethe_cut(line, ' '), n - 1, &place) ? LETHE_NONE : (size_t)place;
+    return lethe_text_number(lethe_text_cut(line, ' '), n - 1, &place) ? LETHE_NONE : (size_t)place;
 }
 
 static void read_block(size_t i, size_t n, struct lethe_span line)
 {
     struct lethe_block *b = &blocks[i];
     *b = (struct lethe_block){.disk = LETHE_NONE, .dm_name = "", .slaves = slaves[i]};
-    lethe_devno(lethe_cut(&line, ' '), &b->devno);
+    lethe_devno(lethe_text_cut(&line, ' '), &b->devno);
     b->name = next_text(&line, words[i][0]);
     b->dm_uuid = next_text(&line, words[i][1]);
     b->file = next_text(&line, words[i][2]);
-    b->kind = lethe_block_kind(b->name, b->dm_uuid, !strncmp(b->name, "md_", 3));
-    lethe_devno(lethe_cut(&line, ' '), &b->file_devno);
+    b->kind = lethe_devices_kind(b->name, b->dm_uuid, !strncmp(b->name, "md_", 3));
+    lethe_devno(lethe_text_cut(&line, ' '), &b->file_devno);
     b->disk = next_place(&line, n);
     while (line.at && b->n_slaves < SLAVES_MAX) {
         size_t slave = next_place(&line, n);
@@ -75,9 +75,9 @@ static size_t read_blocks(struct lethe_span text)
 {
     struct lethe_span rest = text, line;
     size_t n = 0, i = 0;
-    while (n < BLOCKS_MAX && lethe_next_line(&rest, &line))
+    while (n < BLOCKS_MAX && lethe_text_next_line(&rest, &line))
         n++;
-    while (i < n && lethe_next_line(&text, &line))
+    while (i < n && lethe_text_next_line(&text, &line))
         read_block(i++, n, line);
     return n;
 }

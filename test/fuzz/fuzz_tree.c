@@ -54,7 +54,7 @@ static int come_to(int root, struct lethe_span *name)
     char part[NAME_MAX + 1];
     int dir = dup(root);
     while (dir >= 0) {
-        struct lethe_span rest = *name, word = lethe_cut(&rest, '/');
+        struct lethe_span rest = *name, word = lethe_text_cut(&rest, '/');
         if (!rest.at)
             return dir;
         *name = rest;
@@ -88,7 +88,7 @@ static void make_one(int root, char kind, struct lethe_span path, struct lethe_s
         MUST(!ftruncate(fd, (off_t)1 << 40));
     if (fd >= 0)
         close(fd);
-    struct lethe_span line = lethe_cut(&content, '\n');
+    struct lethe_span line = lethe_text_cut(&content, '\n');
     snprintf(target, sizeof target, "%.*s", (int)(line.n < 511 ? line.n : 511),
              line.n ? line.at : "");
     if (kind == 'l' && symlinkat(target, dir, name))
@@ -101,7 +101,7 @@ static void make_tree(int root, struct lethe_span text)
     struct lethe_span line, path = {NULL, 0}, content = {NULL, 0};
     char kind = 0;
     for (bool more = true; more;) {
-        more = lethe_next_line(&text, &line);
+        more = lethe_text_next_line(&text, &line);
         if (more && !(line.n > 3 && line.at[0] == '=')) {
             content.n = kind ? (size_t)(line.at + line.n - content.at) : 0;
             continue;

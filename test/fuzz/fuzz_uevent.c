@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct lethe_uevent event;
     if (lethe_uevent_parse(&event, (struct lethe_span){(const char *)data, size}))
-        MUST(event.action <= LETHE_ACTION_CHANGE && memchr(data, '@', size));
+        MUST(event.action <= LETHE_UEVENT_CHANGE && memchr(data, '@', size));
     char *text = malloc(size + 1), out[64];
     MUST(text);
     memcpy(text, data, size);

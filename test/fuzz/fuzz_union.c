@@ -44,11 +44,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {3, 1, {0, 3}, "/", "/u", "rw", types[data[0] % 5], options, options, LETHE_NONE},
     };
     struct lethe_snapshot snapshot = {.mounts = mounts, .n_mounts = 3};
-    const struct lethe_reader reader = {
+    const struct lethe_union_reader reader = {
         .read = read_text, .daemon = read_daemon, .context = options};
     int r = lethe_tree_build(&tree, &snapshot, &arena);
     if (!r)
-        r = lethe_unions_find(&snapshot, &tree, &arena, &reader);
+        r = lethe_union_find_all(&snapshot, &tree, &arena, &reader);
     MUST(!r || r == -ENOMEM);
     if (!r) {
         MUST(snapshot.n_unions == 1 && snapshot.unions[0].mount == 2);

@@ -79,7 +79,7 @@ static int is_there(int fd)
 static int erase(void)
 {
     struct stat st;
-    struct lethe_erased files, segments;
+    struct lethe_ram_fs_erased files, segments;
     int left = 0;
     if (stat("/tmp", &st))
         return FAULTY;

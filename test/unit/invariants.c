@@ -58,7 +58,7 @@ static bool is_found(const struct lethe_snapshot *s, size_t mount)
 static bool turns_away(const struct lethe_snapshot *s, size_t cover, size_t mount)
 {
     const struct lethe_mount *a = &s->mounts[cover], *b = &s->mounts[mount];
-    if (cover == mount || a->parent != b->parent || !lethe_path_below(b->path, a->path) ||
+    if (cover == mount || a->parent != b->parent || !lethe_text_path_below(b->path, a->path) ||
         is_its_own_parent(s, cover) || is_its_own_parent(s, mount))
         return false;
     return is_found(s, cover);
@@ -295,7 +295,7 @@ static size_t count_erased(const struct check *c, size_t mount)
         if (ends_in_deleted(root) || ends_in_deleted(c->s->mounts[by].root))
             n += !strcmp(root, c->s->mounts[by].root);
         else
-            n += lethe_path_below(root, c->s->mounts[by].root);
+            n += lethe_text_path_below(root, c->s->mounts[by].root);
     }
     return n;
 }

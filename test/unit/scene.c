@@ -87,11 +87,11 @@ static int fill(struct scene *scene, const struct scene_input *input)
 {
     struct lethe_snapshot *s = &scene->snapshot;
     const struct lethe_complaint complaint = scene_complaint(scene);
-    const struct lethe_reader sysfs = {
+    const struct lethe_union_reader reader = {
         .read = read_file, .daemon = read_daemon, .context = (void *)input->files};
     int r = lethe_mountinfo_parse(s, input->mountinfo, &scene->arena, &complaint);
     if (!r)
-        r = lethe_swaps_parse(s, input->swaps, &scene->arena, &complaint);
+        r = lethe_mountinfo_parse_swaps(s, input->swaps, &scene->arena, &complaint);
     s->blocks = lethe_arena_alloc(&scene->arena, input->n_blocks, sizeof *s->blocks);
     if (r || !s->blocks)
         return r ? r : -ENOMEM;
@@ -106,7 +106,7 @@ static int fill(struct scene *scene, const struct scene_input *input)
         return r;
     if (!r)
         tie_swap_files(scene);
-    return lethe_unions_find(s, r ? NULL : &scene->tree, &scene->arena, &sysfs);
+    return lethe_union_find_all(s, r ? NULL : &scene->tree, &scene->arena, &reader);
 }
 
 void scene_init(struct scene *scene, const struct scene_input *input)

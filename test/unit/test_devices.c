@@ -51,18 +51,18 @@ static void knows_a_device_by_its_name(void **unused)
         {"", "", LETHE_BLOCK_PLAIN},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        if (lethe_block_kind(cases[i].name, cases[i].uuid, false) != cases[i].kind)
+        if (lethe_devices_kind(cases[i].name, cases[i].uuid, false) != cases[i].kind)
             fail_msg("%s (%s) is taken for kind %d", cases[i].name, cases[i].uuid,
-                     lethe_block_kind(cases[i].name, cases[i].uuid, false));
+                     lethe_devices_kind(cases[i].name, cases[i].uuid, false));
 }
 
 /* As mdadm.conf(5) has it for CREATE names=yes. */
 static void knows_an_array_by_its_directory(void **unused)
 {
     (void)unused;
-    assert_int_equal(lethe_block_kind("md_home", "", true), LETHE_BLOCK_MD);
-    assert_int_equal(lethe_block_kind("md_d0", "", true), LETHE_BLOCK_MD);
-    assert_int_equal(lethe_block_kind("md_d0p1", "", false), LETHE_BLOCK_PLAIN);
+    assert_int_equal(lethe_devices_kind("md_home", "", true), LETHE_BLOCK_MD);
+    assert_int_equal(lethe_devices_kind("md_d0", "", true), LETHE_BLOCK_MD);
+    assert_int_equal(lethe_devices_kind("md_d0p1", "", false), LETHE_BLOCK_PLAIN);
 }
 
 static void ties_mounts_and_swaps_to_devices(void **unused)

@@ -64,7 +64,7 @@ static int tear_down(void **unused)
 static unsigned execute(const struct lethe_policy *p, struct lethe_step step)
 {
     const struct lethe_plan plan = {.steps = &step, .n_steps = 1};
-    return lethe_execute(&plan, &scene.snapshot, p, progress, false);
+    return lethe_execute(&plan, &scene.snapshot, p, progress);
 }
 
 /* After an unmount its device is asked whether anybody still holds it. */
@@ -177,7 +177,7 @@ static void counts_what_failed_and_goes_on(void **unused)
         {MOCK_UMOUNT, .path = "/run", .number = UMOUNT_NOFOLLOW, .answer = -EINVAL},
         {MOCK_OPEN, .path = "/dev/mapper/control", .number = O_RDWR},
         {MOCK_IOCTL, .path = "/dev/mapper/control", .number = DM_DEV_REMOVE, .answer = -EBUSY});
-    assert_int_equal(lethe_execute(&plan, &scene.snapshot, &policy, progress, false), 0);
+    assert_int_equal(lethe_execute(&plan, &scene.snapshot, &policy, progress), 0);
     mock_finish();
     assert_int_equal(progress->account.failed, 3);
     assert_int_equal(progress->account.not_erased, 1);
@@ -264,7 +264,7 @@ static void erase_and_unmount(int file, const char *type, const char *options)
     for (int i = 0; i < 8; i++)
         dup2(file, FIRST_FD + i);
     assert_int_equal(pwrite(file, "x", 1, 0), 1);
-    assert_int_equal(lethe_execute(&plan, &s.snapshot, &policy, progress, false), 2);
+    assert_int_equal(lethe_execute(&plan, &s.snapshot, &policy, progress), 2);
     mock_finish();
     assert_int_equal(fstat(file, &st), 0);
     assert_int_equal(st.st_size, 0);
@@ -322,7 +322,7 @@ static void many_mounts_go_with_one_call(void **unused)
     struct scene many = scene_of_many();
     MOCK_EXPECT({MOCK_STRIP, .path = "/many"},
                 {MOCK_UMOUNT, .path = "/many", .number = UMOUNT_NOFOLLOW});
-    assert_int_equal(lethe_execute(&many.plan, &many.snapshot, &policy, progress, false), MANY + 1);
+    assert_int_equal(lethe_execute(&many.plan, &many.snapshot, &policy, progress), MANY + 1);
     mock_finish();
     assert_int_equal(progress->account.unmounted, MANY + 1);
     assert_int_equal(progress->account.failed, 0);
@@ -337,7 +337,7 @@ static void many_mounts_go_one_by_one_where_they_must(void **unused)
     MOCK_EXPECT({MOCK_STRIP, .path = "/many", .answer = -ENOSYS},
                 {MOCK_UMOUNT, .path = "/many/63", .number = UMOUNT_NOFOLLOW},
                 {MOCK_UMOUNT, .path = "/many/62", .number = UMOUNT_NOFOLLOW});
-    assert_int_equal(lethe_execute(&many.plan, &many.snapshot, &policy, progress, false), 2);
+    assert_int_equal(lethe_execute(&many.plan, &many.snapshot, &policy, progress), 2);
     mock_finish();
     assert_int_equal(progress->account.unmounted, 2);
     scene_finish(&many);

@@ -28,7 +28,7 @@ static void says_what_a_look_has_seen(void **unused)
 {
     (void)unused;
     struct lethe_fill f = full;
-    f.look = LETHE_LOOK_WHOLE;
+    f.look = LETHE_FILL_LOOK_WHOLE;
     f.read_kib = 300;
     want(f, true,
          "450 MiB of free memory filled and read back, all zero but for at most 80 KiB of "
@@ -37,7 +37,7 @@ static void says_what_a_look_has_seen(void **unused)
     want(f, true, "450 MiB of free memory filled and read back, all zero");
     f.not_zero = 7;
     want(f, false, "450 MiB of free memory filled and read back: 7 pages are not zero");
-    f.look = LETHE_LOOK_PART;
+    f.look = LETHE_FILL_LOOK_PART;
     want(f, false, "450 MiB of free memory filled and read back: 7 pages are not zero");
 }
 
@@ -47,9 +47,9 @@ static void says_what_nobody_has_seen(void **unused)
     (void)unused;
     struct lethe_fill f = full;
     want(f, true, "450 MiB of free memory filled but for 380 KiB, which was not read back");
-    f.look = LETHE_LOOK_REFUSED;
+    f.look = LETHE_FILL_LOOK_REFUSED;
     want(f, true, "450 MiB of free memory filled but for 380 KiB, which could not be read back");
-    f.look = LETHE_LOOK_PART;
+    f.look = LETHE_FILL_LOOK_PART;
     f.read_kib = 200;
     want(f, true, "450 MiB of free memory filled but for 180 KiB, which was not read back");
 }
@@ -60,9 +60,9 @@ static void a_filler_that_ended_early_has_left_something(void **unused)
     struct lethe_fill f = full;
     f.held_kib = 58 << 10;
     f.free_kib = 392 << 10;
-    f.look = LETHE_LOOK_REFUSED;
+    f.look = LETHE_FILL_LOOK_REFUSED;
     want(f, false, "58 MiB of free memory filled but for 401488 KiB, which could not be read back");
-    f.look = LETHE_LOOK_WHOLE; /* all zero, whoever has cleared it */
+    f.look = LETHE_FILL_LOOK_WHOLE; /* all zero, whoever has cleared it */
     want(f, true,
          "58 MiB of free memory filled and read back, all zero but for at most 80 KiB of "
          "processors' lists");
@@ -73,7 +73,7 @@ static void a_kernel_that_clears_is_read_too(void **unused)
     (void)unused;
     struct lethe_fill f = {.kernel_clears = true};
     want(f, true, "free memory zeroed by the kernel");
-    f.look = LETHE_LOOK_WHOLE;
+    f.look = LETHE_FILL_LOOK_WHOLE;
     f.read_kib = 256 << 10;
     want(f, true, "free memory zeroed by the kernel, 256 MiB of it read back");
     f.not_zero = 1;

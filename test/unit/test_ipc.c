@@ -52,7 +52,7 @@ static bool enter(void)
 static int erases(size_t page)
 {
     static const size_t places[] = {100, SIZE / 2 + 5, SIZE - 6};
-    struct lethe_erased erased;
+    struct lethe_ram_fs_erased erased;
     char *segment = shmat(shmget(IPC_PRIVATE, SIZE, IPC_CREAT | 0600), NULL, 0);
     for (int i = 0; i < 3; i++)
         memcpy(segment + places[i], "secret", 6);

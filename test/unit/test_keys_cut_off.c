@@ -52,9 +52,9 @@ static void cut_off(const void *context)
     const struct scene *scene = context;
     struct lethe_progress *progress = crypt_system_put(&scene->system, &seen->of);
     pid_t child = lethe_keys_cut_off(scene->which, progress);
-    lethe_read_block("sda", "device/state", seen->sda, sizeof seen->sda);
-    lethe_read_block("sdb", "device/state", seen->sdb, sizeof seen->sdb);
-    lethe_read_block("sda", "device/delete", seen->deleted, sizeof seen->deleted);
+    lethe_sys_read_block("sda", "device/state", seen->sda, sizeof seen->sda);
+    lethe_sys_read_block("sdb", "device/state", seen->sdb, sizeof seen->sdb);
+    lethe_sys_read_block("sda", "device/delete", seen->deleted, sizeof seen->deleted);
     seen->has_begun = child > 0;
     if (child > 0)
         look_at(child);

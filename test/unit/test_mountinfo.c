@@ -121,8 +121,8 @@ static void a_nul_is_no_text(void **unused)
     const struct lethe_complaint complaint = scene_complaint(&scene);
     lethe_mountinfo_parse(&scene.snapshot, (struct lethe_span){mounts, sizeof mounts - 1},
                           &scene.arena, &complaint);
-    lethe_swaps_parse(&scene.snapshot, (struct lethe_span){swaps, sizeof swaps - 1}, &scene.arena,
-                      &complaint);
+    lethe_mountinfo_parse_swaps(&scene.snapshot, (struct lethe_span){swaps, sizeof swaps - 1},
+                                &scene.arena, &complaint);
     assert_int_equal(scene.complaints, 3);
     assert_int_equal(scene.snapshot.n_mounts + scene.snapshot.n_swaps, 0);
     scene_finish(&scene);
@@ -163,7 +163,7 @@ static void every_full_arena_is_told(void **unused)
         r = lethe_mountinfo_parse(&scene.snapshot, mounts, &arena, &complaint);
         assert_true(!r || r == -ENOMEM);
         lethe_arena_reset(&arena);
-        s = lethe_swaps_parse(&scene.snapshot, swaps, &arena, &complaint);
+        s = lethe_mountinfo_parse_swaps(&scene.snapshot, swaps, &arena, &complaint);
         assert_true(!s || s == -ENOMEM);
         free(arena.base);
     }
@@ -178,7 +178,7 @@ static void reads_swaps(void **unused)
           "/dev/zram0                              partition\t2097148\t\t0\t\t100\n"
           "/var/swap\\040file file 1024 0 -2\n"
           "/swap\\040(deleted)                     file\t\t1024\t0\t-3\n",
-          lethe_swaps_parse);
+          lethe_mountinfo_parse_swaps);
     assert_int_equal(scene.complaints, 0);
     assert_int_equal(scene.snapshot.n_swaps, 3);
     const struct lethe_swap *s = scene.snapshot.swaps;
@@ -196,7 +196,7 @@ static void bad_swaps_are_told_and_left_out(void **unused)
     (void)unused;
     struct scene scene;
     parse(&scene, "\n/dev/sda1\n/dev/sda1 disk 1 0 0\nswap file 1 0 0\n  \t\n/s file",
-          lethe_swaps_parse);
+          lethe_mountinfo_parse_swaps);
     assert_int_equal(scene.complaints, 5);
     assert_int_equal(scene.first_line, 1);
     assert_int_equal(scene.snapshot.n_swaps, 1);

@@ -244,7 +244,7 @@ static int count_used_blocks(const char *path)
 static int erases_a_tree(void)
 {
     struct stat st;
-    struct lethe_erased erased;
+    struct lethe_ram_fs_erased erased;
     CHECK(!mkdir("/tmp/a", 0700) && !mkdir("/tmp/a/b", 0700) && !mkdir("/tmp/a/other", 0700));
     CHECK(put("/tmp/one", 10) && put("/tmp/a/two", PAGE) && put("/tmp/a/b/three", 1));
     CHECK(!symlink("/tmp/a", "/tmp/link") && !mkfifo("/tmp/fifo", 0600));
@@ -272,7 +272,7 @@ static int erases_a_tree(void)
 static int erases_what_is_read_only(void)
 {
     struct stat st;
-    struct lethe_erased erased;
+    struct lethe_ram_fs_erased erased;
     CHECK(put("/tmp/credential", 10));
     CHECK(!stat("/tmp", &st));
     CHECK(!mount(NULL, "/tmp", NULL, MS_REMOUNT | MS_RDONLY, NULL));
@@ -286,7 +286,7 @@ static int erases_what_is_read_only(void)
 static int erases_parts(void)
 {
     struct stat st;
-    struct lethe_erased erased;
+    struct lethe_ram_fs_erased erased;
     CHECK(!mkdir("/tmp/on", 0700) && !mount("x", "/tmp/on", "tmpfs", 0, NULL));
     CHECK(!mkdir("/tmp/dir", 0700) && put("/tmp/file", 1) && !mkdir("/tmp/on/part", 0700));
     CHECK(put("/tmp/on/part/one", PAGE) && put("/tmp/on/two", PAGE) && put("/tmp/on/three", PAGE));
@@ -312,7 +312,7 @@ static int erases_beyond_path_max(void)
     static char path[LEVELS * (LENGTH + 1) + 8] = "/tmp";
     char name[LENGTH + 2] = "/", *end = path + 4;
     struct stat st;
-    struct lethe_erased erased;
+    struct lethe_ram_fs_erased erased;
     memset(name + 1, 'd', LENGTH);
     CHECK(!chdir("/tmp"));
     for (int i = 0; i < LEVELS; i++) {
@@ -334,7 +334,7 @@ static int erases_beyond_path_max(void)
 static int keeps_names(void)
 {
     struct stat st;
-    struct lethe_erased erased;
+    struct lethe_ram_fs_erased erased;
     CHECK(!mkdir("/tmp/a", 0700) && put("/tmp/a/file", 10));
     CHECK(!stat("/tmp", &st));
     CHECK(!lethe_ram_fs_erase("/tmp", st.st_dev, true, &erased));
@@ -352,7 +352,7 @@ static int erases_what_is_deep_and_wide(void)
 {
     char name[32];
     struct stat st;
-    struct lethe_erased erased;
+    struct lethe_ram_fs_erased erased;
     CHECK(!stat("/tmp", &st));
     CHECK(!chdir("/tmp"));
     for (int i = 0; i < 5000; i++) {
@@ -374,7 +374,7 @@ static int erases_what_is_deep_and_wide(void)
 static int erases_the_ends_of_a_huge_file_of_ramfs(void)
 {
     struct stat st;
-    struct lethe_erased erased;
+    struct lethe_ram_fs_erased erased;
     char text[10];
     if (mount("x", "/tmp", "ramfs", 0, NULL))
         return SKIPPED;
@@ -393,7 +393,7 @@ static int erases_the_ends_of_a_huge_file_of_ramfs(void)
 static int leaves_another_file_system_alone(void)
 {
     struct stat st;
-    struct lethe_erased erased;
+    struct lethe_ram_fs_erased erased;
     CHECK(!stat("/tmp", &st));
     CHECK(!mount("x", "/tmp", "tmpfs", 0, NULL) && put("/tmp/kept", 10));
     CHECK(lethe_ram_fs_erase("/tmp", st.st_dev, false, &erased) == -ESTALE);
@@ -407,7 +407,7 @@ static int leaves_another_file_system_alone(void)
 static int leaves_a_bound_file_alone(void)
 {
     struct stat st;
-    struct lethe_erased erased;
+    struct lethe_ram_fs_erased erased;
     char text[8];
     if (lethe_sys->write_file("/proc/sys/user/max_mnt_namespaces", "0"))
         return SKIPPED;
@@ -425,7 +425,7 @@ static int leaves_a_bound_file_alone(void)
 static int erases_ramfs(void)
 {
     struct stat st;
-    struct lethe_erased erased;
+    struct lethe_ram_fs_erased erased;
     if (mount("x", "/tmp", "ramfs", 0, NULL))
         return SKIPPED;
     CHECK(put("/tmp/credential", 10) && put("/tmp/sparse", PAGE));

@@ -22,7 +22,7 @@ static const char text[] =
 static void reads_each_line_that_can_be_read(void **unused)
 {
     (void)unused;
-    struct lethe_slab_cache c;
+    struct lethe_slabinfo_cache c;
     struct lethe_span span = exact_span(text), rest = span;
     assert_true(lethe_slabinfo_next(&rest, &c) && lethe_span_is(c.name, "dentry"));
     assert_int_equal(c.active, 20141);
@@ -48,25 +48,25 @@ static void knows_the_caches_that_carry_content(void **unused)
         const char *line;
         int first, second; /* -1: no content */
     } cases[] = {
-        {"dentry 1 2 192 21 1", LETHE_SLAB_NAME, LETHE_SLAB_NO_MAKER},
+        {"dentry 1 2 192 21 1", LETHE_SLABINFO_NAME, LETHE_SLABINFO_NO_MAKER},
         {"dentry2 1 2 192 21 1", -1, 0},
-        {"task_struct 1 2 9000 3 8", LETHE_SLAB_PROCESS, LETHE_SLAB_NO_MAKER},
-        {"kmalloc-128 1 2 128 32 1", LETHE_SLAB_LINK, LETHE_SLAB_NO_MAKER},
-        {"kmalloc-8k 1 2 8192 4 8", LETHE_SLAB_KEY, LETHE_SLAB_NO_MAKER},
-        {"kmalloc-rcl-96 1 2 96 42 1", LETHE_SLAB_LONG_NAME, LETHE_SLAB_NO_MAKER},
+        {"task_struct 1 2 9000 3 8", LETHE_SLABINFO_PROCESS, LETHE_SLABINFO_NO_MAKER},
+        {"kmalloc-128 1 2 128 32 1", LETHE_SLABINFO_LINK, LETHE_SLABINFO_NO_MAKER},
+        {"kmalloc-8k 1 2 8192 4 8", LETHE_SLABINFO_KEY, LETHE_SLABINFO_NO_MAKER},
+        {"kmalloc-rcl-96 1 2 96 42 1", LETHE_SLABINFO_LONG_NAME, LETHE_SLABINFO_NO_MAKER},
         {"kmalloc-rcl-8k 1 2 8192 4 8", -1, 0},
-        {"kmalloc-cg-32 1 2 32 128 1", LETHE_SLAB_ATTRIBUTE_NAME, LETHE_SLAB_NO_MAKER},
-        {"kmalloc-cg-2k 1 2 2048 16 8", LETHE_SLAB_MESSAGE, LETHE_SLAB_ATTRIBUTE},
-        {"msg_msg-96 1 2 96 42 1", LETHE_SLAB_MESSAGE, LETHE_SLAB_NO_MAKER},
-        {"memdup_user-512 1 2 512 16 2", LETHE_SLAB_NO_MAKER, LETHE_SLAB_NO_MAKER},
-        {"kmalloc-rnd-07-64 1 2 64 64 1", LETHE_SLAB_NO_MAKER, LETHE_SLAB_NO_MAKER},
-        {"skbuff_small_head 1 2 640 25 4", LETHE_SLAB_DATAGRAM, LETHE_SLAB_NO_MAKER},
-        {"names_cache 1 2 4096 8 8", LETHE_SLAB_NO_MAKER, LETHE_SLAB_NO_MAKER},
+        {"kmalloc-cg-32 1 2 32 128 1", LETHE_SLABINFO_ATTRIBUTE_NAME, LETHE_SLABINFO_NO_MAKER},
+        {"kmalloc-cg-2k 1 2 2048 16 8", LETHE_SLABINFO_MESSAGE, LETHE_SLABINFO_ATTRIBUTE},
+        {"msg_msg-96 1 2 96 42 1", LETHE_SLABINFO_MESSAGE, LETHE_SLABINFO_NO_MAKER},
+        {"memdup_user-512 1 2 512 16 2", LETHE_SLABINFO_NO_MAKER, LETHE_SLABINFO_NO_MAKER},
+        {"kmalloc-rnd-07-64 1 2 64 64 1", LETHE_SLABINFO_NO_MAKER, LETHE_SLABINFO_NO_MAKER},
+        {"skbuff_small_head 1 2 640 25 4", LETHE_SLABINFO_DATAGRAM, LETHE_SLABINFO_NO_MAKER},
+        {"names_cache 1 2 4096 8 8", LETHE_SLABINFO_NO_MAKER, LETHE_SLABINFO_NO_MAKER},
         {"kmalloc-dma-64 1 2 64 64 1", -1, 0},
         {"inode_cache 1 2 600 26 4", -1, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct lethe_slab_cache c;
+        struct lethe_slabinfo_cache c;
         struct lethe_span line = lethe_span(cases[i].line);
         assert_true(lethe_slabinfo_next(&line, &c));
         const struct lethe_slabinfo_family *f = lethe_slabinfo_family(&c);

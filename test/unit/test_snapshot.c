@@ -264,10 +264,10 @@ static void a_link_is_read_below_the_tree_only(void **unused)
     put_link("out", "/proc");
     put_link("in/link", "there");
     put_link("absolute", "/in");
-    assert_false(lethe_read_link(root, "out/self", text, sizeof text));
+    assert_false(lethe_sys_read_link(root, "out/self", text, sizeof text));
     assert_string_equal(text, "");
-    assert_false(lethe_read_link(root, "in/here", text, sizeof text));
-    assert_true(lethe_read_link(root, "absolute/link", text, sizeof text));
+    assert_false(lethe_sys_read_link(root, "in/here", text, sizeof text));
+    assert_true(lethe_sys_read_link(root, "absolute/link", text, sizeof text));
     assert_string_equal(text, "there");
 }
 
@@ -309,7 +309,7 @@ static void renames_elsewhere_do_not_matter(void **unused)
             _exit(1);
     unsigned lost = 0;
     for (int i = 0; i < TRIES; i++)
-        lost += !lethe_read_line(root, "link", text, sizeof text);
+        lost += !lethe_sys_read_line(root, "link", text, sizeof text);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     assert_int_equal(lost, 0);
@@ -357,13 +357,13 @@ static void a_file_that_does_not_fit_is_told(void **unused)
     (void)unused;
     char text[8] = "xxxxxxx";
     put("file", "12345678\nabc");
-    assert_int_equal(lethe_read_file(root, "file", text, sizeof text), -EFBIG);
-    assert_false(lethe_read_line(root, "file", text, sizeof text));
+    assert_int_equal(lethe_sys_read_file(root, "file", text, sizeof text), -EFBIG);
+    assert_false(lethe_sys_read_line(root, "file", text, sizeof text));
     assert_string_equal(text, "");
     put("file", "1234\nabc");
-    assert_int_equal(lethe_read_file(root, "/file", (char[9]){0}, 9), 8);
-    assert_true(lethe_read_line(root, "file", (char[9]){0}, 9));
-    assert_int_equal(lethe_read_file(root, "none", text, sizeof text), -ENOENT);
+    assert_int_equal(lethe_sys_read_file(root, "/file", (char[9]){0}, 9), 8);
+    assert_true(lethe_sys_read_line(root, "file", (char[9]){0}, 9));
+    assert_int_equal(lethe_sys_read_file(root, "none", text, sizeof text), -ENOENT);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_tree, remove_tree)
@@ -415,7 +415,7 @@ static void an_absolute_path_is_not_below_the_working_directory(void **unused)
     char text[512];
     int kept = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(fchdir(root), 0);
-    bool good = lethe_read_line(AT_FDCWD, "/proc/self/stat", text, sizeof text);
+    bool good = lethe_sys_read_line(AT_FDCWD, "/proc/self/stat", text, sizeof text);
     assert_int_equal(fchdir(kept), 0);
     close(kept);
     assert_true(good);

@@ -16,13 +16,13 @@ static void cuts_at_the_separator(void **unused)
 {
     (void)unused;
     struct lethe_span rest = lethe_span("a::b:");
-    assert_true(lethe_span_is(lethe_cut(&rest, ':'), "a"));
-    assert_true(lethe_span_is(lethe_cut(&rest, ':'), ""));
-    assert_true(lethe_span_is(lethe_cut(&rest, ':'), "b"));
+    assert_true(lethe_span_is(lethe_text_cut(&rest, ':'), "a"));
+    assert_true(lethe_span_is(lethe_text_cut(&rest, ':'), ""));
+    assert_true(lethe_span_is(lethe_text_cut(&rest, ':'), "b"));
     assert_non_null(rest.at);
-    assert_true(lethe_span_is(lethe_cut(&rest, ':'), "")); /* a last empty piece … */
-    assert_null(rest.at);                                  /* … then the end */
-    assert_true(lethe_span_is(lethe_cut(&rest, ':'), ""));
+    assert_true(lethe_span_is(lethe_text_cut(&rest, ':'), "")); /* a last empty piece … */
+    assert_null(rest.at);                                       /* … then the end */
+    assert_true(lethe_span_is(lethe_text_cut(&rest, ':'), ""));
 }
 
 static void compares_the_whole_span(void **unused)
@@ -37,7 +37,7 @@ static void compares_the_whole_span(void **unused)
 static int number(const char *text, uint64_t max, uint64_t *value)
 {
     struct lethe_span span = exact_span(text);
-    int r = lethe_number(span, max, value);
+    int r = lethe_text_number(span, max, value);
     free((char *)span.at);
     return r;
 }
@@ -89,7 +89,7 @@ static void assert_unescapes(const char *text, const char *expected)
 {
     struct lethe_arena arena = heap_arena(128);
     struct lethe_span span = exact_span(text);
-    assert_string_equal(lethe_unescape(&arena, span), expected);
+    assert_string_equal(lethe_text_unescape(&arena, span), expected);
     free((char *)span.at);
     free(arena.base);
 }
@@ -120,27 +120,27 @@ static void unescape_says_when_the_arena_is_full(void **unused)
 {
     (void)unused;
     struct lethe_arena arena = heap_arena(16);
-    assert_null(lethe_unescape(&arena, lethe_span("0123456789abcdef")));
+    assert_null(lethe_text_unescape(&arena, lethe_span("0123456789abcdef")));
     free(arena.base);
 }
 
 static void knows_what_lies_below(void **unused)
 {
     (void)unused;
-    assert_true(lethe_path_below("/run", "/run"));
-    assert_true(lethe_path_below("/run/user", "/run"));
-    assert_false(lethe_path_below("/runner", "/run"));
-    assert_false(lethe_path_below("/", "/run"));
-    assert_true(lethe_path_below("/run", "/"));
-    assert_true(lethe_path_below("/", "/"));
+    assert_true(lethe_text_path_below("/run", "/run"));
+    assert_true(lethe_text_path_below("/run/user", "/run"));
+    assert_false(lethe_text_path_below("/runner", "/run"));
+    assert_false(lethe_text_path_below("/", "/run"));
+    assert_true(lethe_text_path_below("/run", "/"));
+    assert_true(lethe_text_path_below("/", "/"));
 }
 
 static void makes_texts_printable(void **unused)
 {
     (void)unused;
     char out[64];
-    assert_string_equal(lethe_printable(out, sizeof out, "/a b~"), "/a b~");
-    assert_string_equal(lethe_printable(out, sizeof out, "\033[2J\n\\\x7f\xc3\xa4"),
+    assert_string_equal(lethe_text_printable(out, sizeof out, "/a b~"), "/a b~");
+    assert_string_equal(lethe_text_printable(out, sizeof out, "\033[2J\n\\\x7f\xc3\xa4"),
                         "\\033[2J\\012\\134\\177\\303\\244");
 }
 
@@ -149,12 +149,12 @@ static void cuts_what_is_too_long_to_print(void **unused)
     (void)unused;
     for (size_t size = 1; size < 24; size++) {
         char *out = malloc(size);
-        assert_ptr_equal(lethe_printable(out, size, "\001\002\003abc"), out);
+        assert_ptr_equal(lethe_text_printable(out, size, "\001\002\003abc"), out);
         assert_true(strlen(out) < size);
         free(out);
     }
     char none = 'x';
-    lethe_printable(&none, 0, "abc");
+    lethe_text_printable(&none, 0, "abc");
     assert_int_equal(none, 'x');
 }
 

@@ -29,7 +29,7 @@ static void reads_a_removed_disk(void **unused)
                       "remove@/devices/pci0000:00/0000:00:01.0/usb2/2-1/block/sda\0"
                       "ACTION=remove\0DEVPATH=/devices/x/block/sda\0SUBSYSTEM=block\0"
                       "MAJOR=8\0MINOR=16\0DEVNAME=sda\0DEVTYPE=disk\0DISKSEQ=9\0SEQNUM=1234\0"));
-    assert_int_equal(event.action, LETHE_ACTION_REMOVE);
+    assert_int_equal(event.action, LETHE_UEVENT_REMOVE);
     assert_true(event.is_block && !event.media);
     assert_int_equal(event.devno.major, 8);
     assert_int_equal(event.devno.minor, 16);
@@ -41,7 +41,7 @@ static void reads_a_changed_disc(void **unused)
     struct lethe_uevent event;
     assert_true(PARSE(&event, "change@/devices/x/block/sr0\0ACTION=change\0SUBSYSTEM=block\0"
                               "DISK_MEDIA_CHANGE=1\0MAJOR=11\0MINOR=0\0"));
-    assert_int_equal(event.action, LETHE_ACTION_CHANGE);
+    assert_int_equal(event.action, LETHE_UEVENT_CHANGE);
     assert_true(event.is_block && event.media);
 }
 
@@ -51,7 +51,7 @@ static void reads_a_device_of_the_usb(void **unused)
     struct lethe_uevent event;
     assert_true(
         PARSE(&event, "add@/devices/x/usb1/1-2\0ACTION=add\0SUBSYSTEM=usb\0MAJOR=189\0MINOR=3"));
-    assert_int_equal(event.action, LETHE_ACTION_ADD);
+    assert_int_equal(event.action, LETHE_UEVENT_ADD);
     assert_true(event.is_usb && !event.is_block);
     assert_int_equal(event.devno.minor, 3);
 }
@@ -63,7 +63,7 @@ static void reads_a_change_of_power(void **unused)
     assert_true(PARSE(&event, "change@/devices/x/power_supply/AC\0ACTION=change\0"
                               "SUBSYSTEM=power_supply\0POWER_SUPPLY_NAME=AC\0"
                               "POWER_SUPPLY_TYPE=Mains\0POWER_SUPPLY_ONLINE=0\0SEQNUM=9\0"));
-    assert_int_equal(event.action, LETHE_ACTION_CHANGE);
+    assert_int_equal(event.action, LETHE_UEVENT_CHANGE);
     assert_true(event.is_power && !event.is_usb && !event.is_block);
 }
 
@@ -73,7 +73,7 @@ static void passes_over_what_it_does_not_know(void **unused)
     struct lethe_uevent event;
     assert_true(PARSE(
         &event, "bind@/x\0ACTION=bind\0SUBSYSTEM=blockade\0MAJOR=-1\0MINOR=99999999999\0=\0\0"));
-    assert_int_equal(event.action, LETHE_ACTION_OTHER);
+    assert_int_equal(event.action, LETHE_UEVENT_OTHER);
     assert_false(event.is_block);
     assert_int_equal(event.devno.major, 0);
     assert_int_equal(event.devno.minor, 0);

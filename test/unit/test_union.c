@@ -292,12 +292,12 @@ static void a_full_arena_is_told(void **unused)
     (void)unused;
     struct scene scene;
     scene_init_text(&scene, OVERLAY("rw,lowerdir=/a:/b:/c:/d:/e:/f:/g:/h:/i,upperdir=/rw/u"));
-    const struct lethe_reader none = {0};
+    const struct lethe_union_reader none = {0};
     int r = -ENOMEM;
     for (size_t size = 16; r; size += 16) {
         struct lethe_arena arena = heap_arena(size);
         assert_true(size < 4096);
-        r = lethe_unions_find(&scene.snapshot, &scene.tree, &arena, &none);
+        r = lethe_union_find_all(&scene.snapshot, &scene.tree, &arena, &none);
         assert_true(!r || r == -ENOMEM);
         free(arena.base);
     }

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "lethe/plan/cmdline.h"
 #include "lethe/plan/verb.h"
 #include "scene.h"
 
@@ -62,21 +63,21 @@ static void switches_are_words_or_seconds(void **unused)
 {
     (void)unused;
     struct lethe_cmdline c = parse("lethe.verify=off lethe.scrub=90");
-    assert_int_equal(c.verify, LETHE_VERIFY_OFF);
+    assert_int_equal(c.verify, LETHE_CMDLINE_VERIFY_OFF);
     assert_int_equal(c.verify_seconds, 0);
-    assert_int_equal(c.scrub, LETHE_SCRUB_ON);
+    assert_int_equal(c.scrub, LETHE_CMDLINE_SCRUB_ON);
     assert_int_equal(c.scrub_seconds, 90);
     c = parse("lethe.verify=7 lethe.scrub=auto");
-    assert_int_equal(c.verify, LETHE_VERIFY_ON);
+    assert_int_equal(c.verify, LETHE_CMDLINE_VERIFY_ON);
     assert_int_equal(c.verify_seconds, 7);
-    assert_int_equal(c.scrub, LETHE_SCRUB_AUTO);
+    assert_int_equal(c.scrub, LETHE_CMDLINE_SCRUB_AUTO);
     assert_int_equal(parse("lethe.verify=7 lethe.verify=auto").verify_seconds, 0);
     for (const char *const *bad = (const char *const[]){"lethe.verify=0", "lethe.verify=3601",
                                                         "lethe.verify", "lethe.verify=yes", NULL};
          *bad; bad++) {
         c = parse(*bad);
         assert_string_equal(c.bad, *bad);
-        assert_int_equal(c.verify, LETHE_VERIFY_AUTO);
+        assert_int_equal(c.verify, LETHE_CMDLINE_VERIFY_AUTO);
     }
 }
 

@@ -173,7 +173,7 @@ static void says_what_is_left(void **unused)
     struct lethe_page page = {.words = &words, .rows = 25, .columns = 80, .n_lines = 1};
     page.lines = (const char(*)[LETHE_PAGE_LINE])lines;
     page.state = LETHE_PAGE_LEFT;
-    page.left = LETHE_LEFT_MEMORY;
+    page.left = LETHE_PAGE_LEFT_MEMORY;
     lethe_page_print(out, &page);
     play(out, 25, 80);
     assert_true(shows("NOT everything could be erased."));

@@ -9,7 +9,7 @@
 #include "lethe/kernel/supervise.h"
 #include "lethe/plan/verb.h"
 
-/* Starts the deadman as a child of the caller. At `dead_ms` (lethe_now_ms()) it wipes the keys that
+/* Starts the deadman as a child of the caller. At `dead_ms` (lethe_sys_now_ms()) it wipes the keys that
  * are left and ends the machine by all ways there are (power.h), each in a child with a deadline.
  * Until then it keeps no log open (log.h). It then reports what `work`, which may be NULL, says was
  * under way and how free memory was filled. Returns its pid, or -errno. */

@@ -7,12 +7,12 @@
 #include "lethe/kernel/supervise.h"
 #include "lethe/plan/plan.h"
 
-/* Carries out the plan and returns how many steps changed something; failures are logged when
- * `loud`. A step that is stuck is gone around: a stuck unmount by detaching the mount with a
- * descriptor held on it, which needs no answer from the device. */
+/* Carries out the plan and returns how many steps changed something. A step that fails is counted
+ * and not logged, for the last look says what is left. A step that is stuck is gone around: a stuck
+ * unmount by detaching the mount with a descriptor held on it, which needs no answer from the
+ * device. */
 unsigned lethe_execute(const struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
-                       const struct lethe_policy *policy, struct lethe_progress *progress,
-                       bool loud);
+                       const struct lethe_policy *policy, struct lethe_progress *progress);
 
 /* Takes the keys out of the dm-crypt devices that are still there. */
 void lethe_execute_wipe_keys(const struct lethe_snapshot *snapshot,

@@ -14,7 +14,7 @@
 /* Zeroes and removes the shared memory segments, removes the message queues. What an attached
  * process still holds is zeroed too. Pages that were never touched, or that are swapped out, are
  * not brought in. */
-void lethe_ipc_erase(struct lethe_erased *erased);
+void lethe_ipc_erase(struct lethe_ram_fs_erased *erased);
 
 /* Revokes every key that a user still has: its payload is zeroed when it is freed
  * (kfree_sensitive() in the kernel's security/keys/user_defined.c). Root may not even see other

@@ -15,11 +15,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LETHE_PAGE_MAX = 65536, LETHE_KCORE_PARTS_MAX = 256 };
+enum { LETHE_KCORE_PAGE_MAX = 65536, LETHE_KCORE_PARTS_MAX = 256 };
 
 struct lethe_kcore {
     int fd, pagemap; /* /proc/self/pagemap */
-    size_t page;     /* bytes; no kernel's are larger than LETHE_PAGE_MAX */
+    size_t page;     /* bytes; no kernel's are larger than LETHE_KCORE_PAGE_MAX */
     size_t n;
     Elf64_Phdr parts[LETHE_KCORE_PARTS_MAX];
 };

@@ -22,10 +22,10 @@ bool lethe_offline_reset(const char *name);
  * none left (stop.h). Waits for no device. */
 void lethe_offline_stop_queueing(bool always);
 
-enum { LETHE_DM_UUID_MAX = 160 }; /* DM_UUID_LEN is 129 */
+enum { LETHE_OFFLINE_UUID_MAX = 160 }; /* DM_UUID_LEN is 129 */
 
 /* Reads a device-mapper device from sysfs alone. *block points to `name` and `uuid`. */
 bool lethe_offline_find_dm(const char *name, struct lethe_block *block,
-                           char uuid[LETHE_DM_UUID_MAX]);
+                           char uuid[LETHE_OFFLINE_UUID_MAX]);
 
 #endif

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct lethe_erased {
+struct lethe_ram_fs_erased {
     uint64_t bytes, files;
     uint64_t failed; /* files that could not be zeroed */
     int first_error; /* -errno of the first of them */
@@ -26,7 +26,7 @@ struct lethe_erased {
  * (devtmpfs). 0, or -errno when the mount could not be entered at all: -ESTALE when the path does
  * not lead to the device `devno` (makedev(3)). What failed inside is in *erased. */
 int lethe_ram_fs_erase(const char *path, uint64_t devno, bool keep_names,
-                       struct lethe_erased *erased);
+                       struct lethe_ram_fs_erased *erased);
 
 /* Zeroes one open, writable file of a RAM-backed file system in place, and adds how many bytes that
  * were to *bytes. 0, or -errno. */

@@ -12,7 +12,7 @@
 
 #include "lethe/kernel/policy.h"
 #include "lethe/kernel/supervise.h"
-#include "lethe/plan/verb.h"
+#include "lethe/plan/cmdline.h"
 
 /* Looks whether the kernel clears what is freed. */
 void lethe_scrub_look(const struct lethe_policy *policy, struct lethe_progress *progress);
@@ -22,7 +22,7 @@ void lethe_scrub_look(const struct lethe_policy *policy, struct lethe_progress *
 void lethe_scrub_objects(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
                          int64_t ms, bool is_last, struct lethe_progress *progress);
 
-/* Fills free memory and reads it back until end_ms (lethe_now_ms()) at the latest. */
+/* Fills free memory and reads it back until end_ms (lethe_sys_now_ms()) at the latest. */
 void lethe_scrub_memory(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
                         int64_t end_ms, struct lethe_progress *progress);
 

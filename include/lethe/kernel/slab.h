@@ -20,15 +20,15 @@
  * (/sys/kernel/slab/CACHE/shrink and cpu_partial). */
 void lethe_slab_settle(void);
 
-struct lethe_refill {
+struct lethe_slab_refilled {
     uint64_t objects; /* how many were made */
     uint64_t left;    /* free slots that are yet to be used again, as far as known: of caches that
                          were not seen to grow, or that no call of a program reaches */
     char cache[32];   /* the name of one of these caches */
 };
 
-/* Overwrites the free slots, until `end_ms` (lethe_now_ms()) at most. 0, or -errno of what could
+/* Overwrites the free slots, until `end_ms` (lethe_sys_now_ms()) at most. 0, or -errno of what could
  * not be had: /proc/slabinfo (CONFIG_SLUB and root), a detached tmpfs (Linux 5.2). */
-int lethe_slab_refill(int64_t end_ms, struct lethe_refill *refill);
+int lethe_slab_refill(int64_t end_ms, struct lethe_slab_refilled *refill);
 
 #endif

@@ -14,7 +14,7 @@
 
 #include "lethe/plan/slabinfo.h"
 
-struct lethe_makers {
+struct lethe_slab_makers {
     int top,
         dir;    /* a tmpfs that is mounted nowhere, and the directory in it that is being filled */
     int bearer; /* a file in it, which extended attributes are given to */
@@ -25,11 +25,12 @@ struct lethe_makers {
 };
 
 /* 0, or -errno when there can be no detached tmpfs (Linux 5.2). All objects go with the makers. */
-int lethe_slab_makers_open(struct lethe_makers *makers);
-void lethe_slab_makers_close(struct lethe_makers *makers);
+int lethe_slab_makers_open(struct lethe_slab_makers *makers);
+void lethe_slab_makers_close(struct lethe_slab_makers *makers);
 
 /* Makes one object of `size` bytes, the size of its cache, on the processor that the caller runs
  * on. False when there can be no more. */
-bool lethe_slab_makers_make(struct lethe_makers *makers, enum lethe_slab_maker maker, size_t size);
+bool lethe_slab_makers_make(struct lethe_slab_makers *makers, enum lethe_slabinfo_maker maker,
+                            size_t size);
 
 #endif

@@ -23,6 +23,6 @@ int lethe_snapshot_add_namespaces(struct lethe_snapshot *snapshot, int root, boo
 struct lethe_arena lethe_snapshot_map_arena(void);
 
 /* Logs each complaint as a line. */
-extern const struct lethe_complaint lethe_complain_to_log;
+extern const struct lethe_complaint lethe_snapshot_complain_to_log;
 
 #endif

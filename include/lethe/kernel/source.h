@@ -33,18 +33,4 @@ size_t lethe_source_count(DIR *dir);
  * each pivot (d_path(), fs/d_path.c). The layers of a union are not shown so. */
 const char *lethe_source_below_system(const char *path);
 
-/* -- the devices, in blocks.c ------------------------------------------------------------------ */
-
-/* Fills the snapshot's devices, in the order of their numbers, with all that /sys says of each. 0,
- * or -ENOMEM. */
-int lethe_blocks_read(struct lethe_source *source);
-
-/* Adds what file systems lie on beside the device of their mounts; called after
- * lethe_devices_tie(). 0, or -ENOMEM. */
-int lethe_blocks_read_beside(const struct lethe_source *source);
-
-/* Returns the number of the device that a name in /dev leads to, 0:0 for none. The context is the
- * source. */
-struct lethe_devno lethe_blocks_resolve(void *context, const char *shown);
-
 #endif

@@ -46,7 +46,7 @@ int lethe_stop_queueing(const struct lethe_block *block, bool always);
  * device is removed when its last holder goes. 0 when the error table stands: the kernel has then
  * freed the old table with all keys in it, zeroed; else -errno, after all steps were tried. The
  * message reaches a device's first part only, which may know no "key wipe" where there are several,
- * as while LUKS encrypts anew: there the error table alone does it. *wiped_ms is lethe_now_ms()
+ * as while LUKS encrypts anew: there the error table alone does it. *wiped_ms is lethe_sys_now_ms()
  * when the last key had gone; what follows may be at the kernel's pace. */
 int lethe_stop_wipe_key(const struct lethe_block *block, int64_t *wiped_ms);
 

@@ -20,7 +20,11 @@
 #include "lethe/kernel/task.h"
 #include "lethe/plan/fill.h"
 
-enum { LETHE_STUCK_MAX = 64, LETHE_ASIDE_MAX = 32, LETHE_DAEMONS_MAX = 64 };
+enum {
+    LETHE_SUPERVISE_STUCK_MAX = 64,
+    LETHE_SUPERVISE_ASIDE_MAX = 32,
+    LETHE_SUPERVISE_DAEMONS_MAX = 64
+};
 
 /* An unmount that goes on in a child of a worker's, and the device that it writes to. */
 struct lethe_aside {
@@ -29,7 +33,7 @@ struct lethe_aside {
     char name[64];
 };
 
-/* What was done and what is left, for the summary. Times are lethe_now_ms(), 0: never. */
+/* What was done and what is left, for the summary. Times are lethe_sys_now_ms(), 0: never. */
 struct lethe_account {
     uint64_t erased_bytes, erased_files;
     unsigned erased_file_systems, unmounted, stopped, failed;
@@ -49,7 +53,7 @@ struct lethe_account {
  * Shared by the supervisor and its workers, so that it outlives a worker: first the protocol
  * between them, then what one worker leaves to the next, then the account.
  *
- * A task runs from lethe_task_begin() to lethe_task_done(); deadline_ms (lethe_now_ms()) is 0 when
+ * A task runs from lethe_task_begin() to lethe_task_done(); deadline_ms (lethe_sys_now_ms()) is 0 when
  * none runs. It is written last when a task begins, so that the supervisor never sees the deadline
  * of one task with the id of another. A list that is full takes nothing more.
  */
@@ -58,18 +62,19 @@ struct lethe_progress {
     uint64_t task;
     int64_t allowed_ms;
     char what[160];
-    uint64_t stuck[LETHE_STUCK_MAX];
+    uint64_t stuck[LETHE_SUPERVISE_STUCK_MAX];
     unsigned n_stuck;
-    uint64_t crashed;                   /* the task at which a worker was last ended by a signal */
-    uint64_t finished[LETHE_STUCK_MAX]; /* tasks that need no second try */
+    uint64_t crashed; /* the task at which a worker was last ended by a signal */
+    uint64_t finished[LETHE_SUPERVISE_STUCK_MAX]; /* tasks that need no second try */
     unsigned n_finished;
 
-    bool cut_off;                     /* a server that does not answer was given up */
-    uint64_t stores[LETHE_STUCK_MAX]; /* devices that were mounted for writing, by their numbers */
+    bool cut_off; /* a server that does not answer was given up */
+    uint64_t stores
+        [LETHE_SUPERVISE_STUCK_MAX]; /* devices that were mounted for writing, by their numbers */
     unsigned n_stores;
-    struct lethe_aside aside[LETHE_ASIDE_MAX]; /* see unmount.h */
+    struct lethe_aside aside[LETHE_SUPERVISE_ASIDE_MAX]; /* see unmount.h */
     unsigned n_aside;
-    pid_t daemons[LETHE_DAEMONS_MAX]; /* see daemons.h: those that still serve */
+    pid_t daemons[LETHE_SUPERVISE_DAEMONS_MAX]; /* see daemons.h: those that still serve */
     unsigned n_daemons;
 
     struct lethe_account account;
@@ -97,7 +102,7 @@ bool lethe_progress_has_store(const struct lethe_progress *progress, uint64_t de
 
 /* Returns how many pages were written to disks and swapped in again (nr_written and pswpin in
  * /proc/vmstat): a count that only grows. */
-uint64_t lethe_data_moved(void);
+uint64_t lethe_supervise_data_moved(void);
 
 /* Marks a task as done once and for all, so that no later worker does it again, and asks. */
 void lethe_task_set_finished(struct lethe_progress *progress, uint64_t task);

@@ -8,7 +8,7 @@
 
 #include "lethe/kernel/policy.h"
 #include "lethe/kernel/supervise.h"
-#include "lethe/plan/verb.h"
+#include "lethe/plan/cmdline.h"
 
 /* Erases what is neither a file nor a process: System V and POSIX IPC objects, users' keys. */
 void lethe_sweep_ipc(const struct lethe_policy *policy, struct lethe_progress *progress);
@@ -29,7 +29,7 @@ uint64_t lethe_sweep_sync_task(void); /* the id of that task */
 void lethe_sweep_caches(int64_t ms, struct lethe_progress *progress);
 
 /* Clears screens, network buffers and huge pages, then freed kernel objects as far as the kernel
- * does not and the command line wants it. Until end_ms (lethe_now_ms()) all of this and the next is
+ * does not and the command line wants it. Until end_ms (lethe_sys_now_ms()) all of this and the next is
  * to be done. */
 void lethe_sweep_memory(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
                         int64_t end_ms, struct lethe_progress *progress);

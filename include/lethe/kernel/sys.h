@@ -46,44 +46,44 @@ extern const struct lethe_sys *lethe_sys;
 
 /* Opens a device node. A descriptor, or -errno: -ESTALE when the path leads to anything else, which
  * must not be written to then. `number` 0: any of its kind. */
-int lethe_open_device(const char *path, int flags, mode_t kind, uint64_t number);
+int lethe_sys_open_device(const char *path, int flags, mode_t kind, uint64_t number);
 
 /* Milliseconds of CLOCK_BOOTTIME, which counts through a suspend. */
-int64_t lethe_now_ms(void);
+int64_t lethe_sys_now_ms(void);
 
 /* Reads a file of /proc or /sys below `root` (a directory's descriptor) from its beginning into
  * out[size]. The number of bytes, fewer than `size`, or -errno; -EFBIG when it has more. Symbolic
  * links are followed inside `root` only. */
-ssize_t lethe_read_file(int root, const char *path, char *out, size_t size);
+ssize_t lethe_sys_read_file(int root, const char *path, char *out, size_t size);
 
-/* As lethe_read_file() of the running system: a span of out[size], empty where the file can't be
+/* As lethe_sys_read_file() of the running system: a span of out[size], empty where the file can't be
  * read or has more. */
-struct lethe_span lethe_read_span(const char *path, char *out, size_t size);
+struct lethe_span lethe_sys_read_span(const char *path, char *out, size_t size);
 
-/* As lethe_read_file() for a short text: always leaves a NUL-terminated string, "" when the file
+/* As lethe_sys_read_file() for a short text: always leaves a NUL-terminated string, "" when the file
  * can't be read. True when it could. */
-bool lethe_read_text(int root, const char *path, char *out, size_t size);
+bool lethe_sys_read_text(int root, const char *path, char *out, size_t size);
 
-/* As lethe_read_text(), of the first line without its newline. */
-bool lethe_read_line(int root, const char *path, char *out, size_t size);
+/* As lethe_sys_read_text(), of the first line without its newline. */
+bool lethe_sys_read_line(int root, const char *path, char *out, size_t size);
 
 /* Where the symbolic link `path` points to; false, and "", where there is none. */
-bool lethe_read_link(int root, const char *path, char *out, size_t size);
+bool lethe_sys_read_link(int root, const char *path, char *out, size_t size);
 
-/* lethe_read_line() of an attribute of a block device of the running system, in
+/* lethe_sys_read_line() of an attribute of a block device of the running system, in
  * /sys/class/block/NAME. */
-bool lethe_read_block(const char *name, const char *attribute, char *out, size_t size);
+bool lethe_sys_read_block(const char *name, const char *attribute, char *out, size_t size);
 
 /* Opens `path` below `root` (openat2(2), RESOLVE_IN_ROOT; on kernels older than 5.6 an openat(2) of
  * the relative path); an absolute path below AT_FDCWD is the process's own. A descriptor or -errno.
  */
-int lethe_open_below(int root, const char *path, int flags);
+int lethe_sys_open_below(int root, const char *path, int flags);
 
 /* A file of /proc or /sys and what is written to it. A kernel without the file is left as it
  * is. */
-struct lethe_setting {
+struct lethe_sys_setting {
     const char *path, *value;
 };
-void lethe_write_settings(const struct lethe_setting *settings, size_t n);
+void lethe_sys_write_settings(const struct lethe_sys_setting *settings, size_t n);
 
 #endif

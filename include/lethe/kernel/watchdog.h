@@ -15,7 +15,7 @@
 void lethe_watchdog_open(void);
 
 /* Gives each open watchdog, and the first one even if it is idle, a time-out that ends after
- * `end_ms` (lethe_now_ms()) without another ping, as far as it can count. */
+ * `end_ms` (lethe_sys_now_ms()) without another ping, as far as it can count. */
 void lethe_watchdog_arm(int64_t end_ms);
 
 /* Pings all open watchdogs, and twice a second looks for those that could not be opened before. The

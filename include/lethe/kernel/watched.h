@@ -17,7 +17,7 @@
 
 #include "lethe/plan/text.h"
 
-enum { LETHE_FREE_MAX = 8 }; /* what may come and go while all else is frozen */
+enum { LETHE_WATCHED_FREE_MAX = 8 }; /* what may come and go while all else is frozen */
 
 enum lethe_watched_kind {
     LETHE_WATCHED_USB,

@@ -9,7 +9,7 @@
  * cryptsetup's begin with "CRYPT-" (cryptsetup lib/libdevmapper.c), but not all of these devices
  * hold a key. An MD array can have any name ("md_home": md_alloc_and_put() in drivers/md/md.c):
  * `md` says that its directory has an md/. */
-enum lethe_block_kind lethe_block_kind(const char *name, const char *dm_uuid, bool md);
+enum lethe_block_kind lethe_devices_kind(const char *name, const char *dm_uuid, bool md);
 
 /* Ties mounts and swaps to the devices below them: by number, and for file systems that have an
  * anonymous number (btrfs) or for swaps by the device that the name in their source leads to. An

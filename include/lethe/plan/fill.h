@@ -12,11 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum lethe_look {
-    LETHE_LOOK_NONE,    /* nobody has looked, or the look has not ended */
-    LETHE_LOOK_REFUSED, /* the kernel shows nobody what is in memory */
-    LETHE_LOOK_PART,    /* the time was over, or some of it could not be read */
-    LETHE_LOOK_WHOLE,
+enum lethe_fill_look {
+    LETHE_FILL_LOOK_NONE,    /* nobody has looked, or the look has not ended */
+    LETHE_FILL_LOOK_REFUSED, /* the kernel shows nobody what is in memory */
+    LETHE_FILL_LOOK_PART,    /* the time was over, or some of it could not be read */
+    LETHE_FILL_LOOK_WHOLE,
 };
 
 struct lethe_fill {
@@ -24,7 +24,7 @@ struct lethe_fill {
     bool is_filled; /* fillers held all that they could get: held_kib and free_kib are of then */
     uint64_t held_kib, free_kib;
     uint64_t kept_kib; /* free, but on a processor's own list, where nobody can look */
-    enum lethe_look look;
+    enum lethe_fill_look look;
     uint64_t read_kib; /* how much of what was free has been read */
     uint64_t not_zero; /* pages of it that hold something, in pages */
 };

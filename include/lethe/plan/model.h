@@ -165,7 +165,7 @@ bool lethe_block_lies_on(const struct lethe_snapshot *snapshot, size_t block, si
 bool lethe_mount_is_answered_for(const struct lethe_snapshot *snapshot, size_t mount);
 
 /* Compares two paths with '/' as the least of bytes: what is in a directory follows it at once. */
-int lethe_path_compare(const char *a, const char *b);
+int lethe_model_compare_paths(const char *a, const char *b);
 
 /* An index over the mounts for path look-ups: by parent's id, then path, then age. */
 struct lethe_tree {

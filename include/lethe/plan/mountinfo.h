@@ -13,16 +13,13 @@ struct lethe_complaint {
     void *context;
 };
 
-/* Cuts the next line out of `rest`; false at the end. */
-bool lethe_next_line(struct lethe_span *rest, struct lethe_span *line);
-
 /* Fills snapshot->mounts. Malformed lines go to `complaint` and are left out. 0, or -ENOMEM. */
 int lethe_mountinfo_parse(struct lethe_snapshot *snapshot, struct lethe_span text,
                           struct lethe_arena *arena, const struct lethe_complaint *complaint);
 
 /* Fills snapshot->swaps from the text of /proc/swaps; the devices are not resolved yet. Malformed
  * lines go to `complaint` and are left out. 0, or -ENOMEM. */
-int lethe_swaps_parse(struct lethe_snapshot *snapshot, struct lethe_span text,
-                      struct lethe_arena *arena, const struct lethe_complaint *complaint);
+int lethe_mountinfo_parse_swaps(struct lethe_snapshot *snapshot, struct lethe_span text,
+                                struct lethe_arena *arena, const struct lethe_complaint *complaint);
 
 #endif

@@ -11,7 +11,7 @@
 
 #include "lethe/plan/model.h"
 
-enum { LETHE_NAME_BUCKETS = 4096 };
+enum { LETHE_NAMES_BUCKETS = 4096 };
 
 struct lethe_name;
 
@@ -19,7 +19,7 @@ struct lethe_names {
     struct lethe_arena *arena;
     bool keep; /* nothing is replaced */
     size_t n;
-    struct lethe_name *buckets[LETHE_NAME_BUCKETS];
+    struct lethe_name *buckets[LETHE_NAMES_BUCKETS];
 };
 
 /* The path with its components replaced. NULL when the arena is full, as all below. */

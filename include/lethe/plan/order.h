@@ -8,7 +8,7 @@
 
 #include "lethe/plan/graph.h"
 
-enum { LETHE_CYCLE_MAX = 16 };
+enum { LETHE_ORDER_CYCLE_MAX = 16 };
 
 struct lethe_order {
     struct lethe_graph *graph;
@@ -16,11 +16,12 @@ struct lethe_order {
     bool *done, *lazy; /* of each node; lazy: before its turn, to break a cycle */
     uint64_t *heap;    /* of the turns of those that are free */
     size_t n_heap;
-    size_t *path, n_path;                   /* the walk for a cycle */
-    size_t *on_path;                        /* each node's place on the path, from 1 */
-    size_t n_walked;                        /* the length of all cycles so far */
-    size_t hint;                            /* from this number on no node is left */
-    size_t cycle[LETHE_CYCLE_MAX], n_cycle; /* what stood in the circle with the last lazy node */
+    size_t *path, n_path; /* the walk for a cycle */
+    size_t *on_path;      /* each node's place on the path, from 1 */
+    size_t n_walked;      /* the length of all cycles so far */
+    size_t hint;          /* from this number on no node is left */
+    size_t cycle[LETHE_ORDER_CYCLE_MAX],
+        n_cycle; /* what stood in the circle with the last lazy node */
 };
 
 /* The graph stays the caller's, but what it has for walks is the order's from here on, and so are

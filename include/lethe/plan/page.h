@@ -16,9 +16,9 @@ enum lethe_page_state {
 
 /* What is left, as far as a person can make use of it; these are bits. */
 enum {
-    LETHE_LEFT_FILES = 1,
-    LETHE_LEFT_MEMORY = 2,
-    LETHE_LEFT_PARTS = 4,
+    LETHE_PAGE_LEFT_FILES = 1,
+    LETHE_PAGE_LEFT_MEMORY = 2,
+    LETHE_PAGE_LEFT_PARTS = 4,
 };
 
 enum { LETHE_PAGE_LINES = 8, LETHE_PAGE_LINE = 320, LETHE_PAGE_BYTES = 8192 };

@@ -8,7 +8,7 @@
 
 #include "lethe/plan/text.h"
 
-struct lethe_slab_cache {
+struct lethe_slabinfo_cache {
     struct lethe_span name;
     uint64_t active,
         total; /* objects in use, and those that there is room for in the cache's slabs */
@@ -16,20 +16,20 @@ struct lethe_slab_cache {
 };
 
 /* Takes the next line that can be read as a cache's off the text. False at its end. */
-bool lethe_slabinfo_next(struct lethe_span *text, struct lethe_slab_cache *cache);
+bool lethe_slabinfo_next(struct lethe_span *text, struct lethe_slabinfo_cache *cache);
 
 /* What a program can do to have the kernel make an object of a cache. */
-enum lethe_slab_maker {
-    LETHE_SLAB_NO_MAKER,
-    LETHE_SLAB_PROCESS,
-    LETHE_SLAB_NAME,      /* of a file, as long as its dentry has room for */
-    LETHE_SLAB_LONG_NAME, /* one that its dentry has no room for */
-    LETHE_SLAB_LINK,      /* the target of a symbolic link */
-    LETHE_SLAB_KEY,
-    LETHE_SLAB_MESSAGE,   /* System V's */
-    LETHE_SLAB_ATTRIBUTE, /* the value of an extended attribute */
-    LETHE_SLAB_ATTRIBUTE_NAME,
-    LETHE_SLAB_DATAGRAM,
+enum lethe_slabinfo_maker {
+    LETHE_SLABINFO_NO_MAKER,
+    LETHE_SLABINFO_PROCESS,
+    LETHE_SLABINFO_NAME,      /* of a file, as long as its dentry has room for */
+    LETHE_SLABINFO_LONG_NAME, /* one that its dentry has no room for */
+    LETHE_SLABINFO_LINK,      /* the target of a symbolic link */
+    LETHE_SLABINFO_KEY,
+    LETHE_SLABINFO_MESSAGE,   /* System V's */
+    LETHE_SLABINFO_ATTRIBUTE, /* the value of an extended attribute */
+    LETHE_SLABINFO_ATTRIBUTE_NAME,
+    LETHE_SLABINFO_DATAGRAM,
 };
 
 /* A family of caches, one for each size of object or a single one. Names and sizes are those of
@@ -39,11 +39,11 @@ struct lethe_slabinfo_family {
     uint64_t from, to; /* bytes of an object: of other sizes none with content is known */
     /* The second is for kernels in which messages have caches of their own. Without any the objects
      * are those of a call under way: a cache in which none is left is empty. */
-    enum lethe_slab_maker makers[2];
+    enum lethe_slabinfo_maker makers[2];
     bool may_be_another; /* in some kernels nothing with content is in it, and no maker meets it */
 };
 
 /* The family of a cache that carries what a user wrote, NULL for any other. */
-const struct lethe_slabinfo_family *lethe_slabinfo_family(const struct lethe_slab_cache *cache);
+const struct lethe_slabinfo_family *lethe_slabinfo_family(const struct lethe_slabinfo_cache *cache);
 
 #endif

@@ -11,15 +11,15 @@
 
 #include "lethe/plan/text.h"
 
-enum lethe_action {
-    LETHE_ACTION_OTHER,
-    LETHE_ACTION_ADD,
-    LETHE_ACTION_REMOVE,
-    LETHE_ACTION_CHANGE
+enum lethe_uevent_action {
+    LETHE_UEVENT_OTHER,
+    LETHE_UEVENT_ADD,
+    LETHE_UEVENT_REMOVE,
+    LETHE_UEVENT_CHANGE
 };
 
 struct lethe_uevent {
-    enum lethe_action action;
+    enum lethe_uevent_action action;
     bool is_block;            /* SUBSYSTEM=block; else the number is that of a character device */
     bool is_usb;              /* SUBSYSTEM=usb: a device or an interface */
     bool is_power;            /* SUBSYSTEM=power_supply */

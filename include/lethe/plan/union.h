@@ -6,7 +6,7 @@
  * backslashes before ':' and '\', then with mountinfo's octal escapes (docs/facts.md, What a union
  * tells of its layers). From Linux 6.5 on each layer may have an option of its own, lowerdir+= or
  * datadir+=, without the backslashes. aufs tells them in /sys/fs/aufs/si_ID/brN as
- * path=permission, or in its option br:path=permission:… when it has no sysfs; xi_path beside them
+ * path=permission, or in its option br:path=permission:… when it has no reader; xi_path beside them
  * is a file that it holds. The FUSE unions tell them only on the command line of the program that
  * serves them: fuse-overlayfs -o lowerdir=…,upperdir=…,workdir=…, unionfs-fuse path=RW:path=RO,
  * mergerfs path=RW:path=NC, which also has its paths as the mount's source.
@@ -16,7 +16,7 @@
 
 #include "lethe/plan/model.h"
 
-struct lethe_reader {
+struct lethe_union_reader {
     /* Returns the text of a small file of /sys; n is 0 when there is none. */
     struct lethe_span (*read)(void *context, const char *path);
     /* Returns the command line of the program that serves a FUSE union, each word with a NUL behind
@@ -30,8 +30,8 @@ struct lethe_reader {
 
 /* Fills snapshot->unions from the mounts and ties each branch to the mount that shows it now. Its
  * path is looked up below the system's root (lethe_tree_system()). 0, or -ENOMEM. */
-int lethe_unions_find(struct lethe_snapshot *snapshot, const struct lethe_tree *tree,
-                      struct lethe_arena *arena, const struct lethe_reader *sysfs);
+int lethe_union_find_all(struct lethe_snapshot *snapshot, const struct lethe_tree *tree,
+                         struct lethe_arena *arena, const struct lethe_union_reader *reader);
 
 /* True for the FUSE unions whose command lines are understood. */
 bool lethe_union_is_fuse(const struct lethe_mount *mount);

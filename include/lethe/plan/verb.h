@@ -1,17 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * verb: what systemd-shutdown asks for, and what the kernel command line adds.
- *
- * systemd-shutdown execs /shutdown VERB [options] (docs/facts.md, How systemd hands over). Options
- * of every version are accepted and those nobody knows are ignored; a missing or unknown verb is
- * left to the caller.
+ * verb: what systemd-shutdown asks for. It execs /shutdown VERB [options] (docs/facts.md, How
+ * systemd hands over). A missing or unknown verb is left to the caller.
  */
 #ifndef LETHE_PLAN_VERB_H
 #define LETHE_PLAN_VERB_H
-
-#include <stdbool.h>
-
-#include "lethe/plan/text.h"
 
 enum lethe_verb {
     LETHE_VERB_NONE,
@@ -25,39 +18,5 @@ enum lethe_verb {
 /* LETHE_VERB_NONE for a word that is none of them. */
 enum lethe_verb lethe_verb_parse(const char *word);
 const char *lethe_verb_name(enum lethe_verb verb);
-
-/* Whether free memory is filled at the end. */
-enum lethe_scrub {
-    LETHE_SCRUB_AUTO, /* unless the kernel is seen to zero what is freed */
-    LETHE_SCRUB_ON,
-    LETHE_SCRUB_OFF,
-};
-
-/* Whether free memory is read back after that. */
-enum lethe_verify {
-    LETHE_VERIFY_AUTO, /* some of it where the kernel has zeroed it, else all that is left to read
-                        */
-    LETHE_VERIFY_ON,
-    LETHE_VERIFY_OFF,
-};
-
-/* The kernel arguments that concern Lethe. */
-struct lethe_cmdline {
-    bool verbose;             /* lethe.verbose */
-    unsigned pause_seconds;   /* lethe.pause=SECONDS, 0 to 3600 */
-    int show_seconds;         /* lethe.show=SECONDS, 0 to 3600; -1: the policy's */
-    enum lethe_scrub scrub;   /* lethe.scrub=auto|on|off|SECONDS */
-    unsigned scrub_seconds;   /* its limit, 0: the policy's */
-    enum lethe_verify verify; /* lethe.verify=auto|on|off|SECONDS */
-    unsigned verify_seconds;  /* the limit of reading and filling again, 0: none of its own */
-    char bad[64];             /* the first lethe.* argument that could not be used, else "" */
-};
-
-/* Reads the text of /proc/cmdline. What stands behind " -- " is init's. */
-void lethe_cmdline_parse(struct lethe_cmdline *cmdline, struct lethe_span text);
-
-/* True when the kernel argument `name` stands in the text; *value is then what follows its '=', or
- * an empty span. The last one counts, as it does for the kernel. */
-bool lethe_cmdline_find(struct lethe_span text, const char *name, struct lethe_span *value);
 
 #endif
