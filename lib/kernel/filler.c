@@ -164,19 +164,43 @@ static char *map(size_t size)
     return at == MAP_FAILED ? NULL : at;
 }
 
+/* Returns how many of the bytes, which are mapped, have memory. */
+static size_t resident_bytes(char *from, size_t size)
+{
+    static unsigned char resident[4096];
+    const size_t window = sizeof resident * filler.page;
+    size_t sum = 0;
+    for (size_t at = 0; at < size; at += window) {
+        size_t n = size - at < window ? size - at : window;
+        if (mincore(from + at, n, resident))
+            return 0;
+        for (size_t i = 0; i < n / filler.page; i++)
+            sum += resident[i] & 1 ? filler.page : 0;
+    }
+    return sum;
+}
+
+static void touch(struct taker *t, char *at, size_t n)
+{
+    for (size_t i = 0; i < n; i += filler.page)
+        *(volatile char *)(at + i) = 0;
+    t->pages += n / filler.page;
+}
+
 /* Takes `size` more bytes for as long as the process lives. False when they could not all be had;
- * what a failed call got stays taken, and is counted as the whole. MADV_POPULATE_WRITE exists since
- * Linux 5.14; before, one write to each page does the same. */
+ * what a failed call got stays taken. MADV_POPULATE_WRITE exists since Linux 5.14; before, one write
+ * to each page does the same. */
 static bool take(struct taker *t, size_t size)
 {
-    volatile char *chunk = map(size);
+    char *chunk = map(size);
     if (!chunk)
         return false;
-    int r = madvise((void *)chunk, size, MADV_POPULATE_WRITE);
-    for (size_t at = 0; r && errno == EINVAL && at < size; at += filler.page)
-        chunk[at] = 0;
-    t->pages += size / filler.page;
-    return !r || errno == EINVAL;
+    int r = madvise(chunk, size, MADV_POPULATE_WRITE) ? errno : 0;
+    if (r == EINVAL)
+        touch(t, chunk, size);
+    else
+        t->pages += (r ? resident_bytes(chunk, size) : size) / filler.page;
+    return !r || r == EINVAL;
 }
 
 /* Returns how much the processors' fillers leave to the one that takes the rest. */
@@ -263,22 +287,6 @@ void lethe_filler_take(int64_t end_ms)
     } while (after > 2 * floor_bytes() && after + FLOOR < before && lethe_sys_now_ms() < end_ms);
 }
 
-/* Returns how many of the pool's bytes the kernel has not taken yet. */
-static size_t pool_left(char *pool, size_t size)
-{
-    static unsigned char resident[4096];
-    const size_t window = sizeof resident * filler.page;
-    size_t left = 0;
-    for (size_t at = 0; at < size; at += window) {
-        size_t n = size - at < window ? size - at : window;
-        if (mincore(pool + at, n, resident))
-            return 0;
-        for (size_t i = 0; i < n / filler.page; i++)
-            left += resident[i] & 1 ? filler.page : 0;
-    }
-    return left;
-}
-
 static char *make_pool(size_t size)
 {
     char *pool = map(size);
@@ -303,13 +311,6 @@ static bool fill_pipe(struct taker *t)
     return n > 0;
 }
 
-static void touch(struct taker *t, char *at, size_t n)
-{
-    for (size_t i = 0; i < n; i += filler.page)
-        *(volatile char *)(at + i) = 0;
-    t->pages += n / filler.page;
-}
-
 /* The pool is larger than what the kernel's own reclaim (kswapd) may take of it at a time, which
  * grows with the memory: two high watermarks, each a ten-thousandth of it. */
 static void take_rest(struct taker *t)
@@ -329,9 +330,10 @@ static void take_rest(struct taker *t)
         if (!take(t, (size_t)chunk & ~(filler.page - 1)))
             break;
     }
-    while (pool_left(pool, size) > size / 2 && fill_pipe(t))
+    while (resident_bytes(pool, size) > size / 2 && fill_pipe(t))
         ;
-    for (size_t at = 0; at < (size_t)FLOOR * 64 && pool_left(pool, size) > size / 8; at += SLICE)
+    for (size_t at = 0; at < (size_t)FLOOR * 64 && resident_bytes(pool, size) > size / 8;
+         at += SLICE)
         touch(t, rest + at, SLICE);
 }
 
