@@ -11,6 +11,7 @@ enum mark {
     MARK_READ_ONLY = 4, /* nothing can be written through it */
     MARK_KEPT = 8,      /* what is written to it is kept */
     MARK_PASSED = 16,   /* somebody has been there */
+    MARK_GUESSED = 32,  /* the medium, if the guess holds */
 };
 
 struct find {
@@ -95,7 +96,7 @@ static void spread(const struct find *f, enum mark mark,
 }
 
 /* Marks the device and all below it. The persistence is only what keeps what is written to it. */
-static void mark(const struct find *f, size_t block, enum lethe_role role, int depth)
+static void mark(const struct find *f, size_t block, unsigned role, int depth)
 {
     if (block == LETHE_NONE || depth == DEPTH_MAX || f->marks[block] & role ||
         (role == LETHE_ROLE_PERSISTENCE && !(f->marks[block] & MARK_KEPT)))
@@ -262,32 +263,35 @@ static void pass_used(const struct find *f)
     }
 }
 
-/* Counts the whole disks that are marked. */
-static size_t count_disks(const struct find *f)
+/* Counts the whole disks that have one of the marks. */
+static size_t count_disks(const struct find *f, unsigned marks)
 {
     size_t n = 0;
     for (size_t i = 0; i < f->s->n_blocks; i++)
-        n += f->marks[i] & LETHE_ROLE_MEDIUM && f->s->blocks[i].kind == LETHE_BLOCK_PLAIN &&
+        n += f->marks[i] & marks && f->s->blocks[i].kind == LETHE_BLOCK_PLAIN &&
              f->s->blocks[i].disk == LETHE_NONE;
     return n;
 }
 
-/* Marks the loops that may be lost layers. Where no layer lies on a disk that is seen they count
- * only if they all lie on one; else the marks are taken back, since nobody can tell. Returns
- * whether they count. */
+/* Marks the loops that may be lost layers, if they all lie on one disk. Where other layers are seen
+ * they may lie on the disks of those as well; on two more disks nobody can tell which is meant.
+ * Returns whether anything is known of the medium. */
 static bool guess(const struct find *f, const struct lethe_union *u, bool by_name)
 {
     const struct lethe_snapshot *s = f->s;
-    const size_t seen = count_disks(f);
+    const size_t seen = count_disks(f, LETHE_ROLE_MEDIUM);
     for (size_t i = 0; i < s->n_blocks; i++)
         if (s->blocks[i].kind == LETHE_BLOCK_LOOP && s->blocks[i].file[0] &&
             !(f->marks[i] & MARK_PASSED) &&
             (by_name ? is_lost_layer(u, s->blocks[i].file) : f->marks[i] & MARK_READ_ONLY))
-            mark(f, i, LETHE_ROLE_MEDIUM, 0);
-    const size_t found = count_disks(f);
-    for (size_t i = 0; !seen && found != 1 && i < s->n_blocks; i++)
-        f->marks[i] &= ~(unsigned)LETHE_ROLE_MEDIUM;
-    return seen || found == 1;
+            mark(f, i, MARK_GUESSED, 0);
+    const size_t found = count_disks(f, LETHE_ROLE_MEDIUM | MARK_GUESSED);
+    const bool holds = found == 1 || (seen && found <= seen + 1);
+    for (size_t i = 0; i < s->n_blocks; i++) {
+        f->marks[i] |= holds && f->marks[i] & MARK_GUESSED ? LETHE_ROLE_MEDIUM : 0;
+        f->marks[i] &= ~(unsigned)MARK_GUESSED;
+    }
+    return seen || holds;
 }
 
 /* Finds the mount that the system runs from. A "/" in RAM that is no union is empty but for the

@@ -203,6 +203,32 @@ static void two_candidates_are_none(void **unused)
     scene_finish(&scene);
 }
 
+/* One layer is seen, on sda. A lost one may lie on one disk more, but not on one of two. */
+static void beside_a_layer_that_is_seen_one_disk_more_counts(void **unused)
+{
+    (void)unused;
+    const struct lethe_block blocks[] = {
+        BLOCK(8, 0, "sda", LETHE_BLOCK_PLAIN),
+        BLOCK(8, 16, "sdb", LETHE_BLOCK_PLAIN),
+        BLOCK(7, 0, "loop0", LETHE_BLOCK_LOOP, .file = "/b/fs", .file_devno = {8, 16}),
+        BLOCK(8, 32, "sdc", LETHE_BLOCK_PLAIN),
+        BLOCK(7, 1, "loop1", LETHE_BLOCK_LOOP, .file = "/c/fs", .file_devno = {8, 32}),
+    };
+    const char *mountinfo = "1 0 0:9 / / rw - overlay o rw,lowerdir=/fs:/seen,upperdir=/gone/u\n"
+                            "3 1 8:0 / /seen ro - squashfs /dev/sda ro\n";
+    for (size_t n = 3; n <= 5; n += 2) {
+        enum lethe_role roles[5];
+        struct scene scene;
+        scene_init(&scene, &(struct scene_input){.mountinfo = lethe_span(mountinfo),
+                                                 .blocks = blocks,
+                                                 .n_blocks = n});
+        assert_int_equal(lethe_roles_find(&scene.snapshot, false, roles), LETHE_ORIGIN_GUESSED);
+        assert_int_equal(roles[0], LETHE_ROLE_MEDIUM);
+        assert_int_equal(roles[1], n == 3 ? LETHE_ROLE_MEDIUM : LETHE_ROLE_NONE);
+        scene_finish(&scene);
+    }
+}
+
 /* dmsquash-live without overlayfs: a snapshot of a read-only image, what is written to it in RAM.
  */
 static void the_base_of_a_snapshot_is_the_medium(void **unused)
@@ -300,6 +326,7 @@ int main(void)
         cmocka_unit_test(lost_layers_are_looked_for_among_loops),
         cmocka_unit_test(a_guess_never_misses_anything),
         cmocka_unit_test(two_candidates_are_none),
+        cmocka_unit_test(beside_a_layer_that_is_seen_one_disk_more_counts),
         cmocka_unit_test(the_base_of_a_snapshot_is_the_medium),
         cmocka_unit_test(nothing_else_is_the_medium),
         cmocka_unit_test(the_old_root_counts_where_the_root_is_lethes),

@@ -13,9 +13,9 @@
  *
  * Where layers of "/" were named in the initramfs their paths lead nowhere. Then a mount counts
  * whose path is the end of the layer's; else the loops that nothing is seen to use are looked at:
- * those in files of the same names as the layers, else those that can't be written to. They are the
- * medium, too, when the disk of another layer is seen, or when they all lie on one disk; else
- * nothing is.
+ * those in files of the same names as the layers or, when no other layer is seen either, those that
+ * can't be written to. They are the medium, too, if they all lie on one disk, the disks of the
+ * layers that are seen not counted; else none of them is.
  */
 #ifndef LETHE_PLAN_ROLES_H
 #define LETHE_PLAN_ROLES_H
