@@ -75,36 +75,27 @@ static int argument_bool(const char *name)
 
 /* -- the kernel's configuration, which may lie on the medium ----------------------------------- */
 
-struct question {
-    const char *option; /* with its value and a newline before and behind it */
-    int answer;
-};
-
-static void look_into_configuration(void *context, size_t unused)
+/* The option has its value and a newline before and behind it. */
+static int look_into_configuration(const void *option)
 {
-    struct question *question = context;
     struct utsname name;
     char path[160], line[512];
-    (void)unused;
     uname(&name);
     snprintf(path, sizeof path, "/boot/config-%s", name.release);
     FILE *file = fopen(path, "re");
-    question->answer = file ? 0 : -1;
-    while (file && !question->answer && fgets(line, sizeof line, file))
-        question->answer = !strcmp(line, question->option);
+    int answer = file ? 0 : -1;
+    while (file && !answer && fgets(line, sizeof line, file))
+        answer = !strcmp(line, option);
     if (file)
         fclose(file);
+    return answer;
 }
 
 /* Returns 1 or 0, or -1 where nobody knows. */
 static int is_configured(const char *option)
 {
     enum { ANSWER_MS = 2000 };
-    struct question *question = lethe_ask_memory(sizeof *question);
-    if (!question)
-        return -1;
-    *question = (struct question){option, -1};
-    return lethe_ask(look_into_configuration, question, 1, ANSWER_MS, 1) ? -1 : question->answer;
+    return lethe_ask_once(look_into_configuration, option, ANSWER_MS);
 }
 
 /* True when freed memory is poisoned in place of being cleared (init_mem_debugging_and_hardening()

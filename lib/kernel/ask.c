@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lethe/kernel/process.h"
 #include "lethe/kernel/sys.h"
 
 void *lethe_ask_memory(size_t size)
@@ -66,4 +67,14 @@ size_t lethe_ask(void (*ask)(void *context, size_t i), void *context, size_t n, 
     }
     munmap(at, sizeof *at);
     return missed;
+}
+
+int lethe_ask_once(int (*ask)(const void *context), const void *context, int64_t ms)
+{
+    int status;
+    pid_t child = fork();
+    if (!child)
+        _exit(ask(context));
+    bool answered = child > 0 && lethe_process_await(child, ms, &status) && WIFEXITED(status);
+    return answered ? (signed char)WEXITSTATUS(status) : -1;
 }

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lethe/kernel/process.h"
+#include "lethe/kernel/ask.h"
 #include "lethe/kernel/sys.h"
 #include "lethe/kernel/sysfs.h"
 #include "lethe/plan/uevent.h"
@@ -191,8 +191,9 @@ void lethe_watched_mains(struct lethe_watched *watched)
 
 /* True unless the device says that it has no medium. A drive for discs is asked; a card reader
  * without a card can't be opened (ENOMEDIUM), while any drive can with O_NONBLOCK. */
-static bool ask(const struct lethe_watched *watched)
+static int has_medium(const void *drive)
 {
+    const struct lethe_watched *watched = drive;
     char path[96];
     snprintf(path, sizeof path, "/dev/%s", watched->name);
     int fd = lethe_sys->open(path, watched->is_optical ? O_RDONLY | O_NONBLOCK : O_RDONLY);
@@ -203,31 +204,20 @@ static bool ask(const struct lethe_watched *watched)
 }
 
 /* Asks in a child, since a device may hang. Without an answer it is yes. */
-static bool unless_silent(bool (*question)(const struct lethe_watched *),
-                          const struct lethe_watched *watched)
+static bool unless_silent(int (*question)(const void *), const struct lethe_watched *watched)
 {
     enum { ANSWER_MS = 3000 };
-    int status;
     while (waitpid(-1, NULL, WNOHANG) > 0)
         ; /* one that had been left behind */
-    pid_t child = fork();
-    if (!child)
-        _exit(!question(watched));
-    if (child < 0 || !lethe_process_await(child, ANSWER_MS, &status))
-        return true;
-    return !WIFEXITED(status) || !WEXITSTATUS(status);
-}
-
-static bool has_medium(const struct lethe_watched *watched)
-{
-    return unless_silent(ask, watched);
+    return lethe_ask_once(question, watched, ANSWER_MS) != 0;
 }
 
 /* True when the same devices are there by their serial numbers. A serial number is read with the
  * device locked (usb_string_attr(), drivers/usb/core/sysfs.c). A device that has just been plugged
  * in and does not answer is locked for as long, so this is asked in a child. */
-static bool has_same_serials(const struct lethe_watched *watched)
+static int has_same_serials(const void *frozen)
 {
+    const struct lethe_watched *watched = frozen;
     uint64_t sum = 0;
     lethe_sysfs_each_usb(lethe_sysfs_usb_identity, add_identity, &sum);
     return sum == watched->sum;
@@ -262,7 +252,7 @@ static bool is_same_disk(struct lethe_watched *watched, const char *folder, bool
         ask_it |= sequence != watched->sequence;
         watched->sequence = sequence;
     }
-    return !ask_it || !watched->is_removable || has_medium(watched);
+    return !ask_it || !watched->is_removable || unless_silent(has_medium, watched);
 }
 
 /* False where a part of /sys is covered by another mount and no clone could be made: links lead
@@ -312,7 +302,7 @@ static bool is_meant_disk(const struct lethe_watched *watched, const char *name,
                           struct lethe_watched *found)
 {
     return !lethe_watched_disk(found, name) && !strcmp(found->identity, watched->identity) &&
-           (!found->is_removable || has_medium(found));
+           (!found->is_removable || unless_silent(has_medium, found));
 }
 
 static bool find_disk(struct lethe_watched *watched)

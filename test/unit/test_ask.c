@@ -49,12 +49,34 @@ static void nothing_to_ask_is_answered(void **unused)
     assert_int_equal(lethe_ask(ask, NULL, 0, 300, 1), 0);
 }
 
+static int answer(const void *context)
+{
+    int number = *(const int *)context;
+    if (number == HANGS)
+        pause();
+    if (number == CRASHES)
+        abort();
+    return number;
+}
+
+static void one_question_is_answered_by_a_number(void **unused)
+{
+    (void)unused;
+    static const int numbers[] = {0, 1, 127, -1};
+    static const int silent[] = {HANGS, CRASHES};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        assert_int_equal(lethe_ask_once(answer, &numbers[i], 60000), numbers[i]);
+    for (size_t i = 0; i < sizeof silent / sizeof *silent; i++)
+        assert_int_equal(lethe_ask_once(answer, &silent[i], 300), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_not_answered_is_passed_over),
         cmocka_unit_test(after_so_many_hangs_nothing_more_is_asked),
         cmocka_unit_test(nothing_to_ask_is_answered),
+        cmocka_unit_test(one_question_is_answered_by_a_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

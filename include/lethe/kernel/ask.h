@@ -19,4 +19,8 @@ void *lethe_ask_memory(size_t size);
 size_t lethe_ask(void (*ask)(void *context, size_t i), void *context, size_t n, int64_t ms,
                  unsigned hangs);
 
+/* Calls ask(context) in a child, whose exit status is the answer: it needs no memory. Returns what
+ * ask() returned (-1 to 127), -1 after `ms` without an answer or where there can be no child. */
+int lethe_ask_once(int (*ask)(const void *context), const void *context, int64_t ms);
+
 #endif
