@@ -5,52 +5,32 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lethe/kernel/sys.h"
+#include "lethe/kernel/taker.h"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* linux/mman.h */
-#endif
-
-enum { MIB = 1 << 20, DECOYS = 8, TAKERS_MAX = 4 * CPU_SETSIZE, POLL_MS = 2 };
-enum { CHUNK_MAX = 64 * MIB, CHUNK_MIN = 256 << 10, FLOOR = 16 * MIB, POOL_PAGES_MIN = 1024 };
-
-struct taker {
-    pid_t pid;
-    _Atomic bool holds; /* it has what it could get, and takes no more */
-    _Atomic uint64_t pages;
-};
+enum { DECOYS = 8, TAKERS_MAX = 4 * CPU_SETSIZE, POLL_MS = 2 };
 
 static struct {
-    size_t page;
     cpu_set_t processors;
     int n_processors;
-    struct taker *takers; /* shared with them; the first is that of the rest */
+    struct lethe_taker *takers; /* shared with them; the first is that of the rest */
     int n_takers;
     pid_t decoys[DECOYS];
     char printk[64]; /* what was set before */
 } filler;
 
-static uint64_t free_bytes(void)
-{
-    struct sysinfo info;
-    return sysinfo(&info) ? 0 : (uint64_t)info.freeram * info.mem_unit;
-}
-
 uint64_t lethe_filler_free_kib(void)
 {
-    return free_bytes() >> 10;
+    return lethe_taker_free_bytes() >> 10;
 }
 
 static void lower_reserves(void)
@@ -127,7 +107,6 @@ int lethe_filler_open(void)
         filler.takers = shared;
     }
     filler.n_takers = 1;
-    filler.page = lethe_sys->page_size();
     lower_reserves();
     find_processors();
     lethe_sys_read_line(AT_FDCWD, "/proc/sys/kernel/printk", filler.printk, sizeof filler.printk);
@@ -158,79 +137,16 @@ static void pin(int processor)
     sched_setaffinity(0, sizeof one, &one);
 }
 
-static char *map(size_t size)
+static void take_share(struct lethe_taker *t)
 {
-    char *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return at == MAP_FAILED ? NULL : at;
+    lethe_taker_take_share(t, filler.n_processors);
 }
 
-/* Returns how many of the bytes, which are mapped, have memory. */
-static size_t resident_bytes(char *from, size_t size)
-{
-    static unsigned char resident[4096];
-    const size_t window = sizeof resident * filler.page;
-    size_t sum = 0;
-    for (size_t at = 0; at < size; at += window) {
-        size_t n = size - at < window ? size - at : window;
-        if (mincore(from + at, n, resident))
-            return 0;
-        for (size_t i = 0; i < n / filler.page; i++)
-            sum += resident[i] & 1 ? filler.page : 0;
-    }
-    return sum;
-}
-
-static void touch(struct taker *t, char *at, size_t n)
-{
-    for (size_t i = 0; i < n; i += filler.page)
-        *(volatile char *)(at + i) = 0;
-    t->pages += n / filler.page;
-}
-
-/* Takes `size` more bytes for as long as the process lives. False when they could not all be had;
- * what a failed call got stays taken. MADV_POPULATE_WRITE exists since Linux 5.14; before, one write
- * to each page does the same. */
-static bool take(struct taker *t, size_t size)
-{
-    char *chunk = map(size);
-    if (!chunk)
-        return false;
-    int r = madvise(chunk, size, MADV_POPULATE_WRITE) ? errno : 0;
-    if (r == EINVAL)
-        touch(t, chunk, size);
-    else
-        t->pages += (r ? resident_bytes(chunk, size) : size) / filler.page;
-    return !r || r == EINVAL;
-}
-
-/* Returns how much the processors' fillers leave to the one that takes the rest. */
-static uint64_t floor_bytes(void)
-{
-    struct sysinfo info;
-    uint64_t all = sysinfo(&info) ? 0 : (uint64_t)info.totalram * info.mem_unit;
-    uint64_t sum = (uint64_t)FLOOR * filler.n_processors;
-    return sum < all / 8 ? sum : all / 8;
-}
-
-/* Takes one processor's share. All fillers together ask for half of what there is at a time, so
- * that none asks for the last of it. */
-static void take_share(struct taker *t)
-{
-    const uint64_t floor = floor_bytes();
-    for (;;) {
-        uint64_t left = free_bytes(), chunk = left > floor ? (left - floor) / 2 : 0;
-        chunk /= (uint64_t)filler.n_processors;
-        if (chunk > CHUNK_MAX)
-            chunk = CHUNK_MAX;
-        if (chunk < CHUNK_MIN || !take(t, chunk & ~((size_t)CHUNK_MIN - 1)))
-            return;
-    }
-}
-
-static void start_taker(struct taker *t, const char *oom_score, int processor,
-                        void (*work)(struct taker *))
+static void start_taker(struct lethe_taker *t, const char *oom_score, int processor,
+                        void (*work)(struct lethe_taker *))
 {
     t->holds = false;
+    t->turn = t->n_turns = 0;
     t->pages = 0;
     pid_t child = start(oom_score);
     if (child) {
@@ -244,14 +160,14 @@ static void start_taker(struct taker *t, const char *oom_score, int processor,
 }
 
 /* A filler that was killed holds nothing, and is not busy. */
-static bool is_busy(struct taker *t)
+static bool is_busy(struct lethe_taker *t)
 {
     if (t->pid > 0 && waitpid(t->pid, NULL, WNOHANG) == t->pid)
         t->pid = 0;
     return t->pid > 0 && !t->holds;
 }
 
-static void wait_for_all(struct taker *takers, int n, int64_t end_ms)
+static void wait_for_all(struct lethe_taker *takers, int n, int64_t end_ms)
 {
     const struct timespec pause = {0, POLL_MS * 1000000};
     for (int i = 0; i < n && lethe_sys_now_ms() < end_ms;)
@@ -262,7 +178,7 @@ static void wait_for_all(struct taker *takers, int n, int64_t end_ms)
 }
 
 /* Stops the fillers that still take when the time is over. They hold what they have. */
-static void stop_busy(struct taker *takers, int n)
+static void stop_busy(struct lethe_taker *takers, int n)
 {
     for (int i = 0; i < n; i++)
         if (is_busy(&takers[i]))
@@ -273,9 +189,11 @@ static void stop_busy(struct taker *takers, int n)
  * smaller than the memory. */
 void lethe_filler_take(int64_t end_ms)
 {
-    uint64_t before, after = free_bytes();
+    enum { MORE = 16 << 20 };
+    const uint64_t floor = lethe_taker_floor(filler.n_processors);
+    uint64_t before, after = lethe_taker_free_bytes();
     do {
-        struct taker *first = &filler.takers[filler.n_takers];
+        struct lethe_taker *first = &filler.takers[filler.n_takers];
         before = after;
         for (int i = 0; i < CPU_SETSIZE && filler.n_takers < TAKERS_MAX; i++)
             if (CPU_ISSET(i, &filler.processors))
@@ -283,69 +201,26 @@ void lethe_filler_take(int64_t end_ms)
         int n = (int)(&filler.takers[filler.n_takers] - first);
         wait_for_all(first, n, end_ms);
         stop_busy(first, n);
-        after = free_bytes();
-    } while (after > 2 * floor_bytes() && after + FLOOR < before && lethe_sys_now_ms() < end_ms);
-}
-
-static char *make_pool(size_t size)
-{
-    char *pool = map(size);
-    if (!pool)
-        return NULL;
-    madvise(pool, size, MADV_NOHUGEPAGE);
-    for (size_t at = 0; at < size; at += filler.page)
-        *(volatile char *)(pool + at) = 0;
-    madvise(pool, size, MADV_FREE);
-    return pool;
-}
-
-/* Fills a pipe, whose pages are unmovable. False when there can be no more. */
-static bool fill_pipe(struct taker *t)
-{
-    static char zeroes[64 << 10]; /* not const: it would lie in the program */
-    int ends[2];
-    if (pipe2(ends, O_NONBLOCK | O_CLOEXEC))
-        return false;
-    ssize_t n = write(ends[1], zeroes, sizeof zeroes);
-    t->pages += n > 0 ? (uint64_t)n / filler.page : 0;
-    return n > 0;
-}
-
-/* The pool is larger than what the kernel's own reclaim (kswapd) may take of it at a time, which
- * grows with the memory: two high watermarks, each a ten-thousandth of it. */
-static void take_rest(struct taker *t)
-{
-    enum { SLICE = 64 << 10, NEAR = 1 * MIB };
-    struct sysinfo info;
-    const struct rlimit files = {1 << 16, 1 << 16}; /* two for each pipe */
-    setrlimit(RLIMIT_NOFILE, &files);
-    sysinfo(&info);
-    size_t size = (size_t)((uint64_t)info.totalram * info.mem_unit / 512) & ~((size_t)MIB - 1);
-    size = size < POOL_PAGES_MIN * filler.page ? POOL_PAGES_MIN * filler.page : size;
-    char *pool = make_pool(size), *rest = map((size_t)FLOOR * 64);
-    if (!pool || !rest)
-        return;
-    for (uint64_t left; (left = free_bytes()) > 2 * NEAR;) {
-        uint64_t chunk = (left - NEAR) / 2 < CHUNK_MAX ? (left - NEAR) / 2 : CHUNK_MAX;
-        if (!take(t, (size_t)chunk & ~(filler.page - 1)))
-            break;
-    }
-    while (resident_bytes(pool, size) > size / 2 && fill_pipe(t))
-        ;
-    for (size_t at = 0; at < (size_t)FLOOR * 64 && resident_bytes(pool, size) > size / 8;
-         at += SLICE)
-        touch(t, rest + at, SLICE);
+        after = lethe_taker_free_bytes();
+    } while (after > 2 * floor && after + MORE < before && lethe_sys_now_ms() < end_ms);
 }
 
 /* Gives this filler a score at which the OOM killer takes it before those of the processors. */
-void lethe_filler_take_rest(int64_t end_ms)
+static void start_rest(struct lethe_taker *t)
 {
-    struct taker *t = &filler.takers[0];
     int processor = 0;
     while (processor < CPU_SETSIZE - 1 && !CPU_ISSET(processor, &filler.processors))
         processor++;
     end_child(&t->pid);
-    start_taker(t, "500", processor, take_rest);
+    start_taker(t, "500", processor, lethe_taker_take_rest);
+}
+
+void lethe_filler_take_rest(int64_t end_ms)
+{
+    struct lethe_taker *t = &filler.takers[0];
+    is_busy(t);
+    if (t->pid <= 0 || !lethe_taker_go_on(t))
+        start_rest(t);
     wait_for_all(t, 1, end_ms);
     stop_busy(t, 1);
 }
@@ -357,5 +232,5 @@ uint64_t lethe_filler_held_kib(void)
         is_busy(&filler.takers[i]);
         pages += filler.takers[i].pid > 0 ? filler.takers[i].pages : 0;
     }
-    return pages * (filler.page / 1024);
+    return pages * (lethe_sys->page_size() / 1024);
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/kernel-page-flags.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,7 +25,7 @@ static struct {
     struct lethe_kcore kcore;
     int error;   /* why nothing can be seen, or 0 */
     bool missed; /* not all that was to be read could be */
-    int page_flags, zoneinfo;
+    int page_flags, zoneinfo, offliner;
     uint64_t flags[BLOCK];
     uint64_t content[CONTENT / sizeof(uint64_t)];
     char text[ZONEINFO_MAX];
@@ -32,7 +33,7 @@ static struct {
 
 /* Reads through a file that stays open: it keeps its buffer, so no memory is taken while there is
  * none. */
-static uint64_t read_kept(void)
+static struct lethe_span read_zones(void)
 {
     size_t used = 0;
     for (ssize_t n = 1; reader.zoneinfo >= 0 && n > 0 && used < sizeof reader.text; used += n) {
@@ -40,13 +41,14 @@ static uint64_t read_kept(void)
         if (n < 0)
             break;
     }
-    return lethe_zoneinfo_kept((struct lethe_span){reader.text, used});
+    return (struct lethe_span){reader.text, used};
 }
 
 int lethe_read_back_open(void)
 {
     reader.zoneinfo = lethe_sys->open("/proc/zoneinfo", O_RDONLY);
-    read_kept();
+    read_zones();
+    reader.offliner = lethe_sys->open("/sys/devices/system/memory/soft_offline_page", O_WRONLY);
     reader.error = lethe_kcore_open(&reader.kcore);
     reader.page_flags = lethe_sys->open("/proc/kpageflags", O_RDONLY);
     if (!reader.error && reader.page_flags < 0)
@@ -64,6 +66,8 @@ void lethe_read_back_close(void)
         lethe_sys->close(reader.page_flags);
     if (reader.zoneinfo >= 0)
         lethe_sys->close(reader.zoneinfo);
+    if (reader.offliner >= 0)
+        lethe_sys->close(reader.offliner);
 }
 
 /* Reads the flags of n pages from `page` on. Returns how many could be read. */
@@ -148,9 +152,41 @@ static void look_everywhere(uint64_t stride, int64_t end_ms, struct lethe_fill *
     }
 }
 
+/* Returns a page of the zone that is free and zero, or UINT64_MAX. */
+static uint64_t find_blank(const struct lethe_zone *zone)
+{
+    const uint64_t after = zone->first + zone->spanned;
+    for (uint64_t page = zone->first; page < after; page += BLOCK) {
+        size_t n = after - page < BLOCK ? (size_t)(after - page) : BLOCK;
+        n = read_flags(page, n, reader.flags);
+        for (size_t i = 0; i < n; i++)
+            if (is_free(reader.flags[i]) &&
+                lethe_kcore_read(&reader.kcore, page + i, reader.content, reader.kcore.page) &&
+                is_blank(0))
+                return page + i;
+    }
+    return UINT64_MAX;
+}
+
+void lethe_read_back_drain(void)
+{
+    struct lethe_zone zone;
+    struct lethe_span zones = read_zones();
+    while (!reader.error && reader.offliner >= 0 && lethe_zoneinfo_next(&zones, &zone)) {
+        char text[24];
+        const uint64_t page = zone.kept ? find_blank(&zone) : UINT64_MAX;
+        if (page == UINT64_MAX)
+            continue;
+        int n = snprintf(text, sizeof text, "%llu", (unsigned long long)page * reader.kcore.page);
+        (void)!pwrite(reader.offliner, text, (size_t)n, 0);
+    }
+}
+
 void lethe_read_back(uint64_t pages_max, int64_t end_ms, struct lethe_fill *fill)
 {
     const size_t page_kib = reader.kcore.page / 1024;
+    if (!pages_max)
+        lethe_read_back_drain();
     uint64_t free_pages = lethe_filler_free_kib() / page_kib;
     uint64_t stride = pages_max && pages_max < free_pages ? free_pages / pages_max : 1;
     fill->look = LETHE_FILL_LOOK_NONE;
@@ -158,7 +194,7 @@ void lethe_read_back(uint64_t pages_max, int64_t end_ms, struct lethe_fill *fill
     reader.missed = false;
     if (!reader.error)
         look_everywhere(stride, end_ms, fill);
-    fill->kept_kib = read_kept() * page_kib;
+    fill->kept_kib = lethe_zoneinfo_kept(read_zones()) * page_kib;
     fill->look = reader.error    ? LETHE_FILL_LOOK_REFUSED
                  : reader.missed ? LETHE_FILL_LOOK_PART
                                  : LETHE_FILL_LOOK_WHOLE;

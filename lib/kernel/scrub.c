@@ -48,7 +48,7 @@ void lethe_scrub_objects(const struct lethe_policy *policy, const struct lethe_c
                   (unsigned long long)refill.objects);
 }
 
-/* What the log tells of the time: milliseconds, and how many rounds. */
+/* What the log tells of the time so far: milliseconds, and how many rounds. */
 struct account {
     int64_t filling, looking;
     int rounds;
@@ -88,6 +88,12 @@ static void look(uint64_t pages_max, int64_t end_ms, int64_t hangs_ms, struct le
     lethe_task_done(p);
 }
 
+static void take_rest(int64_t end_ms)
+{
+    lethe_read_back_drain();
+    lethe_filler_take_rest(end_ms);
+}
+
 /* False while processors keep much on their own lists, which grow to some MiB since 6.7: 22 MiB
  * with 59 pages of a user's were seen. */
 static bool is_enough(const struct lethe_fill *fill)
@@ -109,15 +115,16 @@ static void fill_and_look(const struct lethe_policy *policy, const struct lethe_
         lethe_sys_now_ms() + 1000 * (int64_t)cmdline->verify_seconds < end_ms)
         end_ms = lethe_sys_now_ms() + 1000 * (int64_t)cmdline->verify_seconds;
     do {
-        fill(LETHE_TASK_FILL_REST, "fill the rest of free memory", lethe_filler_take_rest, end_ms,
-             hangs_ms, p);
+        fill(LETHE_TASK_FILL_REST, "fill the rest of free memory", take_rest, end_ms, hangs_ms, p);
         account->filling += lethe_sys_now_ms() - at;
         at = lethe_sys_now_ms();
         if (cmdline->verify != LETHE_CMDLINE_VERIFY_OFF)
             look(0, end_ms, hangs_ms, p);
         account->looking += lethe_sys_now_ms() - at;
         at = lethe_sys_now_ms();
-    } while (++account->rounds < ROUNDS_MAX && !is_enough(&p->account.fill) && at < end_ms);
+        account->rounds++;
+        tell(&p->account.fill, account);
+    } while (account->rounds < ROUNDS_MAX && !is_enough(&p->account.fill) && at < end_ms);
 }
 
 /* Reads 256 MiB of what the kernel has cleared, which takes well under a second. */
@@ -148,5 +155,4 @@ void lethe_scrub_memory(const struct lethe_policy *policy, const struct lethe_cm
         fill_and_look(policy, cmdline, end_ms, progress, &account);
     lethe_filler_close();
     lethe_read_back_close();
-    tell(&progress->account.fill, &account);
 }

@@ -103,6 +103,37 @@ static void counts_what_processors_keep(void **unused)
     assert_int_equal(lethe_zoneinfo_kept(lethe_span("")), 0);
 }
 
+/* As Linux 6.1 prints it, shortened; a zone without memory has no first page. */
+static void tells_zones_apart(void **unused)
+{
+    (void)unused;
+    static const char text[] = "Node 0, zone      DMA\n"
+                               "  pages free     2816\n"
+                               "        spanned  4095\n"
+                               "        protection: (0, 1922, 1922, 1922)\n"
+                               "              count: 3\n"
+                               "  start_pfn:           1\n"
+                               "Node 0, zone    DMA32\n"
+                               "        spanned  1044480\n"
+                               "              count: 155\n"
+                               "              count: 12\n"
+                               "  start_pfn:           4096\n"
+                               "Node 0, zone   Normal\n"
+                               "        spanned  0\n";
+    struct lethe_span span = exact_span(text), all = span;
+    struct lethe_zone zone;
+    assert_true(lethe_zoneinfo_next(&all, &zone));
+    assert_int_equal(zone.first, 1);
+    assert_int_equal(zone.spanned, 4095);
+    assert_int_equal(zone.kept, 3);
+    assert_true(lethe_zoneinfo_next(&all, &zone));
+    assert_int_equal(zone.first, 4096);
+    assert_int_equal(zone.spanned, 1044480);
+    assert_int_equal(zone.kept, 167);
+    assert_false(lethe_zoneinfo_next(&all, &zone));
+    free((char *)span.at);
+}
+
 static void time_grows_with_memory_and_ends_before_the_deadman(void **unused)
 {
     (void)unused;
@@ -125,6 +156,7 @@ int main(void)
         cmocka_unit_test(a_filler_that_ended_early_has_left_something),
         cmocka_unit_test(a_kernel_that_clears_is_read_too),
         cmocka_unit_test(counts_what_processors_keep),
+        cmocka_unit_test(tells_zones_apart),
         cmocka_unit_test(time_grows_with_memory_and_ends_before_the_deadman),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

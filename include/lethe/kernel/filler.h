@@ -28,8 +28,9 @@ int lethe_filler_open(void);
 /* Takes nearly all free memory with all processors. Returns at end_ms at the latest. */
 void lethe_filler_take(int64_t end_ms);
 
-/* Takes the rest, after letting go of what an earlier call got. At end_ms the filler stops where it
- * is, and holds what it has. */
+/* Takes the rest, and at later calls what is free since. At end_ms the filler stops where it is,
+ * and holds what it has. Each call uses up a pool; the filler that has none left is ended, and a
+ * new one takes what it held. That frees pages of the kernel's that are not zero. */
 void lethe_filler_take_rest(int64_t end_ms);
 
 /* Returns how much the living fillers hold. */

@@ -5,8 +5,16 @@
 
 #include "lethe/plan/text.h"
 
-/* Returns how many free pages processors keep on lists of their own, all zones and orders together:
- * MemFree does not count them and no flag marks them as free. */
+/* A zone, all in pages. What processors keep is free memory on lists of their own, of all orders
+ * together: MemFree does not count it and no flag marks it as free. */
+struct lethe_zone {
+    uint64_t first, spanned, kept;
+};
+
+/* Takes the next zone that has memory off the text. False when there is none. */
+bool lethe_zoneinfo_next(struct lethe_span *text, struct lethe_zone *zone);
+
+/* Returns how much processors keep of all zones. */
 uint64_t lethe_zoneinfo_kept(struct lethe_span text);
 
 #endif
