@@ -114,15 +114,18 @@ void lethe_checks_clearing(struct lethe_findings *f)
     if (clears < 0)
         clears = is_configured("CONFIG_INIT_ON_FREE_DEFAULT_ON=y\n") == 1;
     if (!clears)
-        lethe_find(f, LETHE_WEAKNESS, "init-on-free",
-                   "the kernel does not clear what is freed, so Lethe has to fill all free memory "
-                   "at the end: add init_on_free=1 to the kernel's arguments");
+        lethe_findings_add(
+            f, LETHE_WEAKNESS, "init-on-free",
+            "the kernel does not clear what is freed, so Lethe has to fill all free memory "
+            "at the end: add init_on_free=1 to the kernel's arguments");
     else if (!is_poisoned_only())
-        lethe_find(f, LETHE_STRENGTH, "init-on-free", "the kernel is set to clear what is freed");
+        lethe_findings_add(f, LETHE_STRENGTH, "init-on-free",
+                           "the kernel is set to clear what is freed");
     if (is_poisoned_only())
-        lethe_find(f, LETHE_WEAKNESS, "page-poison",
-                   "page_poison=1 without slab_debug=P switches init_on_free off, and freed kernel "
-                   "objects are not cleared: take it off the kernel's arguments");
+        lethe_findings_add(
+            f, LETHE_WEAKNESS, "page-poison",
+            "page_poison=1 without slab_debug=P switches init_on_free off, and freed kernel "
+            "objects are not cleared: take it off the kernel's arguments");
 }
 
 /* -- ways round the end ------------------------------------------------------------------------ */
@@ -132,33 +135,36 @@ static void check_sysrq(struct lethe_findings *f)
     enum { ALL = 1, REBOOT = 128 };
     const int bits = atoi(read_line("/proc/sys/kernel/sysrq").text);
     if (bits == ALL || bits & REBOOT)
-        lethe_find(f, LETHE_WEAKNESS, "sysrq",
-                   "the magic SysRq key may reboot or switch off at once, with nothing erased: set "
-                   "the sysctl kernel.sysrq to %d",
-                   bits == ALL ? 0 : bits & ~REBOOT);
+        lethe_findings_add(
+            f, LETHE_WEAKNESS, "sysrq",
+            "the magic SysRq key may reboot or switch off at once, with nothing erased: set "
+            "the sysctl kernel.sysrq to %d",
+            bits == ALL ? 0 : bits & ~REBOOT);
 }
 
 void lethe_checks_ways_round(struct lethe_findings *f)
 {
     check_sysrq(f);
     if (says("/proc/sys/kernel/ctrl-alt-del", "1"))
-        lethe_find(f, LETHE_WEAKNESS, "ctrl-alt-del",
-                   "Ctrl-Alt-Delete reboots at once, with nothing erased: set the sysctl "
-                   "kernel.ctrl-alt-del to 0");
+        lethe_findings_add(f, LETHE_WEAKNESS, "ctrl-alt-del",
+                           "Ctrl-Alt-Delete reboots at once, with nothing erased: set the sysctl "
+                           "kernel.ctrl-alt-del to 0");
     if (says("/sys/kernel/kexec_crash_loaded", "1"))
-        lethe_find(f, LETHE_WEAKNESS, "kdump",
-                   "a kernel for crash dumps is loaded, and would write all of RAM to a disk when "
-                   "this one crashes: remove kdump-tools or crashkernel= from the kernel's "
-                   "arguments");
+        lethe_findings_add(
+            f, LETHE_WEAKNESS, "kdump",
+            "a kernel for crash dumps is loaded, and would write all of RAM to a disk when "
+            "this one crashes: remove kdump-tools or crashkernel= from the kernel's "
+            "arguments");
     if (says("/sys/kernel/kexec_loaded", "1"))
-        lethe_find(
+        lethe_findings_add(
             f, LETHE_WEAKNESS, "kexec",
             "a second system waits in kexec, and a reboot may begin it in place of the "
             "firmware, which clears RAM, and kexec -e passes Lethe by: unload it with kexec -u");
     if (!access("/run/nextroot", F_OK))
-        lethe_find(f, LETHE_PROBLEM, "nextroot",
-                   "/run/nextroot exists, so systemd makes of a reboot a soft-reboot, which passes "
-                   "Lethe by: remove it");
+        lethe_findings_add(
+            f, LETHE_PROBLEM, "nextroot",
+            "/run/nextroot exists, so systemd makes of a reboot a soft-reboot, which passes "
+            "Lethe by: remove it");
 }
 
 /* -- copies of memory -------------------------------------------------------------------------- */
@@ -172,9 +178,10 @@ static void check_hibernation(struct lethe_findings *f)
     const bool set = device.text[0] && strcmp(device.text, "0:0");
     if (strstr(read_line("/sys/power/state").text, "disk") &&
         (set || find_argument("resume", &value)))
-        lethe_find(f, LETHE_WEAKNESS, "hibernation",
-                   "the machine can hibernate, which writes all of RAM to a disk: take resume= off "
-                   "the kernel's arguments and add nohibernate");
+        lethe_findings_add(
+            f, LETHE_WEAKNESS, "hibernation",
+            "the machine can hibernate, which writes all of RAM to a disk: take resume= off "
+            "the kernel's arguments and add nohibernate");
 }
 
 /* Cards are cardN; their outputs are cardN-NAME. */
@@ -197,9 +204,10 @@ static bool is_card_with_memory(const char *card)
 static void check_cards(struct lethe_findings *f)
 {
     if (count("/sys/class/drm", is_card_with_memory) > 0)
-        lethe_find(f, LETHE_WEAKNESS, "vram",
-                   "a graphics card has memory of its own, which Lethe can't reach: use the "
-                   "processor's graphics, or leave the machine without power for minutes");
+        lethe_findings_add(
+            f, LETHE_WEAKNESS, "vram",
+            "a graphics card has memory of its own, which Lethe can't reach: use the "
+            "processor's graphics, or leave the machine without power for minutes");
 }
 
 void lethe_checks_copies(struct lethe_findings *f)
@@ -207,18 +215,21 @@ void lethe_checks_copies(struct lethe_findings *f)
     check_hibernation(f);
     check_cards(f);
     if (read_line("/sys/module/zswap/parameters/enabled").text[0] == 'Y')
-        lethe_find(f, LETHE_WEAKNESS, "zswap",
-                   "zswap keeps compressed copies of pages, of which some are left in buffers: add "
-                   "zswap.enabled=0 to the kernel's arguments");
+        lethe_findings_add(
+            f, LETHE_WEAKNESS, "zswap",
+            "zswap keeps compressed copies of pages, of which some are left in buffers: add "
+            "zswap.enabled=0 to the kernel's arguments");
     if (says("/sys/kernel/mm/ksm/run", "1"))
-        lethe_find(f, LETHE_WEAKNESS, "ksm",
-                   "the kernel merges equal pages (KSM), which tells one program what another has: "
-                   "write 2 to /sys/kernel/mm/ksm/run");
+        lethe_findings_add(
+            f, LETHE_WEAKNESS, "ksm",
+            "the kernel merges equal pages (KSM), which tells one program what another has: "
+            "write 2 to /sys/kernel/mm/ksm/run");
     if (count("/sys/class/iommu", NULL) == 0)
-        lethe_find(f, LETHE_WEAKNESS, "no-iommu",
-                   "no IOMMU is at work: a device can read all RAM, and what old ones read and "
-                   "write may be left in buffers (swiotlb): switch it on in the firmware's "
-                   "set-up");
+        lethe_findings_add(
+            f, LETHE_WEAKNESS, "no-iommu",
+            "no IOMMU is at work: a device can read all RAM, and what old ones read and "
+            "write may be left in buffers (swiotlb): switch it on in the firmware's "
+            "set-up");
 }
 
 /* -- hardware and firmware --------------------------------------------------------------------- */
@@ -229,8 +240,8 @@ static void check_encryption(struct lethe_findings *f)
     char text[16384];
     lethe_sys_read_text(AT_FDCWD, "/proc/cpuinfo", text, sizeof text);
     if (strstr(text, " sme ") && find_argument("mem_encrypt", &value) && !strcmp(value.text, "on"))
-        lethe_find(f, LETHE_STRENGTH, "memory-encryption",
-                   "the processor encrypts RAM with a key that is lost with the power");
+        lethe_findings_add(f, LETHE_STRENGTH, "memory-encryption",
+                           "the processor encrypts RAM with a key that is lost with the power");
 }
 
 /* The lock's variable has the attributes before its value, which is 0 as long as the other variable
@@ -246,20 +257,23 @@ static void check_firmware(struct lethe_findings *f)
     const bool locked = lethe_sys_read_file(AT_FDCWD, path, value, sizeof value) == 5 && value[4];
     snprintf(path, sizeof path, "%s/%s", dir, mor);
     if (!access(path, F_OK) && locked)
-        lethe_find(f, LETHE_WEAKNESS, "firmware-locked",
-                   "the firmware's variable that asks it to clear RAM is locked: what is set there "
-                   "can't be changed until the next start: let the firmware's set-up unlock it");
+        lethe_findings_add(
+            f, LETHE_WEAKNESS, "firmware-locked",
+            "the firmware's variable that asks it to clear RAM is locked: what is set there "
+            "can't be changed until the next start: let the firmware's set-up unlock it");
     else if (!access(path, F_OK))
-        lethe_find(f, LETHE_STRENGTH, "firmware-clears",
-                   "the firmware can be asked to clear RAM at the next start");
+        lethe_findings_add(f, LETHE_STRENGTH, "firmware-clears",
+                           "the firmware can be asked to clear RAM at the next start");
     else if (count(dir, NULL) <= 0)
-        lethe_find(f, LETHE_WEAKNESS, "firmware-unknown",
-                   "the firmware shows no variables, so it can't be asked to clear RAM after a "
-                   "reset: boot by UEFI where the machine has it");
+        lethe_findings_add(
+            f, LETHE_WEAKNESS, "firmware-unknown",
+            "the firmware shows no variables, so it can't be asked to clear RAM after a "
+            "reset: boot by UEFI where the machine has it");
     else
-        lethe_find(f, LETHE_WEAKNESS, "firmware-does-not-clear",
-                   "the firmware can't be asked to clear RAM after a reset: look for \"memory "
-                   "overwrite request\" in its set-up");
+        lethe_findings_add(
+            f, LETHE_WEAKNESS, "firmware-does-not-clear",
+            "the firmware can't be asked to clear RAM after a reset: look for \"memory "
+            "overwrite request\" in its set-up");
 }
 
 static bool is_active(const char *watchdog)
@@ -275,7 +289,7 @@ static void check_watchdogs(struct lethe_findings *f)
 {
     const int active = count("/sys/class/watchdog", is_active);
     if (active > 1)
-        lethe_find(
+        lethe_findings_add(
             f, LETHE_WEAKNESS, "watchdogs",
             "%d hardware watchdogs are running; one that nobody serves at the end resets the "
             "machine: stop all but one",
@@ -288,13 +302,14 @@ void lethe_checks_hardware(struct lethe_findings *f)
     check_firmware(f);
     check_watchdogs(f);
     if (strstr(read_line("/sys/kernel/security/lockdown").text, "[confidentiality]"))
-        lethe_find(
+        lethe_findings_add(
             f, LETHE_WEAKNESS, "lockdown",
             "lockdown=confidentiality keeps Lethe from seeing that the kernel clears what is "
             "freed, so that it fills all free memory: lockdown=integrity does not");
     if (says("/sys/fs/selinux/enforce", "1"))
-        lethe_find(f, LETHE_WEAKNESS, "selinux",
-                   "SELinux is enforcing, which Lethe was never tested with: label /run/initramfs "
-                   "as dracut's is (restorecon, or chcon -t bin_t), and try a poweroff with "
-                   "lethe.pause");
+        lethe_findings_add(
+            f, LETHE_WEAKNESS, "selinux",
+            "SELinux is enforcing, which Lethe was never tested with: label /run/initramfs "
+            "as dracut's is (restorecon, or chcon -t bin_t), and try a poweroff with "
+            "lethe.pause");
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the commands share. */
+/* command: what the commands share. */
 #ifndef LETHE_INIT_COMMAND_H
 #define LETHE_INIT_COMMAND_H
 

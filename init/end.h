@@ -50,8 +50,10 @@ struct lethe_end {
 /* Prepares what a worker needs: signals, limits, /proc, /sys, /dev and the kernel's settings. Log
  * output is discarded until the log is opened. */
 void lethe_end_prepare_workers(void);
+
 /* Keeps the script that a clean end beside PID 1 was begun by (lethe_process_keep()). */
 void lethe_end_keep_script(const struct lethe_end *end);
+
 /* Prepares all else: locks memory, opens the log and the watchdogs, reads the command line. */
 void lethe_end_prepare(struct lethe_end *end);
 

@@ -6,8 +6,8 @@
 
 #include "command.h"
 
-void lethe_find(struct lethe_findings *f, enum lethe_weight weight, const char *id,
-                const char *format, ...)
+void lethe_findings_add(struct lethe_findings *f, enum lethe_weight weight, const char *id,
+                        const char *format, ...)
 {
     va_list list;
     if (f->n == LETHE_FINDINGS_MAX)

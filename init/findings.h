@@ -27,8 +27,8 @@ struct lethe_findings {
 };
 
 /* Adds a finding; one that finds no room is left out. */
-void lethe_find(struct lethe_findings *findings, enum lethe_weight weight, const char *id,
-                const char *format, ...) __attribute__((format(printf, 4, 5)));
+void lethe_findings_add(struct lethe_findings *findings, enum lethe_weight weight, const char *id,
+                        const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 size_t lethe_findings_count(const struct lethe_findings *findings, enum lethe_weight weight);
 

@@ -5,9 +5,8 @@
 #ifndef LETHE_INIT_INIT_H
 #define LETHE_INIT_INIT_H
 
-int lethe_shutdown_main(
-    int argc,
-    char **argv); /* as PID 1 only; returns in a pid namespace only, having done nothing */
+/* Runs as PID 1 only. It returns in a pid namespace only, and has done nothing then. */
+int lethe_shutdown_main(int argc, char **argv);
 int lethe_end_main(int argc, char **argv);
 int lethe_now_main(int argc, char **argv);
 int lethe_watch_main(int argc, char **argv);
@@ -20,6 +19,7 @@ int lethe_capture_main(int argc, char **argv);
 /* Where systemd-shutdown looks for the last program, in the armed tmpfs. */
 #define LETHE_ARMED_DIR "/run/initramfs"
 #define LETHE_ARMED_PROGRAM LETHE_ARMED_DIR "/shutdown"
+
 /* The program by a name that no other exitrd has. */
 #define LETHE_ARMED_COPY LETHE_ARMED_DIR "/lethe"
 #define LETHE_ARMED_BRANCHES LETHE_ARMED_DIR "/branches"

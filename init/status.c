@@ -87,30 +87,33 @@ static void check_ready(struct status *s)
     for (size_t i = 0; facts && i < N_FACTS; i++)
         facts[i] = -1;
     if (!facts || lethe_ask(find_fact, facts, N_FACTS, ANSWER_MS, HANGS_MAX))
-        lethe_find(
+        lethe_findings_add(
             f, LETHE_PROBLEM, "no-answer",
             "a file system that the system runs from does not answer: look in the kernel's log "
             "for the disk or server that fails");
     if (lethe_command_armed_mount(&s->snapshot) == LETHE_NONE)
-        lethe_find(f, LETHE_PROBLEM, "not-armed",
-                   "not armed: nothing of Lethe is mounted on %s%s (run: lethe arm)",
-                   LETHE_ARMED_DIR,
-                   facts && facts[FACT_RUNS] == 1 ? ", where another program stands" : "");
+        lethe_findings_add(f, LETHE_PROBLEM, "not-armed",
+                           "not armed: nothing of Lethe is mounted on %s%s (run: lethe arm)",
+                           LETHE_ARMED_DIR,
+                           facts && facts[FACT_RUNS] == 1 ? ", where another program stands" : "");
     else if (facts && !facts[FACT_RUNS])
-        lethe_find(f, LETHE_PROBLEM, "not-executable", "%s can't be executed (run: lethe arm)",
-                   LETHE_ARMED_PROGRAM);
+        lethe_findings_add(f, LETHE_PROBLEM, "not-executable",
+                           "%s can't be executed (run: lethe arm)", LETHE_ARMED_PROGRAM);
     else if (facts && facts[FACT_NOEXEC] == 1)
-        lethe_find(f, LETHE_PROBLEM, "noexec",
-                   "%s is mounted noexec, so systemd-shutdown will pass it by (run: lethe disarm, "
-                   "lethe arm)",
-                   LETHE_ARMED_DIR);
+        lethe_findings_add(
+            f, LETHE_PROBLEM, "noexec",
+            "%s is mounted noexec, so systemd-shutdown will pass it by (run: lethe disarm, "
+            "lethe arm)",
+            LETHE_ARMED_DIR);
     else if (facts && !facts[FACT_SAME])
-        lethe_find(f, LETHE_PROBLEM, "other-build",
-                   "%s is another build than this program (run: lethe arm)", LETHE_ARMED_PROGRAM);
+        lethe_findings_add(f, LETHE_PROBLEM, "other-build",
+                           "%s is another build than this program (run: lethe arm)",
+                           LETHE_ARMED_PROGRAM);
     if (facts && facts[FACT_INITRD] == 1)
-        lethe_find(f, LETHE_PROBLEM, "initrd-release",
-                   "/etc/initrd-release exists, so systemd-shutdown takes this system for an "
-                   "initramfs and does not hand over: remove it");
+        lethe_findings_add(
+            f, LETHE_PROBLEM, "initrd-release",
+            "/etc/initrd-release exists, so systemd-shutdown takes this system for an "
+            "initramfs and does not hand over: remove it");
     s->takeover = facts && facts[FACT_TAKEOVER] == 1;
 }
 
@@ -121,22 +124,24 @@ static void check_plan(struct status *s)
     for (size_t i = 0; i < s->stays.n; i++) {
         const struct lethe_stays *l = &s->stays.list[i];
         if (l->kind == LETHE_STAYS_BRANCH)
-            lethe_find(&s->findings, LETHE_WEAKNESS, "branch-lost",
-                       "the writable branch %s can't be reached by its path: it is freed, not "
-                       "zeroed in place: add init_on_free=1 to the kernel's arguments",
-                       lethe_text_printable(shown, sizeof shown,
-                                            s->snapshot.unions[l->index].branches[l->branch].path));
+            lethe_findings_add(
+                &s->findings, LETHE_WEAKNESS, "branch-lost",
+                "the writable branch %s can't be reached by its path: it is freed, not "
+                "zeroed in place: add init_on_free=1 to the kernel's arguments",
+                lethe_text_printable(shown, sizeof shown,
+                                     s->snapshot.unions[l->index].branches[l->branch].path));
         if (l->kind == LETHE_STAYS_SWAP)
-            lethe_find(&s->findings, LETHE_WEAKNESS, "swap",
-                       "%s: %s: use zram or dm-crypt with a "
-                       "random key",
-                       lethe_text_printable(shown, sizeof shown, s->snapshot.swaps[l->index].path),
-                       l->reason);
+            lethe_findings_add(
+                &s->findings, LETHE_WEAKNESS, "swap",
+                "%s: %s: use zram or dm-crypt with a "
+                "random key",
+                lethe_text_printable(shown, sizeof shown, s->snapshot.swaps[l->index].path),
+                l->reason);
     }
     if (lethe_stays_origin_text(s->stays.origin))
-        lethe_find(&s->findings, LETHE_WEAKNESS, "medium",
-                   "%s: name it to the watcher as a cord (lethe watch --list)",
-                   lethe_stays_origin_text(s->stays.origin));
+        lethe_findings_add(&s->findings, LETHE_WEAKNESS, "medium",
+                           "%s: name it to the watcher as a cord (lethe watch --list)",
+                           lethe_stays_origin_text(s->stays.origin));
 }
 
 static void check_program(struct status *s)
@@ -144,8 +149,9 @@ static void check_program(struct status *s)
     const size_t armed = lethe_command_armed_mount(&s->snapshot);
     if (s->snapshot.n_swaps && armed != LETHE_NONE &&
         !strstr(s->snapshot.mounts[armed].super_options, "noswap"))
-        lethe_find(&s->findings, LETHE_WEAKNESS, "program-swaps",
-                   "the armed program can be swapped out: use Linux 6.4 or later, or no swap");
+        lethe_findings_add(
+            &s->findings, LETHE_WEAKNESS, "program-swaps",
+            "the armed program can be swapped out: use Linux 6.4 or later, or no swap");
 }
 
 static void check_bounce(struct status *s)
@@ -153,10 +159,11 @@ static void check_bounce(struct status *s)
     struct lethe_bounce bounce;
     if (lethe_bounce_look(&bounce) || !bounce.used_kib)
         return;
-    lethe_find(&s->findings, LETHE_WEAKNESS, "bounce-buffers",
-               "%llu KiB of what went to and from devices lie in bounce buffers (swiotlb), which "
-               "can't be cleared for sure: use an IOMMU, or other ports",
-               (unsigned long long)bounce.used_kib);
+    lethe_findings_add(
+        &s->findings, LETHE_WEAKNESS, "bounce-buffers",
+        "%llu KiB of what went to and from devices lie in bounce buffers (swiotlb), which "
+        "can't be cleared for sure: use an IOMMU, or other ports",
+        (unsigned long long)bounce.used_kib);
 }
 
 /* Reports what was seen, where the command line only lets one hope. */
@@ -179,10 +186,10 @@ static void check_clearing(struct status *s)
     const enum lethe_clearing seen = lethe_clearing_look();
     s->clearing = names[seen];
     if (seen == LETHE_CLEARING_ZERO)
-        lethe_find(&s->findings, LETHE_STRENGTH, "init-on-free",
-                   "the kernel was seen to clear what is freed");
+        lethe_findings_add(&s->findings, LETHE_STRENGTH, "init-on-free",
+                           "the kernel was seen to clear what is freed");
     else
-        lethe_find(&s->findings, LETHE_WEAKNESS, "init-on-free", "%s", texts[seen]);
+        lethe_findings_add(&s->findings, LETHE_WEAKNESS, "init-on-free", "%s", texts[seen]);
 }
 
 static int look(struct status *s, bool verify)

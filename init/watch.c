@@ -364,9 +364,8 @@ int lethe_watch_main(int argc, char **argv)
     watch.kill.verb = LETHE_VERB_POWEROFF;
     watch.hotkey.hold_ms = LETHE_HOTKEY_HOLD_MS;
     watch.hotkey.sources = -1; /* not open: poll(2) passes it by */
-    if (!lethe_options_read(&lethe_watch_usage, &watch, argc, argv, &status))
-        return status;
-    if ((status = refuse_or_cut_loose()))
+    if (!lethe_options_read(&lethe_watch_usage, &watch, argc, argv, &status) ||
+        (status = refuse_or_cut_loose()))
         return status;
     int r = open_sources(&watch);
     if (r) {
@@ -391,7 +390,7 @@ int lethe_watch_main(int argc, char **argv)
         printf("lethe watch: the system does not run from a medium that could be pulled out: "
                "nothing to watch%s\n",
                watch.requests < 0 ? "" : ", waits for a lethe now that needs help");
-        if (watch.requests < 0 && !watch.hotkey.n)
+        if (watch.requests < 0)
             return 0;
     }
     lethe_watcher_tell(&watch);

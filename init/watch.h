@@ -10,8 +10,8 @@
 #include "options.h"
 
 enum {
-    LETHE_CORDS_MAX = 8,
-    LETHE_WATCHED_MAX = LETHE_CORDS_MAX + 10, /* with those that stand for no device */
+    LETHE_WATCH_CORDS_MAX = 8,
+    LETHE_WATCH_DEVICES_MAX = LETHE_WATCH_CORDS_MAX + 10, /* with those that stand for no device */
 };
 
 /* A device, and what it is watched as. */
@@ -22,13 +22,14 @@ struct lethe_watcher_device {
     int64_t due_ms;   /* missing: it fires then, unless the device is back; else 0 */
 };
 
+/* `kill` says what is done when the watcher fires. It is first so that the options of `lethe now`
+ * can be read into it (watch_options.c). */
 struct lethe_watcher {
-    struct lethe_kill
-        kill; /* first, for the options (watch_options.c): what is done when it fires */
+    struct lethe_kill kill;
     unsigned grace_seconds;
-    struct lethe_watcher_device watched[LETHE_WATCHED_MAX];
+    struct lethe_watcher_device watched[LETHE_WATCH_DEVICES_MAX];
     size_t n;
-    const char *cords[LETHE_CORDS_MAX];
+    const char *cords[LETHE_WATCH_CORDS_MAX];
     size_t n_cords;
     const char *free[LETHE_WATCHED_FREE_MAX]; /* these may come and go where the USB is frozen */
     size_t n_free;

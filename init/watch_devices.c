@@ -36,8 +36,9 @@ int lethe_watcher_find_medium(struct lethe_watcher *watch)
     enum lethe_role *roles = lethe_arena_take(&arena, snapshot.n_blocks, sizeof *roles);
     if (roles)
         watch->is_late = lethe_roles_find(&snapshot, false, roles) == LETHE_ORIGIN_GONE;
-    for (size_t i = 0;
-         roles && i < snapshot.n_blocks && watch->n + LETHE_CORDS_MAX + 2 < LETHE_WATCHED_MAX; i++)
+    for (size_t i = 0; roles && i < snapshot.n_blocks &&
+                       watch->n + LETHE_WATCH_CORDS_MAX + 2 < LETHE_WATCH_DEVICES_MAX;
+         i++)
         if (roles[i] & LETHE_ROLE_MEDIUM && is_whole_disk(&snapshot.blocks[i]))
             add_disk(watch, snapshot.blocks[i].name);
     munmap(arena.base, arena.size);

@@ -19,7 +19,7 @@ static bool add(const char **list, size_t *n, size_t max, const char *value)
 static bool take_cord(void *context, const char *value)
 {
     struct lethe_watcher *watch = context;
-    return add(watch->cords, &watch->n_cords, LETHE_CORDS_MAX, value);
+    return add(watch->cords, &watch->n_cords, LETHE_WATCH_CORDS_MAX, value);
 }
 
 static bool take_free(void *context, const char *value)

@@ -164,18 +164,19 @@ static void tell_scripts(struct lethe_findings *findings, const struct ways *w)
     if (w->off && w->reboot)
         return;
     if (w->init < 0)
-        lethe_find(findings, LETHE_PROBLEM, "last-script",
-                   "PID 1 is %.60s, of whose poweroff Lethe knows nothing: its last script has to "
-                   "call lethe end",
-                   w->program);
+        lethe_findings_add(
+            findings, LETHE_PROBLEM, "last-script",
+            "PID 1 is %.60s, of whose poweroff Lethe knows nothing: its last script has to "
+            "call lethe end",
+            w->program);
     else
-        lethe_find(findings, LETHE_PROBLEM, "last-script",
-                   "PID 1 is %s, and a %s passes Lethe by: no script in %s calls lethe end",
-                   init->name,
-                   w->off      ? "reboot"
-                   : w->reboot ? "poweroff"
-                               : "poweroff or reboot",
-                   w->off ? init->reboot[0] : init->off[0]);
+        lethe_findings_add(findings, LETHE_PROBLEM, "last-script",
+                           "PID 1 is %s, and a %s passes Lethe by: no script in %s calls lethe end",
+                           init->name,
+                           w->off      ? "reboot"
+                           : w->reboot ? "poweroff"
+                                       : "poweroff or reboot",
+                           w->off ? init->reboot[0] : init->off[0]);
 }
 
 bool lethe_ways_look(struct lethe_findings *findings)
@@ -183,17 +184,19 @@ bool lethe_ways_look(struct lethe_findings *findings)
     enum { ANSWER_MS = 2000 };
     struct ways *w = lethe_ask_memory(sizeof *w);
     if (!w || lethe_ask(look, w, 1, ANSWER_MS, 1))
-        lethe_find(findings, LETHE_PROBLEM, "no-answer",
-                   "what PID 1 runs at its end lies where nothing answers");
+        lethe_findings_add(findings, LETHE_PROBLEM, "no-answer",
+                           "what PID 1 runs at its end lies where nothing answers");
     else if (!is_systemd(w))
         tell_scripts(findings, w);
     else if (w->soft_reboot)
-        lethe_find(findings, LETHE_WEAKNESS, "soft-reboot",
-                   "systemctl soft-reboot passes Lethe by, and leaves everything in RAM: end with "
-                   "poweroff or reboot");
+        lethe_findings_add(
+            findings, LETHE_WEAKNESS, "soft-reboot",
+            "systemctl soft-reboot passes Lethe by, and leaves everything in RAM: end with "
+            "poweroff or reboot");
     if (!access("/dev/liveupdate", F_OK))
-        lethe_find(findings, LETHE_WEAKNESS, "liveupdate",
-                   "this kernel hands memory over to the next at a kexec, and what is handed over "
-                   "is not erased: take liveupdate= off the kernel's arguments");
+        lethe_findings_add(
+            findings, LETHE_WEAKNESS, "liveupdate",
+            "this kernel hands memory over to the next at a kexec, and what is handed over "
+            "is not erased: take liveupdate= off the kernel's arguments");
     return w && is_systemd(w);
 }

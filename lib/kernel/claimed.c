@@ -63,8 +63,8 @@ static bool is_unclean_ext4(const unsigned char *super)
             (super[INCOMPAT_AT] & RECOVER));
 }
 
-/* A loop that was set up to clear itself (LO_FLAGS_AUTOCLEAR) and a volume whose removal was deferred
- * have gone with their last mount. */
+/* A loop that was set up to clear itself (LO_FLAGS_AUTOCLEAR) and a volume whose removal was
+ * deferred have gone with their last mount. */
 int lethe_claimed_is_unclean(const struct lethe_block *block)
 {
     enum { BLOCK = 4096, SUPER_AT = 1024 };

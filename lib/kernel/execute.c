@@ -58,7 +58,7 @@ static void count_erased(struct lethe_progress *progress, const struct lethe_ram
     progress->account.erased_files += erased->files;
 }
 
-/* Zeroes a RAM file system. While names are needed (names_are_needed()) they stay the first time. */
+/* Zeroes a RAM file system. Names that are still needed stay the first time. */
 static bool erase(const struct pass *p, const struct lethe_mount *m, const char *text)
 {
     struct lethe_ram_fs_erased erased;

@@ -158,8 +158,8 @@ static bool is_lid_closed(const struct lethe_hotkey *h, int fd)
            bits[0] & 1U << SW_LID;
 }
 
-/* Takes a lid for the watcher alone, or systemd-logind would suspend the machine as it is closed, in the
- * middle of the countdown or of the end. A device with keys is left to all. */
+/* Takes a lid for the watcher alone, or systemd-logind would suspend the machine as it is closed,
+ * in the middle of the countdown or of the end. A device with keys is left to all. */
 static void take_lid(const struct lethe_hotkey *h, int fd, const uint8_t *keys_of_it)
 {
     static const uint8_t none[BYTES];

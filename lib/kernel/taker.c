@@ -79,8 +79,8 @@ static void touch(struct lethe_taker *t, char *at, size_t n)
 }
 
 /* Takes `size` more bytes for as long as the process lives. False when they could not all be had;
- * what a failed call got stays taken. MADV_POPULATE_WRITE exists since Linux 5.14; before, one write
- * to each page does the same. */
+ * what a failed call got stays taken. MADV_POPULATE_WRITE exists since Linux 5.14; before, one
+ * write to each page does the same. */
 static bool take(struct lethe_taker *t, size_t size)
 {
     char *chunk = map(size);

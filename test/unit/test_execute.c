@@ -228,7 +228,8 @@ static void reports_what_is_left(void **unused)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
-/* Its branch's mount is a bind of one file of RAM, which the mock's descriptors are made to lead to. */
+/* Its branch's mount is a bind of one file of RAM, which the mock's descriptors are made to lead
+ * to. */
 static struct scene scene_of_union(int file, const char *type, const char *options)
 {
     static char text[512];

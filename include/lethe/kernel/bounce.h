@@ -2,10 +2,10 @@
 /* bounce: the pool of bounce buffers, "software IO TLB" (swiotlb; kernel/dma/swiotlb.c). Data of a
  * device that can't reach all of memory and has no IOMMU are copied through slots of 2 KiB in a
  * pool that is taken at boot. Nothing ever clears it, not even init_on_free. Each mapping takes the
- * slots behind those of the one before, within the processor's own share of the pool: so a disk
- * that uses the pool overwrites it when the same place is read over and over. Nothing is written to
- * the disk. The pool is found by its symbol in /proc/kallsyms (CONFIG_KALLSYMS_ALL) and read
- * through /proc/kcore. */
+ * slots behind those of the one before, within the processor's own share of the pool, so a disk
+ * that uses the pool overwrites all of it when the same place is read over and over. Nothing is
+ * written to the disk. The pool is found by its symbol in /proc/kallsyms (CONFIG_KALLSYMS_ALL) and
+ * read through /proc/kcore. */
 #ifndef LETHE_KERNEL_BOUNCE_H
 #define LETHE_KERNEL_BOUNCE_H
 

@@ -22,6 +22,7 @@ struct lethe_capture {
     int r; /* the first error, -errno, or 0 */
 };
 
+/* Keeps the first error. */
 void lethe_capture_fail(struct lethe_capture *c, int r);
 
 /* Creates a file and the directories above it. NULL when that failed, or the file is left out. */
@@ -35,16 +36,18 @@ void lethe_capture_close(struct lethe_capture *c, FILE *out);
 void lethe_capture_text(struct lethe_capture *c, const char *text, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Makes a symbolic link. */
 void lethe_capture_link(struct lethe_capture *c, const char *target, const char *path);
 
-/* The path with the user's names replaced; "" once the arena is full, which fails the capture. */
+/* Returns the path with the user's names replaced; "" once the arena is full, which fails the
+ * capture. */
 const char *lethe_capture_path(struct lethe_capture *c, const char *path);
 
 /* Writes blanks and backslashes as octal escapes, as show_mountinfo() and seq_path() in the
  * kernel's fs/ do. */
 void lethe_capture_escaped(FILE *out, const char *text);
 
-/* What the kernel and FUSE daemons say of the layers of unions (capture_unions.c). */
+/* Writes what the kernel and FUSE daemons say of the layers of unions (capture_unions.c). */
 void lethe_capture_unions(struct lethe_capture *c);
 
 #endif

@@ -22,9 +22,9 @@ const char *lethe_claimed_by(const struct lethe_block *block);
 /* True when the device is held by anybody. It is opened, which may hang. */
 bool lethe_claimed_is_held(const struct lethe_block *block);
 
-/* Reads the superblock from the device, past the page cache. 1 for an ext2, ext3 or ext4 that was
- * not closed, or that has noted errors; 0 for any other; -errno where it can't be read. May hang.
- */
+/* Reads the superblock from the device, past the page cache. Returns 1 for an ext2, ext3 or ext4
+ * that was not closed, or that has noted errors; 0 for any other; -errno where it can't be read.
+ * May hang. */
 int lethe_claimed_is_unclean(const struct lethe_block *block);
 
 #endif

@@ -9,10 +9,10 @@
 #include "lethe/kernel/supervise.h"
 #include "lethe/plan/verb.h"
 
-/* Starts the deadman as a child of the caller. At `dead_ms` (lethe_sys_now_ms()) it wipes the keys that
- * are left and ends the machine by all ways there are (power.h), each in a child with a deadline.
- * Until then it keeps no log open (log.h). It then reports what `work`, which may be NULL, says was
- * under way and how free memory was filled. Returns its pid, or -errno. */
+/* Starts the deadman as a child of the caller. At `dead_ms` (lethe_sys_now_ms()) it wipes the keys
+ * that are left, reports what was under way and how free memory was filled (`work`, which may be
+ * NULL), and ends the machine by all ways there are (power.h), each in a child with a deadline.
+ * Until then it keeps no log open (log.h). Returns its pid, or -errno. */
 pid_t lethe_deadman_start(int64_t dead_ms, enum lethe_verb verb, struct lethe_progress *work);
 
 #endif

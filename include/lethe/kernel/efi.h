@@ -16,8 +16,8 @@
  */
 int lethe_efi_request_clearing(const char *dir);
 
-/* Does so on the running machine, and mounts efivarfs where the kernel expects it when it is not
- * mounted. */
+/* As lethe_efi_request_clearing() on the running machine. Mounts efivarfs where the kernel expects
+ * it unless it is mounted. */
 int lethe_efi_request_clearing_mounted(void);
 
 #endif

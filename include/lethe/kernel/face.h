@@ -2,12 +2,12 @@
 /*
  * face: the screen at the end, for whoever sits in front of it.
  *
- * A process of its own owns a virtual terminal from the beginning on, and draws there what
- * lethe_page_print() lays out: whatever had the screen before, a splash, Xorg, a greeter. It may
- * hang in a driver, and nobody waits for it. What the bar shows is counted by sysinfo(2): pages of
- * RAM file systems that are no more, free memory that has been taken. The kernel's messages go to
- * another terminal meanwhile (ioctl_console(2), TIOCLINUX 11), to the serial line and the log as
- * ever. Until it has drawn, and where there is no screen, nothing is different from without it.
+ * A process of its own takes a virtual terminal at the beginning, whatever has the screen by then
+ * (a splash, Xorg, a greeter), and draws there what lethe_page_print() lays out. It may hang in a
+ * driver, and nobody waits for it. What the bar shows is counted by sysinfo(2): pages of RAM file
+ * systems that are no more, free memory that has been taken. The kernel's messages go to another
+ * terminal meanwhile (ioctl_console(2), TIOCLINUX 11), and still to the serial line and the log.
+ * Until it has drawn, and where there is no screen, the end is as it would be without it.
  */
 #ifndef LETHE_KERNEL_FACE_H
 #define LETHE_KERNEL_FACE_H

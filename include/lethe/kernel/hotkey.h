@@ -33,7 +33,7 @@ struct lethe_hotkey {
     int sources;  /* an epoll(7) descriptor: readable when lethe_hotkey_look() has to be called */
     int arrivals; /* inotify(7) of /dev/input */
     int keyboards[LETHE_HOTKEY_KEYBOARDS]; /* by the numbers of their event devices, 0: not open */
-    int64_t due_ms; /* a combination is down, and fires then, by lethe_sys_now_ms(); 0: none is */
+    int64_t due_ms; /* when the combination that is down fires (lethe_sys_now_ms()); 0: none is */
 };
 
 /* Adds a combination such as "ctrl+alt+backspace" or "leftmeta+f12": names of keys as they lie on

@@ -24,9 +24,9 @@ struct lethe_kcore {
     Elf64_Phdr parts[LETHE_KCORE_PARTS_MAX];
 };
 
-/* 0, or -errno when there is no such file, it may not be read, or the kernel is not one of 64
- * bits or does not show what is there (a page of the caller's own is looked at). The size of a
- * page is known in any case. */
+/* Opens the file. 0, or -errno when there is no such file, it may not be read, or the kernel is not
+ * one of 64 bits or does not show what is there (a page of the caller's own is looked at). The size
+ * of a page is known in any case. */
 int lethe_kcore_open(struct lethe_kcore *kcore);
 void lethe_kcore_close(struct lethe_kcore *kcore);
 

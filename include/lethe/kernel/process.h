@@ -19,11 +19,14 @@ unsigned lethe_process_stop_all(int64_t ms);
  * time: only stopped processes can be ended one by one without a fork under way. With none to spare
  * it is lethe_process_stop_all(), which may take longer. */
 unsigned lethe_process_stop_others(const pid_t *spared, unsigned n, int64_t ms);
+
 /* Stops a process and lets it live: lethe_process_stop_all() spares it, and nobody counts it or its
  * dead children. It is for one whose end PID 1 waits for before it does something of its own. */
 void lethe_process_keep(pid_t pid);
+
 /* Keeps all processes from the caller's parent up to PID 1: the script that it was started from. */
 void lethe_process_keep_ancestors(void);
+
 /* Calls `use` for each that is kept. */
 void lethe_process_each_kept(void (*use)(pid_t pid));
 
@@ -60,7 +63,8 @@ void lethe_process_unlock_unused(void);
 /* Shields this process: no signal but SIGKILL and SIGSTOP reaches it, no limit ends it, nor do its
  * parent's end and the OOM killer; it may use all processors and all memory. */
 void lethe_process_shield(void);
-/* lethe_process_lock() and lethe_process_shield(). */
+
+/* Does both: lethe_process_lock() and lethe_process_shield(). */
 void lethe_process_harden(void);
 
 /* Puts a process (0: the caller) before all ordinary ones, or makes it ordinary again (sched(7)):

@@ -14,8 +14,8 @@
 #include "lethe/plan/model.h"
 
 /* Zeroes the whole device; the bytes that held anything go onto *bytes. 0, or -errno of the first
- * block that could not be zeroed: the others are all the same. -EBUSY when all are, but something
- * still uses the device and may write to it once more. */
+ * block that could not be zeroed; the others are zeroed nevertheless. -EBUSY when all are zeroed
+ * but something still uses the device and may write to it once more. */
 int lethe_ram_device_erase(const struct lethe_block *block, uint64_t *bytes);
 
 #endif

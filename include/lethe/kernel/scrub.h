@@ -17,8 +17,8 @@
 /* Looks whether the kernel clears what is freed. */
 void lethe_scrub_look(const struct lethe_policy *policy, struct lethe_progress *progress);
 
-/* Overwrites freed kernel objects, for at most `ms`, unless the kernel has cleared them. Only the last
- * time counts, and tells what is not overwritten. */
+/* Overwrites freed kernel objects, for at most `ms`, unless the kernel has cleared them. What is
+ * not overwritten is told and counted the last time only. */
 void lethe_scrub_objects(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
                          int64_t ms, bool is_last, struct lethe_progress *progress);
 

@@ -27,8 +27,8 @@ struct lethe_slab_refilled {
     char cache[32];   /* the name of one of these caches */
 };
 
-/* Overwrites the free slots, until `end_ms` (lethe_sys_now_ms()) at most. 0, or -errno of what could
- * not be had: /proc/slabinfo (CONFIG_SLUB and root), a detached tmpfs (Linux 5.2). */
+/* Overwrites the free slots, until `end_ms` (lethe_sys_now_ms()) at most. 0, or -errno of what
+ * could not be had: /proc/slabinfo (CONFIG_SLUB and root), a detached tmpfs (Linux 5.2). */
 int lethe_slab_refill(int64_t end_ms, struct lethe_slab_refilled *refill);
 
 #endif

@@ -14,17 +14,20 @@
 
 #include "lethe/plan/slabinfo.h"
 
+/* `top` is a tmpfs that is mounted nowhere, `dir` the directory in it that is being filled, and
+ * `bearer` a file in it, which extended attributes are given to. Processes that were made wait
+ * until the pipe `gate` is closed. */
 struct lethe_slab_makers {
-    int top,
-        dir;    /* a tmpfs that is mounted nowhere, and the directory in it that is being filled */
-    int bearer; /* a file in it, which extended attributes are given to */
+    int top, dir;
+    int bearer;
     unsigned n_names; /* made so far: every one is new */
     int queue, datagrams;
-    int gate[2]; /* a pipe: its processes wait for its closing */
+    int gate[2];
     unsigned n_processes;
 };
 
-/* 0, or -errno when there can be no detached tmpfs (Linux 5.2). All objects go with the makers. */
+/* Mounts the tmpfs. 0, or -errno when there can be no detached one (Linux 5.2). All objects go with
+ * the makers. */
 int lethe_slab_makers_open(struct lethe_slab_makers *makers);
 void lethe_slab_makers_close(struct lethe_slab_makers *makers);
 

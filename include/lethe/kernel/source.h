@@ -26,6 +26,8 @@ int lethe_source_read(const struct lethe_source *source, const char *path, struc
 
 /* Opens a directory; NULL when there is none, or it can't be read. */
 DIR *lethe_source_open_dir(const struct lethe_source *source, const char *path);
+
+/* Returns how many entries the directory has, and rewinds it. */
 size_t lethe_source_count(DIR *dir);
 
 /* A path that the kernel shows from the root of who reads it, as those of swaps, of the files of

@@ -2,10 +2,12 @@
 /*
  * stop: takes one block device out of the stack.
  *
- * device-mapper by its ioctls (linux/dm-ioctl.h, Documentation/admin-guide/device-mapper/), loop by
- * LOOP_CLR_FD (loop(4)), md by STOP_ARRAY (linux/raid/md_u.h), zram by its reset attribute
- * (Documentation/admin-guide/blockdev/zram.rst), nbd by NBD_DISCONNECT and NBD_CLEAR_SOCK
- * (linux/nbd.h), bcache by its stop attributes (Documentation/admin-guide/bcache.rst).
+ * Each kind has an interface of its own:
+ * - device-mapper its ioctls (linux/dm-ioctl.h, Documentation/admin-guide/device-mapper/);
+ * - loop LOOP_CLR_FD (loop(4)), md STOP_ARRAY (linux/raid/md_u.h);
+ * - nbd NBD_DISCONNECT and NBD_CLEAR_SOCK (linux/nbd.h);
+ * - zram its reset attribute (Documentation/admin-guide/blockdev/zram.rst);
+ * - bcache its stop attributes (Documentation/admin-guide/bcache.rst).
  */
 #ifndef LETHE_KERNEL_STOP_H
 #define LETHE_KERNEL_STOP_H
@@ -37,7 +39,7 @@ int lethe_stop_cut_off(const struct lethe_block *block);
 
 /* Tells a multipath device to fail requests that it has no path for and keeps; unless `always`,
  * only a device that has no path left (multipath_message(), drivers/md/dm-mpath.c). Waits for no
- * device. 0; -EOPNOTSUPP when the device is none; or -errno. */
+ * device. 0, or -errno: -EOPNOTSUPP when it is no multipath device. */
 int lethe_stop_queueing(const struct lethe_block *block, bool always);
 
 /* Takes the key out of a dm-crypt device that can't be removed, and lets every later read and write

@@ -53,9 +53,9 @@ struct lethe_account {
  * Shared by the supervisor and its workers, so that it outlives a worker: first the protocol
  * between them, then what one worker leaves to the next, then the account.
  *
- * A task runs from lethe_task_begin() to lethe_task_done(); deadline_ms (lethe_sys_now_ms()) is 0 when
- * none runs. It is written last when a task begins, so that the supervisor never sees the deadline
- * of one task with the id of another. A list that is full takes nothing more.
+ * A task runs from lethe_task_begin() to lethe_task_done(); deadline_ms (lethe_sys_now_ms()) is 0
+ * when none runs. It is written last when a task begins, so that the supervisor never sees the
+ * deadline of one task with the id of another. A list that is full takes nothing more.
  */
 struct lethe_progress {
     _Atomic int64_t deadline_ms;
@@ -80,14 +80,16 @@ struct lethe_progress {
     struct lethe_account account;
 };
 
-/* A progress in memory that children share, locked; NULL when there is none. Never freed. */
+/* Returns a progress in locked memory that children share, which is never freed; NULL when there is
+ * none. */
 struct lethe_progress *lethe_progress_new(void);
 
-/* fork(2), tried thrice: a refusal may be a moment's. -errno. */
+/* Tries fork(2) thrice, for what refuses it may be gone a moment later. Returns as fork(2) does,
+ * but -errno for -1. */
 pid_t lethe_supervise_fork(void);
 
-/* For the worker. lethe_task_begin() is false, and nothing is begun, when `task` is stuck or a test
- * skips it (lethe_task_is_skipped()). */
+/* The worker calls these. lethe_task_begin() is false, and nothing is begun, when `task` is stuck
+ * or a test skips it (lethe_task_is_skipped()). */
 bool lethe_task_begin(struct lethe_progress *progress, uint64_t task, int64_t ms, const char *what);
 bool lethe_task_beginf(struct lethe_progress *progress, uint64_t task, int64_t ms,
                        const char *format, ...) __attribute__((format(printf, 4, 5)));
@@ -108,12 +110,13 @@ uint64_t lethe_supervise_data_moved(void);
 void lethe_task_set_finished(struct lethe_progress *progress, uint64_t task);
 bool lethe_task_is_finished(const struct lethe_progress *progress, uint64_t task);
 
+/* With `writes` data that are being written count as headway, and the time that they take does not
+ * count towards total_ms. An end that waits for no disk leaves it false. */
 struct lethe_supervisor {
     int64_t total_ms;     /* all workers together */
     void (*tick)(void *); /* called at least each 200 ms, for the watchdog */
     void *tick_context;
-    bool writes; /* data that are being written count as headway, and their time not as part of the
-                    total: not where nothing waits for a disk */
+    bool writes;
 };
 
 /* Runs work(progress, context) in workers until one returns. What it returned (0 to 127),

@@ -29,13 +29,13 @@ uint64_t lethe_sweep_sync_task(void); /* the id of that task */
 void lethe_sweep_caches(int64_t ms, struct lethe_progress *progress);
 
 /* Clears screens, network buffers and huge pages, then freed kernel objects as far as the kernel
- * does not and the command line wants it. Until end_ms (lethe_sys_now_ms()) all of this and the next is
- * to be done. */
+ * does not and the command line wants it. By end_ms (lethe_sys_now_ms()) this and
+ * lethe_sweep_memory_again() have to be done. */
 void lethe_sweep_memory(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
                         int64_t end_ms, struct lethe_progress *progress);
 
-/* Freed kernel objects once more, for the first time frees some, and then free memory. The firmware
- * is asked to clear RAM at the next start. */
+/* Clears freed kernel objects once more, for the first time frees some, and then free memory. Asks
+ * the firmware to clear RAM at the next start. */
 void lethe_sweep_memory_again(const struct lethe_policy *policy,
                               const struct lethe_cmdline *cmdline, int64_t end_ms,
                               struct lethe_progress *progress);

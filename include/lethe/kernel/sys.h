@@ -33,7 +33,7 @@ struct lethe_sys {
     int (*write_file)(const char *path, const char *text);
     int (*kill)(pid_t pid, int signal);
     int (*end_connections)(bool all); /* connections.h */
-    /* Whether the descriptor is of a device node of this kind (S_IFBLK, S_IFCHR) with this number
+    /* True when the descriptor is of a device node of this kind (S_IFBLK, S_IFCHR) with this number
      * (makedev(3)), of any number where it is 0. */
     bool (*is_device)(int fd, mode_t kind, uint64_t number);
     size_t (*page_size)(void);
@@ -48,30 +48,29 @@ extern const struct lethe_sys *lethe_sys;
  * must not be written to then. `number` 0: any of its kind. */
 int lethe_sys_open_device(const char *path, int flags, mode_t kind, uint64_t number);
 
-/* Milliseconds of CLOCK_BOOTTIME, which counts through a suspend. */
+/* Returns the milliseconds of CLOCK_BOOTTIME, which counts through a suspend. */
 int64_t lethe_sys_now_ms(void);
 
 /* Reads a file of /proc or /sys below `root` (a directory's descriptor) from its beginning into
- * out[size]. The number of bytes, fewer than `size`, or -errno; -EFBIG when it has more. Symbolic
- * links are followed inside `root` only. */
+ * out[size]. Returns the number of bytes, fewer than `size`, or -errno; -EFBIG when it has more.
+ * Symbolic links are followed inside `root` only. */
 ssize_t lethe_sys_read_file(int root, const char *path, char *out, size_t size);
 
-/* As lethe_sys_read_file() of the running system: a span of out[size], empty where the file can't be
- * read or has more. */
+/* As lethe_sys_read_file() of the running system. Returns a span of out[size], empty where the file
+ * can't be read or has more. */
 struct lethe_span lethe_sys_read_span(const char *path, char *out, size_t size);
 
-/* As lethe_sys_read_file() for a short text: always leaves a NUL-terminated string, "" when the file
- * can't be read. True when it could. */
+/* As lethe_sys_read_file() for a short text. It always leaves a NUL-terminated string, "" when the
+ * file can't be read. True when it could. */
 bool lethe_sys_read_text(int root, const char *path, char *out, size_t size);
 
 /* As lethe_sys_read_text(), of the first line without its newline. */
 bool lethe_sys_read_line(int root, const char *path, char *out, size_t size);
 
-/* Where the symbolic link `path` points to; false, and "", where there is none. */
+/* Reads where the symbolic link `path` points to; false, and "", where there is none. */
 bool lethe_sys_read_link(int root, const char *path, char *out, size_t size);
 
-/* lethe_sys_read_line() of an attribute of a block device of the running system, in
- * /sys/class/block/NAME. */
+/* As lethe_sys_read_line() of an attribute in /sys/class/block/NAME of the running system. */
 bool lethe_sys_read_block(const char *name, const char *attribute, char *out, size_t size);
 
 /* Opens `path` below `root` (openat2(2), RESOLVE_IN_ROOT; on kernels older than 5.6 an openat(2) of

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * sysfs: what the kernel says of devices, read below a mount of one's own: whoever mounts over /sys,
- * or unmounts it, has removed no device.
+ * sysfs: what the kernel says of devices. It is read below a mount of one's own, for whoever mounts
+ * over /sys, or unmounts it, has removed no device.
  */
 #ifndef LETHE_KERNEL_SYSFS_H
 #define LETHE_KERNEL_SYSFS_H

@@ -59,11 +59,13 @@ enum lethe_task {
     LETHE_TASK_ASK_FIRMWARE,
 };
 
+/* Returns the id of a task that is done to the thing with this number. */
 uint64_t lethe_task_id(enum lethe_task task, uint64_t number);
 uint64_t lethe_task_id_of_device(enum lethe_task task, struct lethe_devno devno);
 
 /* Returns the word for the task's kind; "?" for none. */
 const char *lethe_task_word(uint64_t id);
+
 /* True when lethe.skip= of a test's program names the task: words with commas between them, as
  * task.c lists them. False in any other program. */
 bool lethe_task_is_skipped(uint64_t id);

@@ -16,8 +16,7 @@ enum lethe_cmdline_scrub {
 
 /* Whether free memory is read back after that. */
 enum lethe_cmdline_verify {
-    LETHE_CMDLINE_VERIFY_AUTO, /* some of it where the kernel has zeroed it, else all that is left to read
-                        */
+    LETHE_CMDLINE_VERIFY_AUTO, /* all that was not filled; some of it where the kernel zeroes it */
     LETHE_CMDLINE_VERIFY_ON,
     LETHE_CMDLINE_VERIFY_OFF,
 };

@@ -19,8 +19,8 @@ int lethe_devices_tie(struct lethe_snapshot *snapshot,
                       struct lethe_devno (*resolve)(void *context, const char *path), void *context,
                       struct lethe_arena *arena);
 
-/* Notes that the file system on `device` lies on `other` too.
- * At most 32 are kept. 0, or -ENOMEM. */
+/* Notes that the file system on `device` lies on `other` too. At most 32 are kept. 0, or
+ * -ENOMEM. */
 int lethe_devices_add_beside(const struct lethe_snapshot *snapshot, size_t device, size_t other,
                              struct lethe_arena *arena);
 

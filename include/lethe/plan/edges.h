@@ -6,7 +6,7 @@
 
 #include "lethe/plan/graph.h"
 
-/* 0, or -ENOMEM. */
+/* Adds all edges. 0, or -ENOMEM. */
 int lethe_edges_add(struct lethe_graph *graph);
 
 #endif

@@ -19,9 +19,11 @@ enum lethe_fill_look {
     LETHE_FILL_LOOK_WHOLE,
 };
 
+/* held_kib is what fillers held when they had all that they could get (is_filled), and free_kib
+ * what was free then. */
 struct lethe_fill {
     bool kernel_clears; /* the kernel was seen to zero what is freed */
-    bool is_filled; /* fillers held all that they could get: held_kib and free_kib are of then */
+    bool is_filled;
     uint64_t held_kib, free_kib;
     uint64_t kept_kib; /* free, but on a processor's own list, where nobody can look */
     enum lethe_fill_look look;

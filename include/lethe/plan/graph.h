@@ -80,15 +80,18 @@ static inline size_t lethe_graph_node(const struct lethe_graph *graph, enum leth
     return graph->base[kind] + index;
 }
 
-/* Adds an edge. An edge from a node to itself, or from or to a
- * node that is not used, is left out. */
+/* Adds an edge. An edge from a node to itself, or from or to a node that is not used, is left
+ * out. */
 void lethe_graph_add(struct lethe_graph *graph, size_t before, size_t after, enum lethe_why why);
 
+/* Returns what decides first which of the free nodes is next. */
 enum lethe_rank lethe_graph_rank(const struct lethe_graph *graph, size_t node);
 
 /* True for a node that becomes a step. Plain devices are nodes too, so that what lies on two of
  * them is ordered, but only what can be stopped or erased is a step. */
 bool lethe_graph_is_step(const struct lethe_graph *graph, size_t node);
+
+/* True for a device that can be taken apart (stop.h). */
 bool lethe_graph_stops(const struct lethe_block *block);
 
 /* True when the mount lies on the other one, directly or through others. Nothing lies on a mount in

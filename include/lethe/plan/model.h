@@ -93,8 +93,7 @@ enum lethe_unseen {
     LETHE_UNSEEN_DEVICES = 1, /* /sys/class/block */
     LETHE_UNSEEN_SWAPS = 2,   /* /proc/swaps */
     LETHE_UNSEEN_RIGHTS = 4,  /* what only root may ask: other processes, devices themselves */
-    LETHE_UNSEEN_ANSWERS =
-        8, /* what only a file system or a device could say that did not answer */
+    LETHE_UNSEEN_ANSWERS = 8, /* what a file system or a device that hangs would have to say */
     LETHE_UNSEEN_ALL = 15,
 };
 
@@ -144,13 +143,13 @@ bool lethe_mount_keeps_mounts(const struct lethe_mount *mount);
 bool lethe_mount_is_own(const struct lethe_mount *mount, bool own_root);
 
 /* True when the branch's path leads to a mount other than the union's. A look-up ends in the last
- * mount that it has come to, so where a path leads nowhere that may be the union itself. */
+ * mount that it has come to, which is the union itself for many a path that leads nowhere. */
 bool lethe_branch_is_shown(const struct lethe_union *on, const struct lethe_branch *branch);
 
-/* The index of the first mount that shows the file system with this number, or LETHE_NONE. */
+/* Returns the first mount that shows the file system with this number, or LETHE_NONE. */
 size_t lethe_mount_find(const struct lethe_snapshot *snapshot, struct lethe_devno devno);
 
-/* The index of the block device with this number, or LETHE_NONE. */
+/* Returns the block device with this number, or LETHE_NONE. */
 size_t lethe_block_find(const struct lethe_snapshot *snapshot, struct lethe_devno devno);
 
 /* True when what the device holds is RAM: a ramdisk, zram, or a loop or device-mapper device with
@@ -167,16 +166,17 @@ bool lethe_mount_is_answered_for(const struct lethe_snapshot *snapshot, size_t m
 /* Compares two paths with '/' as the least of bytes: what is in a directory follows it at once. */
 int lethe_model_compare_paths(const char *a, const char *b);
 
-/* An index over the mounts for path look-ups: by parent's id, then path, then age. */
+/* An index over the mounts for path look-ups. `order` lists them by their parent's id, then by
+ * path, then by age. `top` has, for each mount, the top of what is stacked on its root, itself if
+ * nothing is. */
 struct lethe_tree {
     const struct lethe_snapshot *snapshot;
     const size_t *order;
-    const size_t
-        *top;    /* of each mount: the top of what is stacked on its root, itself if nothing */
+    const size_t *top;
     size_t root; /* the mount that "/" begins at */
 };
 
-/* 0, or -ENOMEM, or -ENOENT without a mount at "/". */
+/* Builds the index. 0, or -ENOMEM, or -ENOENT without a mount at "/". */
 int lethe_tree_build(struct lethe_tree *tree, const struct lethe_snapshot *snapshot,
                      struct lethe_arena *arena);
 

@@ -10,18 +10,23 @@
 
 enum { LETHE_ORDER_CYCLE_MAX = 16 };
 
+/*
+ * A node that is `lazy` goes before its turn, to break a cycle; `cycle` is what stood in the circle
+ * with the last of them. `heap` holds the turns of the nodes that are free. `path` is the walk for
+ * a cycle, and `on_path` each node's place on it, from 1.
+ */
 struct lethe_order {
     struct lethe_graph *graph;
     size_t n_left;
-    bool *done, *lazy; /* of each node; lazy: before its turn, to break a cycle */
-    uint64_t *heap;    /* of the turns of those that are free */
+    bool *done, *lazy; /* of each node */
+    uint64_t *heap;
     size_t n_heap;
-    size_t *path, n_path; /* the walk for a cycle */
-    size_t *on_path;      /* each node's place on the path, from 1 */
-    size_t n_walked;      /* the length of all cycles so far */
-    size_t hint;          /* from this number on no node is left */
-    size_t cycle[LETHE_ORDER_CYCLE_MAX],
-        n_cycle; /* what stood in the circle with the last lazy node */
+    size_t *path, n_path;
+    size_t *on_path;
+    size_t n_walked; /* the length of all cycles so far */
+    size_t hint;     /* from this number on no node is left */
+    size_t cycle[LETHE_ORDER_CYCLE_MAX];
+    size_t n_cycle;
 };
 
 /* The graph stays the caller's, but what it has for walks is the order's from here on, and so are

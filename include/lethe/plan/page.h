@@ -23,15 +23,17 @@ enum {
 
 enum { LETHE_PAGE_LINES = 8, LETHE_PAGE_LINE = 320, LETHE_PAGE_BYTES = 8192 };
 
+/* The bar has `label` beside it and shows how much of all_kib is done. The technical lines are
+ * printable ASCII; the last that have room are shown. */
 struct lethe_page {
     const struct lethe_words *words;
     unsigned columns, rows;
     enum lethe_page_state state;
-    unsigned left;
-    enum lethe_word label; /* the bar: what is counted, so many KiB of so many */
+    unsigned left; /* LETHE_PAGE_LEFT_*, or'ed */
+    enum lethe_word label;
     uint64_t done_kib, all_kib;
-    const char (*lines)[LETHE_PAGE_LINE]; /* technical lines, printable ASCII */
-    size_t n_lines;                       /* the last that have room are shown */
+    const char (*lines)[LETHE_PAGE_LINE];
+    size_t n_lines;
 };
 
 /* Writes the whole page, which begins with clearing the screen, into out[LETHE_PAGE_BYTES]. Returns

@@ -3,26 +3,27 @@
  * plan: from a snapshot to the ordered steps that take it apart.
  *
  * The steps are nodes of a graph and its edges say what must come first, and why (enum lethe_why):
- *   - a mount's children before it, by mount id, never by path prefix;
- *   - a union before the mounts that show its branches, but those that lie on it; it holds their
- * file systems by itself, so it also goes before the devices that these are on;
- *   - a union, and what lies on a device, before the devices that nobody is seen to use, for it may
- * hold them too; a union with a branch that is shown by no mount before every device; the same for
- * the file that keeps a mount namespace, whose mounts nobody sees; but not before a device that has
- * to go before it, such as a loop whose file lies in the union;
- *   - a mount or a swap before the devices that it is on, a holder before its slaves, a partition
- * before its disk, a loop before the device that its file is on where no mount shows that;
- *   - a mount, a swap or a loop that lies in a file before the mounts of the file system that hosts
- * the file, and where that is a union's, before those of its writable branch;
- *   - RAM-backed file systems are erased before the last mount that shows them goes, and after the
- * loops that write to their files are detached; where no mount shows the whole of one, each part
- * that is shown by itself;
- *   - what covers a mount, so that no path leads to it, before the mount and its erasure.
+ *   - The mounts on a mount go before it. They are known by its id, never by a path's beginning.
+ *   - A union goes before the mounts that show its branches, but not before those that lie on it.
+ *     It holds their file systems by itself, so it also goes before the devices that these are on.
+ *   - A union, and what lies on a device, goes before the devices that nobody is seen to use, for
+ *     it may hold them too. A union with a branch that no mount shows goes before every device, and
+ *     so does the file that keeps a mount namespace, whose mounts nobody sees. The exception is a
+ *     device that has to go before them, such as a loop whose file lies in the union.
+ *   - A mount or a swap goes before the devices that it is on, a holder before its slaves, a
+ *     partition before its disk, a loop before the device that its file is on where no mount shows
+ *     that.
+ *   - A mount, a swap or a loop that lies in a file goes before the mounts of the file system that
+ *     hosts the file, and where that is a union's, before those of its writable branch.
+ *   - A RAM-backed file system is erased before the last mount that shows it goes, and after the
+ *     loops that write to its files are detached. Where no mount shows the whole of it, each part
+ *     that is shown is erased by itself.
+ *   - What covers a mount, so that no path leads to it, goes before the mount and its erasure.
  * Among what is free to go, erasures come first (they can't hang), then mounts and swaps, then
- * devices, and last the views: mounts of RAM and of pseudo file systems, which hold no data any
- * more. The newest first; views by what they are mounted on, the newest of that first. Where a
- * cycle leaves nothing free, an erasure or else the deepest mount in it goes before its turn and is
- * marked lazy. The same snapshot gives the same plan every time.
+ * devices. The views come last: mounts of RAM and of pseudo file systems, which hold no data any
+ * more. Of each kind the newest goes first; of the views, what is mounted on the newest mount.
+ * Where a cycle leaves nothing free, an erasure or else the deepest mount in it goes before its
+ * turn and is marked lazy. The same snapshot gives the same plan every time.
  */
 #ifndef LETHE_PLAN_PLAN_H
 #define LETHE_PLAN_PLAN_H
@@ -38,18 +39,19 @@ enum lethe_step_kind {
     LETHE_STEP_ERASE_DEVICE, /* index: a ramdisk, whose blocks are zeroed */
 };
 
+/* `together` is the length of a run of unmounts that begins with this step and that one strip()
+ * (sys.h) of their parent may replace: they are all that is left on the parent, which goes later
+ * and is found by its path, and no data are behind them. It is 0 where the step goes by itself. */
 struct lethe_step {
     enum lethe_step_kind kind;
     size_t index;
     bool lazy;          /* breaks a cycle: a mount is to be detached, not unmounted */
     const char *reason; /* static text */
-    size_t together; /* so many steps from this one on may be done in one call: they are all that is
-                        left on one parent, which goes later and is found by its path, and no data
-                        are lost. 0: this step goes by itself */
+    size_t together;
 };
 
-/* Mounts, swaps and devices are what they are; an erasure is the zeroing of what a mount shows. The
- * others are no steps but moments, which keep the graph small: */
+/* An erasure is the zeroing of what a mount shows. Mounts, swaps, erasures and the devices that can
+ * be stopped or erased become steps. The other kinds are moments, which keep the graph small. */
 enum lethe_node_kind {
     LETHE_NODE_MOUNT,
     LETHE_NODE_SWAP,
@@ -84,7 +86,7 @@ enum lethe_why {
     LETHE_WHY_ZEROED,
 };
 
-/* As in "the first `lies on` the second": text that can stand between their names. */
+/* Returns text that can stand between the names of two nodes, such as "lies on". Static text. */
 const char *lethe_why_text(enum lethe_why why);
 
 struct lethe_edge {
@@ -114,23 +116,27 @@ struct lethe_plan_options {
     bool own_root; /* the reader's root is Lethe's own: it stays */
 };
 
-/* 0, or -ENOMEM. */
+/* Makes the plan. 0, or -ENOMEM. */
 int lethe_plan_make(struct lethe_plan *plan, const struct lethe_snapshot *snapshot,
                     const struct lethe_plan_options *options, struct lethe_arena *arena);
 
-/* How many nodes there are, used or not. */
+/* Returns how many nodes there are, used or not. */
 size_t lethe_plan_count_nodes(const struct lethe_snapshot *snapshot);
 
-/* Give the number of the node that a step was made from, and the node that has a number. */
+/* Returns the number of the node that a step was made from. */
 size_t lethe_plan_step_node(const struct lethe_snapshot *snapshot, const struct lethe_step *step);
+
+/* Returns the node that has a number. */
 struct lethe_node lethe_plan_node(const struct lethe_snapshot *snapshot, size_t node);
+
+/* Returns the word for a kind of node, as lethe-plan(5) has it. */
 const char *lethe_node_kind_name(enum lethe_node_kind kind);
 
-/* What a step does, as one word: "erase", "unmount", "detach", "swapoff" or "stop". */
+/* Returns what a step does, as one word: "erase", "unmount", "detach", "swapoff" or "stop". */
 const char *lethe_step_verb(const struct lethe_step *step);
 
-/* One line of text for a step, such as "unmount /oldroot/run (tmpfs)"; harmless on a console, the
- * name cut so that all fits into `size`. Returns out. */
+/* Writes a line for a step, such as "unmount /oldroot/run (tmpfs)". It is harmless on a console,
+ * and the name is cut so that all fits into `size`. Returns out. */
 char *lethe_step_print(char *out, size_t size, const struct lethe_step *step,
                        const struct lethe_snapshot *snapshot);
 
@@ -138,6 +144,7 @@ char *lethe_step_print(char *out, size_t size, const struct lethe_step *step,
 char *lethe_node_print(char *out, size_t size, struct lethe_node node,
                        const struct lethe_snapshot *snapshot);
 
+/* Returns the word for a kind of device, as lethe-plan(5) has it. */
 const char *lethe_block_kind_name(enum lethe_block_kind kind);
 
 #endif

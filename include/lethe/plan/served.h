@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * served: which steps of a plan a process may have to answer for, and so come before its end.
+ * served: the steps of a plan that a process may have to answer for, and which come before its end.
  *
  * A FUSE file system, an array whose metadata mdmon writes, a network block device: each is of no
  * use any more when its daemon has gone. So are the devices of multipathd and iscsid, which no

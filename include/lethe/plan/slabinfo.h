@@ -8,10 +8,10 @@
 
 #include "lethe/plan/text.h"
 
+/* `active` objects are in use, and there is room for `total` in the cache's slabs. */
 struct lethe_slabinfo_cache {
     struct lethe_span name;
-    uint64_t active,
-        total; /* objects in use, and those that there is room for in the cache's slabs */
+    uint64_t active, total;
     uint64_t size, per_slab;
 };
 
@@ -43,7 +43,7 @@ struct lethe_slabinfo_family {
     bool may_be_another; /* in some kernels nothing with content is in it, and no maker meets it */
 };
 
-/* The family of a cache that carries what a user wrote, NULL for any other. */
+/* Returns the family of a cache that carries what a user wrote, NULL for any other. */
 const struct lethe_slabinfo_family *lethe_slabinfo_family(const struct lethe_slabinfo_cache *cache);
 
 #endif

@@ -15,7 +15,7 @@ enum lethe_verb {
     LETHE_VERB_EXIT,
 };
 
-/* LETHE_VERB_NONE for a word that is none of them. */
+/* Returns the verb that a word names, LETHE_VERB_NONE for any other word. */
 enum lethe_verb lethe_verb_parse(const char *word);
 const char *lethe_verb_name(enum lethe_verb verb);
 

@@ -32,7 +32,7 @@ struct lethe_words {
     char text[LETHE_WORDS][LETHE_WORD_BYTES + 1]; /* each NUL-terminated */
 };
 
-/* English. */
+/* Fills in the English sentences. */
 void lethe_words_default(struct lethe_words *words);
 
 /* Replaces English sentences by those of a file. A line that is no such line, has an unknown name,
