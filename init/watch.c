@@ -211,10 +211,8 @@ static int rest(const struct lethe_watcher *watch)
     if (watch->hotkey.due_ms)
         return ms_until(watch->hotkey.due_ms);
     for (size_t i = 0; i < watch->n; i++)
-        if (watch->watched[i].due_ms) {
-            int64_t ms = watch->told_ms + 1000 - lethe_sys_now_ms();
-            return ms > 0 ? (int)ms : 0;
-        }
+        if (watch->watched[i].due_ms)
+            return ms_until(watch->told_ms + 1000);
     return -1;
 }
 

@@ -118,7 +118,7 @@ void lethe_task_done(struct lethe_progress *p)
 }
 
 /* What shows that slow work makes headway: pages and sectors that were written to disks, pages that
- * were swapped in, and free memory. Those of data only ever grow. */
+ * were swapped in, and free memory. `data` never falls, free memory may. */
 struct headway {
     uint64_t data, free_kib;
 };

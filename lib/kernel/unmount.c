@@ -58,6 +58,7 @@ static int unmount_silent(const struct lethe_mount *m, int flags)
     return WIFEXITED(status) ? -WEXITSTATUS(status) : 0;
 }
 
+/* True where the unmount may have to wait for data to be written to a disk. */
 static bool is_slow(const struct job *j)
 {
     const struct lethe_mount *m = j->mount;
@@ -98,6 +99,7 @@ static int unmount_once(const struct job *j)
     return is_slow(j) ? unmount_aside(j, flags) : lethe_sys->umount(j->mount->path, flags);
 }
 
+/* True while there are daemons or unmounts aside, which may still need what is in use. */
 static bool is_gentle(const struct lethe_progress *progress)
 {
     return progress->n_daemons || progress->n_aside;

@@ -152,9 +152,9 @@ static void add_layer_edges(struct lethe_graph *g, const struct lethe_union *u,
                         LETHE_WHY_IN_FILE);
 }
 
-/* A union holds its layers by itself, and their paths date from the day when it was mounted. So
- * it may hold any device that nobody is seen to use, and any device at all where a path leads
- * nowhere. */
+/* A union holds what its layers were when it was mounted, and their paths may lead elsewhere by
+ * now. So it goes before each device that nobody is seen to use, for it may hold that one, and
+ * before every device where a path leads nowhere. */
 static void add_union_edges(struct lethe_graph *g)
 {
     const struct lethe_snapshot *s = g->snapshot;

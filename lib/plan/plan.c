@@ -164,15 +164,17 @@ static bool goes_along(const struct lethe_order *o, size_t mount)
     return o->lazy[mount] && !lethe_mount_is_writable(&o->graph->snapshot->mounts[mount]);
 }
 
+/* Finds the runs of views on one parent that are the last on it, and notes how long each is in its
+ * first step. */
 static void join_unmounts(const struct lethe_order *o, struct lethe_plan *plan)
 {
     const struct lethe_graph *g = o->graph;
-    size_t *left = g->stack; /* of each mount's children; no walk is made any more */
+    size_t *left = g->stack; /* of each mount's children. No walk needs the stack any more */
     memset(left, 0, g->snapshot->n_mounts * sizeof *left);
     for (size_t i = 0; i < g->snapshot->n_mounts; i++)
         if (g->parent[i] != LETHE_NONE && !goes_along(o, i))
             left[g->parent[i]]++;
-    size_t first = 0, parent = LETHE_NONE; /* of the steps that go together */
+    size_t first = 0, parent = LETHE_NONE; /* of the run */
     for (size_t i = 0; i < plan->n_steps; i++) {
         const struct lethe_step *step = &plan->steps[i];
         size_t on = step->kind == LETHE_STEP_UNMOUNT ? g->parent[step->index] : LETHE_NONE;

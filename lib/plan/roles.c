@@ -37,8 +37,8 @@ static size_t host_device(const struct lethe_snapshot *s, size_t block)
                                                      : LETHE_NONE;
 }
 
-/* True when nothing can be written through the device. Of a loop that depends on what holds its
- * file; a file system's options are the same at each of its mounts. */
+/* True when nothing can be written through the device. For a loop, that depends on what holds its
+ * file; the options of a file system are the same at each of its mounts. */
 static bool is_read_only(const struct find *f, size_t block)
 {
     const struct lethe_block *b = &f->s->blocks[block];

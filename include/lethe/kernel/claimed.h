@@ -19,7 +19,7 @@
  * directory. */
 const char *lethe_claimed_by(const struct lethe_block *block);
 
-/* True when the device is held by anybody. It is opened, which may hang. */
+/* True when anybody holds the device. It is opened, which may hang. */
 bool lethe_claimed_is_held(const struct lethe_block *block);
 
 /* Reads the superblock from the device, past the page cache. Returns 1 for an ext2, ext3 or ext4

@@ -15,7 +15,7 @@ void lethe_offline_set(const char *name);
 
 /* Resets an NVMe controller: what it is at fails, and is not tried again. It takes new requests
  * afterwards, unless it is reached over a network: it is then removed. False when the device is no
- * such disk. May take as long as the controller. */
+ * such disk. It may take as long as the controller. */
 bool lethe_offline_reset(const char *name);
 
 /* Has all multipath devices fail what they have no path for; unless `always`, only those that have

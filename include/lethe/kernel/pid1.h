@@ -10,7 +10,7 @@
 void lethe_pid1_leave_cgroup(void);
 
 /* Has PID 1's own memory that is swapped out read in again: PID 1 needs it to become Lethe, and a
- * PID 1 that can't get a page back is a panic. False where that fails. May wait for the disk. */
+ * PID 1 that can't get a page back is a panic. False where that fails. It may wait for the disk. */
 bool lethe_pid1_recall(void);
 
 /* Keeps runit's second stage (process.h), at whose end runit ends the machine. */

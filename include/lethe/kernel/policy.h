@@ -39,10 +39,9 @@ const struct lethe_policy *lethe_policy_find(const char *name);
 /* Returns the time for writing data back; it is short once something has hung. */
 int64_t lethe_policy_write_ms(const struct lethe_policy *policy, unsigned n_stuck);
 
-/* Returns how long free memory may be overwritten and read back: the longer the more memory
- * there is, or `asked_ms` if that is not 0. Of the time that is left until a deadman ends the
- * machine (INT64_MAX: there is none) enough is kept to report what is left and to switch the
- * machine off. */
+/* Returns how long free memory may be overwritten and read back: the longer the more memory there
+ * is, or `asked_ms` if that is not 0. A deadman ends the machine after left_ms (INT64_MAX: there is
+ * none), so it is always less than that by what the report and the power-off need. */
 int64_t lethe_policy_memory_ms(const struct lethe_policy *policy, int64_t asked_ms, int64_t left_ms,
                                uint64_t memory_kib);
 

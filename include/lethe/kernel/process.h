@@ -46,7 +46,7 @@ unsigned lethe_process_report(void);
 bool lethe_process_runs(const char *path);
 
 /* Locks this process in memory: the program as a whole, since it may have been swapped out, all
- * else as it is touched. May wait for the device that the program lies on, or is swapped out to.
+ * else as it is touched. It may wait for the device that the program lies on, or is swapped out to.
  * Failures here and below are no reason to stop, and are not logged. */
 void lethe_process_lock(void);
 

@@ -30,8 +30,8 @@ bool lethe_takeover_is_armed(const char *program);
  * device. Reads no such file (mincore(2)). */
 bool lethe_takeover_is_resident(void);
 
-/* Reads in all that PID 1 has mapped of files, and keeps it mapped. May wait for the device: for a
- * worker. */
+/* Reads in all that PID 1 has mapped of files, and keeps it mapped. It may wait for the device: for
+ * a worker. */
 void lethe_takeover_load(void);
 
 /* Keeps what PID 1 has mapped of files in memory, in a child that ends with the caller. The files

@@ -2,9 +2,9 @@
 /*
  * served: the steps of a plan that a process may have to answer for, and which come before its end.
  *
- * A FUSE file system, an array whose metadata mdmon writes, a network block device: each is of no
- * use any more when its daemon has gone. So are the devices of multipathd and iscsid, which no
- * number in the plan shows: whatever may be written to counts.
+ * A FUSE file system, an array whose metadata mdmon writes and a network block device are of no use
+ * any more when their daemons have gone. So are the devices of multipathd and iscsid. Nothing in a
+ * snapshot shows which those are, so all that may be written to counts.
  */
 #ifndef LETHE_PLAN_SERVED_H
 #define LETHE_PLAN_SERVED_H
