@@ -89,9 +89,8 @@ void lethe_release_probes(const struct lethe_policy *policy, struct lethe_progre
     if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_REMOVE_PROBES, 0), policy->step_ms,
                           "remove uprobes"))
         return;
-    if (!lethe_sys->mount("tracefs", TRACING, "tracefs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL)) {
+    int r = lethe_sys->mount("tracefs", TRACING, "tracefs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    if (!r || r == -EBUSY) /* it is mounted there already */
         remove_probes();
-        lethe_sys->umount(TRACING, UMOUNT_NOFOLLOW);
-    }
     lethe_task_done(progress);
 }

@@ -61,7 +61,7 @@ bool lethe_mount_keeps_mounts(const struct lethe_mount *mount)
 
 bool lethe_mount_is_own(const struct lethe_mount *mount, bool own_root)
 {
-    static const char *const paths[] = {"/", "/proc", "/sys", "/dev", NULL};
+    static const char *const paths[] = {"/", "/proc", "/sys", "/dev", "/sys/kernel/tracing", NULL};
     return own_root && is_one_of(mount->path, paths);
 }
 

@@ -18,8 +18,10 @@
 void lethe_release_frozen(const struct lethe_snapshot *snapshot, const struct lethe_policy *policy,
                           struct lethe_progress *progress);
 
-/* Removes all uprobes (Documentation/trace/uprobetracer.rst). Runs inside a worker, in a root with
- * a /sys, when those who have made them are gone. */
+/* Removes all uprobes (Documentation/trace/uprobetracer.rst), and leaves tracefs mounted in that
+ * root: under lockdown=confidentiality Linux 6.12 fails in tracefs_destroy_inode() when it is
+ * unmounted for the last time, and loses locks that the end needs (test_live.py hardened). Runs
+ * inside a worker, in a root with a /sys, when those who have made them are gone. */
 void lethe_release_probes(const struct lethe_policy *policy, struct lethe_progress *progress);
 
 #endif

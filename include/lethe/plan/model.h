@@ -138,8 +138,8 @@ bool lethe_mount_is_pseudo(const struct lethe_mount *mount);
 /* True for a file that keeps a mount namespace alive, bound somewhere (nsfs). */
 bool lethe_mount_keeps_mounts(const struct lethe_mount *mount);
 
-/* True for what Lethe itself stands on: its root and the /proc, /sys and /dev right below it, when
- * `own_root` says that the reader's root is Lethe's. */
+/* True for what Lethe itself stands on: its root, the /proc, /sys and /dev right below it and the
+ * tracefs in that /sys, when `own_root` says that the reader's root is Lethe's. */
 bool lethe_mount_is_own(const struct lethe_mount *mount, bool own_root);
 
 /* True when the branch's path leads to a mount other than the union's. A look-up ends in the last
