@@ -6,6 +6,7 @@ A suite closes with "N passed, N failed", which test/run adds up."""
 import argparse
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import lab
 
@@ -38,16 +39,23 @@ def about(function):
 
 
 class Tally:
-    """Runs or lists the cases of a suite, prints a line for each, and counts."""
+    """Runs or lists the cases of a suite, prints a line for each, and counts. With `jobs` so many run side by side, the last of them until end()."""
 
-    def __init__(self, suite, is_list=False):
+    def __init__(self, suite, is_list=False, jobs=1):
         self.suite, self.is_list = suite, is_list
         self.passed = self.failed = self.skipped = 0
+        self.pool = ThreadPoolExecutor(jobs) if jobs > 1 and not is_list else None
+        self.running = []
 
     def run(self, name, title, function):
         if self.is_list:
             print(f"{name:<22} {title}")
-            return
+        elif self.pool:
+            self.running.append(self.pool.submit(self._run, name, title, function))
+        else:
+            self._run(name, title, function)
+
+    def _run(self, name, title, function):
         begun, skipped, problem = time.monotonic(), None, None
         try:
             function()
@@ -60,13 +68,15 @@ class Tally:
     def tell(self, line, problems, skipped=None):
         """The line of a case that has run elsewhere; it is counted as one that failed when there are problems."""
         word = "FAIL" if problems else "skip" if skipped else "ok  "
-        print(f"{self.suite}: {word} {line}{f': {skipped}' if skipped else ''}", *problems, sep="\n     ", flush=True)
+        print("\n     ".join([f"{self.suite}: {word} {line}{f': {skipped}' if skipped else ''}", *problems]) + "\n", end="", flush=True)
         self.failed += bool(problems)
         self.passed += not problems and not skipped
         self.skipped += bool(skipped)
 
     def end(self):
         """The suite's exit status, after its last line. A suite that has shown nothing has failed."""
+        for case in self.running:
+            case.result()
         if self.is_list:
             return 0
         print(f"{self.passed} passed, {self.failed} failed")

@@ -203,6 +203,7 @@ def main():
     parser = cases.parser(__doc__)
     parser.add_argument("--lethe", type=Path, default=lab.HERE.parent.parent / "build/init/lethe", help="the program under test")
     parser.add_argument("--memory", default="init_on_free=1", help="what the kernel is told about clearing memory (%(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help="guests at a time (%(default)s)")
     parser.add_argument("--compare", action="store_true", help="compare what each end does with what was planned")
     args = parser.parse_args()
     t.verbose = args.verbose
@@ -213,7 +214,7 @@ def main():
         for how, about, lose in ways:
             every.append((f"{name}-{how}", f"{name}, and {about}",
                           lambda name=name, how=how, lose=lose: lost_server(lethe, stacks.named(name), args.memory, lose, how == "now")))
-    tally = cases.Tally("stacks", args.list)
+    tally = cases.Tally("stacks", args.list, args.jobs)
     for name, about, run in every:
         if cases.is_chosen(name, args.cases):
             tally.run(name, about, run)
