@@ -19,6 +19,7 @@
 #include "lethe/kernel/process.h"
 #include "lethe/kernel/release.h"
 #include "lethe/kernel/scrub.h"
+#include "lethe/kernel/self.h"
 #include "lethe/kernel/snapshot.h"
 #include "lethe/kernel/sweep.h"
 #include "lethe/kernel/sys.h"
@@ -126,7 +127,7 @@ static int make_passes(struct lethe_end *end, struct lethe_progress *progress, b
 static int take_served(struct lethe_progress *progress, void *context)
 {
     struct lethe_end *end = context;
-    lethe_process_harden();
+    lethe_self_harden();
     progress->cut_off = end->cut_off;
     return make_passes(end, progress, true) != 0;
 }
@@ -136,7 +137,7 @@ static int take_all(struct lethe_progress *progress, void *context)
 {
     struct lethe_end *end = context;
     const struct lethe_policy *policy = end->policy;
-    lethe_process_harden();
+    lethe_self_harden();
     progress->cut_off = end->cut_off;
     if (end->keys_left)
         lethe_keys_wipe(LETHE_KEYS_IDLE, policy, progress);
@@ -157,7 +158,7 @@ static int take_all(struct lethe_progress *progress, void *context)
 static int clear_meanwhile(struct lethe_progress *progress, void *context)
 {
     const struct lethe_end *end = context;
-    lethe_process_harden();
+    lethe_self_harden();
     const int64_t ms = end->policy->erase_ms;
     lethe_sweep_caches(end->policy->step_ms, progress); /* again later, when the data are written */
     lethe_scrub_look(end->policy, progress);
@@ -169,7 +170,7 @@ static int clear_meanwhile(struct lethe_progress *progress, void *context)
 static int await_unmounts(struct lethe_progress *progress, void *context)
 {
     const struct lethe_end *end = context;
-    lethe_process_harden();
+    lethe_self_harden();
     lethe_unmount_await(end->policy, progress);
     return 0;
 }

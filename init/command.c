@@ -9,6 +9,7 @@
 
 #include "init.h"
 #include "lethe/kernel/ask.h"
+#include "lethe/kernel/namespaces.h"
 #include "lethe/kernel/snapshot.h"
 
 int lethe_command_refuse(const char *command, const char *why)
@@ -33,7 +34,7 @@ static void take_snapshot(void *context, size_t unused)
     t->r = lethe_snapshot_take(t->snapshot, t->root, t->live, &t->arena,
                                &lethe_snapshot_complain_to_log);
     if (!t->r && t->namespaces)
-        t->r = lethe_snapshot_add_namespaces(t->snapshot, t->root, t->live, &t->arena);
+        t->r = lethe_namespaces_add(t->snapshot, t->root, t->live, &t->arena);
 }
 
 static struct lethe_arena shared_arena(void)

@@ -26,6 +26,7 @@
 #include "lethe/kernel/power.h"
 #include "lethe/kernel/process.h"
 #include "lethe/kernel/release.h"
+#include "lethe/kernel/self.h"
 #include "lethe/kernel/snapshot.h"
 #include "lethe/kernel/sweep.h"
 #include "lethe/kernel/sys.h"
@@ -51,7 +52,7 @@ static void read_pause(struct lethe_end *end)
     char text[16];
     uint64_t seconds;
     const char *path = LETHE_ARMED_DIR LETHE_PAUSE;
-    if (lethe_process_runs("/shutdown"))
+    if (lethe_self_runs("/shutdown"))
         path = LETHE_PAUSE;
     if (lethe_sys_read_line(AT_FDCWD, path, text, sizeof text) &&
         !lethe_text_number(lethe_span(text), PAUSE_MAX, &seconds))
@@ -63,10 +64,10 @@ void lethe_end_prepare_workers(void)
     /* The pivot moves a working directory along only when it is the root, and snapshots begin at
      * it. */
     (void)!chdir("/");
-    lethe_process_shield();
+    lethe_self_shield();
     lethe_keyboard_disarm();
     lethe_own_root_mount_api();
-    lethe_process_take_stdio();
+    lethe_self_take_stdio();
     lethe_power_prepare();
     if (getpid() != 1)
         lethe_pid1_keep_stage();
@@ -81,7 +82,7 @@ void lethe_end_keep_script(const struct lethe_end *end)
 
 void lethe_end_prepare(struct lethe_end *end)
 {
-    lethe_process_lock();
+    lethe_self_lock();
     lethe_log_to_kernel();
     lethe_watchdog_open();
     read_cmdline(end);
@@ -101,7 +102,7 @@ static int enter_own_root(struct lethe_progress *progress, void *context)
 
 bool lethe_end_is_second_stage(char **argv)
 {
-    return !strcmp(argv[0], SECOND_STAGE) && lethe_process_runs(LETHE_OWN_ROOT_PROGRAM);
+    return !strcmp(argv[0], SECOND_STAGE) && lethe_self_runs(LETHE_OWN_ROOT_PROGRAM);
 }
 
 static void exec_second_stage(const struct lethe_end *end)
@@ -254,7 +255,7 @@ void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *prog
 static int sweep_memory(struct lethe_progress *progress, void *context)
 {
     const struct lethe_end *end = context;
-    lethe_process_harden();
+    lethe_self_harden();
     lethe_sweep_memory(end->policy, &end->cmdline, end->memory_end_ms, progress);
     return 0;
 }
@@ -262,7 +263,7 @@ static int sweep_memory(struct lethe_progress *progress, void *context)
 static int sweep_memory_again(struct lethe_progress *progress, void *context)
 {
     const struct lethe_end *end = context;
-    lethe_process_harden();
+    lethe_self_harden();
     lethe_sweep_memory_again(end->policy, &end->cmdline, end->memory_end_ms, progress);
     return 0;
 }

@@ -27,6 +27,7 @@
 #include "lethe/kernel/network.h"
 #include "lethe/kernel/pid1.h"
 #include "lethe/kernel/process.h"
+#include "lethe/kernel/self.h"
 #include "lethe/kernel/sweep.h"
 #include "lethe/kernel/sys.h"
 #include "lethe/kernel/takeover.h"
@@ -115,7 +116,7 @@ static int load_program(struct lethe_progress *progress, void *context)
     if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOAD_PROGRAM, 0),
                           e->end.policy->step_ms, "read the program in"))
         return 1;
-    lethe_process_load();
+    lethe_self_load();
     lethe_task_done(progress);
     return 0;
 }
@@ -124,7 +125,7 @@ static int load_program(struct lethe_progress *progress, void *context)
 static void lock_program(struct emergency *e, struct lethe_progress *progress)
 {
     if (!supervise(progress, load_program, e, LOAD_MS))
-        lethe_process_lock();
+        lethe_self_lock();
 }
 
 static int wipe_keys(struct lethe_progress *progress, void *context)
@@ -308,12 +309,12 @@ static void become_armed_copy(char **argv)
 {
     char program[] = LETHE_ARMED_COPY, command[] = "now";
     char *arguments[10] = {program, command}, *environment[] = {NULL}; /* three options, a verb */
-    if (lethe_process_runs(program))
+    if (lethe_self_runs(program))
         return;
     for (int i = 1; i < 8 && argv[i]; i++)
         arguments[i + 1] = argv[i];
     execve(program, arguments, environment);
-    lethe_process_load();
+    lethe_self_load();
 }
 
 /* True when PID 1 is Lethe's /shutdown, whose steps have deadlines of their own. */
@@ -357,7 +358,7 @@ int lethe_now_main(int argc, char **argv)
         lethe_helper_ask(&kill);
     if (!lethe_identity_is_machine())
         return lethe_command_refuse("now", "a pid or user namespace of its own ends no machine");
-    lethe_process_close_all();
+    lethe_self_close_all();
     become_armed_copy(argv);
     if (kill.after_seconds) {
         wait_for_shutdown(&kill);

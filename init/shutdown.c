@@ -13,7 +13,7 @@
 #include "lethe/kernel/identity.h"
 #include "lethe/kernel/log.h"
 #include "lethe/kernel/power.h"
-#include "lethe/kernel/process.h"
+#include "lethe/kernel/self.h"
 #include "lethe/kernel/sys.h"
 #include "options.h"
 
@@ -80,7 +80,7 @@ int lethe_end_main(int argc, char **argv)
     if (lethe_sys_read_line(AT_FDCWD, "/proc/1/comm", name, sizeof name) &&
         !strcmp(name, "systemd"))
         return lethe_command_refuse("end", "systemd is PID 1, whose own end comes to Lethe");
-    lethe_process_close_all();
+    lethe_self_close_all();
     lethe_end_prepare_workers();
     lethe_end_keep_script(&end);
     lethe_end_prepare(&end);

@@ -22,7 +22,7 @@
 #include "lethe/kernel/confined.h"
 #include "lethe/kernel/identity.h"
 #include "lethe/kernel/log.h"
-#include "lethe/kernel/process.h"
+#include "lethe/kernel/self.h"
 #include "lethe/kernel/snapshot.h"
 #include "lethe/kernel/sys.h"
 #include "lethe/kernel/sysfs.h"
@@ -324,17 +324,17 @@ static int open_sources(struct lethe_watcher *watch)
  * first look at all devices. */
 static void settle_down(struct lethe_watcher *watch)
 {
-    lethe_process_lock();
-    lethe_process_spare();
+    lethe_self_lock();
+    lethe_self_spare();
     if (lethe_takeover_is_armed(LETHE_ARMED_COPY))
         lethe_takeover_hold();
-    lethe_process_take_stdio();
+    lethe_self_take_stdio();
     for (size_t i = 0; i < watch->n; i++)
         if (watch->watched[i].device.is_removable)
             poll_drive(&watch->watched[i].device);
     leave_additions_if_none_is_awaited(watch);
     look_at_all(watch);
-    lethe_process_unlock_unused();
+    lethe_self_unlock_unused();
 }
 
 /* Returns 0 where the watcher can do its work, and cuts it loose from where it was started; else
@@ -347,7 +347,7 @@ static int refuse_or_cut_loose(void)
         return lethe_command_refuse("watch", "a pid or user namespace of its own ends no machine");
     if (!lethe_confined_has_mounts())
         return lethe_command_refuse("watch", "in mounts of its own it does not see the medium's");
-    lethe_process_close_all();
+    lethe_self_close_all();
     if (chdir("/"))
         return lethe_command_refuse("watch", "the root directory can't be reached");
     if (lethe_sysfs_open())

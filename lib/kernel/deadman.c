@@ -9,6 +9,7 @@
 #include "lethe/kernel/log.h"
 #include "lethe/kernel/power.h"
 #include "lethe/kernel/process.h"
+#include "lethe/kernel/self.h"
 #include "lethe/kernel/sys.h"
 
 enum { KEYS_MS = 2000, TELL_MS = 500, POWER_MS = 4000 };
@@ -57,7 +58,7 @@ pid_t lethe_deadman_start(int64_t dead_ms, enum lethe_verb verb, struct lethe_pr
     pid_t deadman = lethe_supervise_fork();
     if (deadman)
         return deadman;
-    lethe_process_harden();
+    lethe_self_harden();
     lethe_log_close();
     sleep_until(dead_ms);
     lethe_process_hurry(0, true);

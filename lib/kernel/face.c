@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "lethe/kernel/log.h"
-#include "lethe/kernel/process.h"
+#include "lethe/kernel/self.h"
 #include "lethe/kernel/sys.h"
 
 /* The last terminal that there may be, which nobody uses (MAX_NR_CONSOLES, linux/vt.h). */
@@ -228,7 +228,7 @@ static _Noreturn void show(const struct lethe_progress *progress)
     unsigned state = 0, asked = 0, n_lines = 0;
     uint64_t done = 0;
     lethe_log_close(); /* see log.h: what the kernel keeps for an open log has to go */
-    lethe_process_close_all();
+    lethe_self_close_all();
     face = (struct face){.progress = progress, .terminal = take_terminal()};
     face.page.words = &face.words;
     read_words(&face.words);

@@ -6,31 +6,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/mempolicy.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lethe/kernel/log.h"
+#include "lethe/kernel/self.h"
 #include "lethe/kernel/sys.h"
 #include "lethe/kernel/watchdog.h"
 #include "lethe/plan/text.h"
-
-#ifndef MCL_ONFAULT
-#define MCL_ONFAULT 4 /* linux/mman.h */
-#endif
 
 enum { KEPT_MAX = 32 };
 static pid_t kept[KEPT_MAX];
@@ -63,13 +54,6 @@ static bool read_process(const char *pid, char *name, size_t size, char *state, 
     return !(flags & 0x00200000);
 }
 
-bool lethe_process_runs(const char *path)
-{
-    char own[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", own, sizeof own);
-    return n > 0 && (size_t)n == strlen(path) && !memcmp(own, path, (size_t)n);
-}
-
 /* True for Lethe's own workers and deadman, which run the same program, but not for one in state D:
  * that is reported like any other. */
 static bool is_own(const char *pid, char state)
@@ -80,7 +64,7 @@ static bool is_own(const char *pid, char state)
     if (n <= 0)
         return false;
     program[n] = '\0';
-    return lethe_process_runs(program);
+    return lethe_self_runs(program);
 }
 
 enum which { LIVING, DEAD };
@@ -266,116 +250,8 @@ bool lethe_process_await(pid_t child, int64_t ms, int *status)
     return false;
 }
 
-void lethe_process_spare(void)
-{
-    lethe_sys->write_file("/proc/self/oom_score_adj", "-1000");
-}
-
-/* The ends of the initialized data and of all data (end(3)). The program's headers are in its first
- * page. */
-extern char edata[], end[];
-
-/* Locks the end of the program's file, which no segment maps: the second stage is a copy of the
- * whole file. */
-static void lock_rest_of_program(size_t page)
-{
-    struct stat st;
-    int fd = lethe_sys->open("/proc/self/exe", O_RDONLY);
-    if (fd < 0)
-        return;
-    off_t from =
-        fstat(fd, &st) || st.st_size <= (off_t)page ? 0 : (st.st_size - (off_t)page) & -(off_t)page;
-    void *at = mmap(NULL, 2 * page, PROT_READ, MAP_SHARED, fd, from);
-    if (at != MAP_FAILED)
-        (void)!mlock(at, (size_t)(st.st_size - from));
-    lethe_sys->close(fd);
-}
-
-void lethe_process_load(void)
-{
-    static bool has_rest;
-    const size_t page = lethe_sys->page_size();
-    uintptr_t begin = getauxval(AT_PHDR) & ~(uintptr_t)(page - 1);
-    size_t n = (uintptr_t)edata - begin;
-    if (begin)
-        (void)!mlock(edata - n, n);
-    if (!has_rest)
-        lock_rest_of_program(page);
-    has_rest = true;
-}
-
-void lethe_process_lock(void)
-{
-    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
-        mlockall(MCL_CURRENT | MCL_FUTURE);
-    lethe_process_load();
-}
-
-void lethe_process_unlock_unused(void)
-{
-    const size_t size = lethe_sys->page_size();
-    unsigned char touched;
-    char *page = edata + (-(uintptr_t)edata & (size - 1));
-    for (; page < end; page += size)
-        if (!lethe_sys->mincore(page, size, &touched) && !(touched & 1))
-            munlock(page, size);
-}
-
-/* Sheds what the starter of this process may have left to it: a limit on real-time processor time
- * would end it, and so may its parent's end; from one processor or memory node not all free memory
- * can be reached. */
-static void shed_inheritance(void)
-{
-    const struct rlimit endless = {RLIM_INFINITY, RLIM_INFINITY}, many = {65536, 65536};
-    cpu_set_t everywhere;
-    for (int limit = 0; limit < RLIM_NLIMITS; limit++)
-        if (limit != RLIMIT_CORE)
-            setrlimit(limit, limit == RLIMIT_NOFILE ? &many : &endless);
-    prctl(PR_SET_PDEATHSIG, 0);
-    memset(&everywhere, 0xff, sizeof everywhere);
-    sched_setaffinity(0, sizeof everywhere, &everywhere);
-    syscall(SYS_set_mempolicy, MPOL_DEFAULT, NULL, 0);
-}
-
-void lethe_process_shield(void)
-{
-    sigset_t all;
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL);
-    for (int s = 1; s < NSIG; s++)
-        signal(s, SIG_DFL);
-    signal(SIGPIPE, SIG_IGN);
-    prctl(PR_SET_DUMPABLE, 0);
-    shed_inheritance();
-    lethe_process_spare();
-}
-
-void lethe_process_harden(void)
-{
-    lethe_process_shield();
-    lethe_process_lock();
-}
-
 void lethe_process_hurry(pid_t pid, bool on)
 {
     const struct sched_param priority = {.sched_priority = on ? 10 : 0};
     syscall(SYS_sched_setscheduler, pid, on ? SCHED_RR : SCHED_OTHER, &priority);
-}
-
-void lethe_process_close_all(void)
-{
-    enum { FIRST = STDERR_FILENO + 1, MANY = 65536 };
-    if (!syscall(SYS_close_range, FIRST, ~0U, 0))
-        return;
-    for (int fd = FIRST; fd < MANY; fd++)
-        close(fd);
-}
-
-void lethe_process_take_stdio(void)
-{
-    int fd = lethe_sys->open("/dev/null", O_RDWR);
-    for (int i = 0; fd >= 0 && i < 3; i++)
-        dup2(fd, i);
-    if (fd > 2)
-        close(fd);
 }

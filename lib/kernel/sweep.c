@@ -11,6 +11,7 @@
 #include "lethe/kernel/cgroup.h"
 #include "lethe/kernel/efi.h"
 #include "lethe/kernel/huge_pages.h"
+#include "lethe/kernel/interfaces.h"
 #include "lethe/kernel/ipc.h"
 #include "lethe/kernel/left.h"
 #include "lethe/kernel/log.h"
@@ -151,7 +152,7 @@ void lethe_sweep_memory(const struct lethe_policy *policy, const struct lethe_cm
     lethe_pools_clear(policy, progress);
     take_step(progress, policy, LETHE_TASK_CLEAR_SCREENS, "clear the screens", lethe_screen_clear);
     take_step(progress, policy, LETHE_TASK_NETWORK_DOWN, "take the network down",
-              lethe_network_down);
+              lethe_interfaces_down);
     take_step(progress, policy, LETHE_TASK_FREE_HUGE_PAGES, "free huge pages",
               lethe_huge_pages_free);
     lethe_sweep_caches(lethe_policy_write_ms(policy, progress->n_stuck), progress);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lethe/plan/edges.h"
+#include "lethe/plan/tree.h"
 
 #include <errno.h>
 #include <string.h>

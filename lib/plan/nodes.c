@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lethe/plan/sort.h"
+#include "lethe/plan/tree.h"
 
 /* An entry of a table of mounts, which is sorted by a number: their id, or their device and then
  * the part of it that they show. */
@@ -19,7 +20,7 @@ static int compare_keys(const void *left, const void *right)
     const struct key *a = left, *b = right;
     if (a->key != b->key)
         return a->key < b->key ? -1 : 1;
-    return a->root == b->root ? 0 : lethe_model_compare_paths(a->root, b->root);
+    return a->root == b->root ? 0 : lethe_tree_compare_paths(a->root, b->root);
 }
 
 /* Returns the place of the first of n sorted keys that is not below `key`. */

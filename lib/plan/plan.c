@@ -7,6 +7,7 @@
 #include "lethe/plan/edges.h"
 #include "lethe/plan/nodes.h"
 #include "lethe/plan/order.h"
+#include "lethe/plan/tree.h"
 
 size_t lethe_plan_count_nodes(const struct lethe_snapshot *s)
 {

@@ -18,6 +18,7 @@
 #include "../unit/invariants.h"
 #include "../unit/scene.h"
 #include "lethe/kernel/capture.h"
+#include "lethe/kernel/namespaces.h"
 #include "lethe/kernel/snapshot.h"
 
 enum { ARENA = 1 << 20, MOUNTS_MAX = 48, BLOCKS_MAX = 48 };
@@ -158,7 +159,7 @@ static void take(struct scene *scene, int root)
     *scene = (struct scene){.arena = heap_arena(ARENA)};
     scene->r = lethe_snapshot_take(&scene->snapshot, root, false, &scene->arena, &complaint);
     if (!scene->r)
-        scene->r = lethe_snapshot_add_namespaces(&scene->snapshot, root, false, &scene->arena);
+        scene->r = lethe_namespaces_add(&scene->snapshot, root, false, &scene->arena);
     bool small = scene->snapshot.n_mounts <= MOUNTS_MAX && scene->snapshot.n_swaps <= MOUNTS_MAX &&
                  scene->snapshot.n_blocks <= BLOCKS_MAX;
     if (!scene->r && small)

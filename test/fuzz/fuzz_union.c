@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../unit/scene.h"
+#include "lethe/plan/tree.h"
 #include "lethe/plan/union.h"
 
 static struct lethe_span read_text(void *context, const char *path)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lethe/plan/devices.h"
+#include "lethe/plan/tree.h"
 #include "lethe/plan/union.h"
 
 enum { ARENA_SIZE = 1 << 19 };

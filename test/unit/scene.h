@@ -6,6 +6,7 @@
 #include "lethe/plan/model.h"
 #include "lethe/plan/mountinfo.h"
 #include "lethe/plan/plan.h"
+#include "lethe/plan/tree.h"
 
 /* A device of a scene in one line; what it has beside that, by fields. */
 #define BLOCK(maj, min, block_name, block_kind, ...)                                               \

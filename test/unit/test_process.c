@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "lethe/kernel/process.h"
+#include "lethe/kernel/self.h"
 
 /* In a child, which may change itself. */
 static void assert_in_child(bool (*good)(void))
@@ -47,7 +48,7 @@ static bool sheds_what_it_inherits(void)
     syscall(SYS_set_mempolicy, MPOL_BIND, &nodes, 8 * sizeof nodes);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGHUP, SIG_IGN);
-    lethe_process_harden();
+    lethe_self_harden();
     if (getrlimit(RLIMIT_RTTIME, &limit) || limit.rlim_cur != RLIM_INFINITY ||
         getrlimit(RLIMIT_CPU, &limit) || limit.rlim_cur != RLIM_INFINITY)
         return false;
@@ -60,7 +61,7 @@ static bool sheds_what_it_inherits(void)
 static bool closes_all(void)
 {
     int low = open("/dev/null", O_RDONLY), high = dup2(low, 900);
-    lethe_process_close_all();
+    lethe_self_close_all();
     return low > 2 && high == 900 && fcntl(low, F_GETFD) < 0 && fcntl(high, F_GETFD) < 0 &&
            fcntl(STDERR_FILENO, F_GETFD) >= 0;
 }

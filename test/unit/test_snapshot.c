@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "lethe/kernel/namespaces.h"
 #include "lethe/kernel/snapshot.h"
 #include "lethe/kernel/sys.h"
 #include "scene.h"
@@ -276,7 +277,7 @@ static void reads_mount_namespaces(void **unused)
     (void)unused;
     put("proc/self/mountinfo", "1 0 0:1 / / rw - tmpfs a rw\n");
     assert_int_equal(take(), 0);
-    assert_int_equal(lethe_snapshot_add_namespaces(&scene.snapshot, root, false, &scene.arena), 0);
+    assert_int_equal(lethe_namespaces_add(&scene.snapshot, root, false, &scene.arena), 0);
     assert_int_equal(scene.snapshot.n_namespaces, 0);
     put_link("proc/self/ns/mnt", "mnt:[40]");
     put_link("proc/7/ns/mnt", "mnt:[40]");
@@ -287,7 +288,7 @@ static void reads_mount_namespaces(void **unused)
     put_link("proc/10/ns/mnt", "net:[8]");
     put_link("proc/1x/ns/mnt", "mnt:[10]");
     put("proc/11/ns/mnt", "mnt:[10]");
-    assert_int_equal(lethe_snapshot_add_namespaces(&scene.snapshot, root, false, &scene.arena), 0);
+    assert_int_equal(lethe_namespaces_add(&scene.snapshot, root, false, &scene.arena), 0);
     assert_int_equal(scene.snapshot.n_namespaces, 2);
     assert_int_equal(scene.snapshot.namespaces[0].id, 8);
     assert_int_equal(scene.snapshot.namespaces[1].id, 9);

@@ -37,8 +37,4 @@ pid_t lethe_network_keep_failing(const struct lethe_snapshot *snapshot,
                                  const struct lethe_progress *progress);
 void lethe_network_stop_failing(pid_t child);
 
-/* Takes the network interfaces down, whose drivers then give
- * back the memory in which they receive. */
-void lethe_network_down(void);
-
 #endif

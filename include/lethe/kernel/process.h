@@ -42,40 +42,8 @@ bool lethe_process_await(pid_t child, int64_t ms, int *status);
  * caller and those of Lethe's own that are not stuck. Returns how many there are. */
 unsigned lethe_process_report(void);
 
-/* True when this process runs the program at `path` (/proc/self/exe, proc(5)). */
-bool lethe_process_runs(const char *path);
-
-/* Locks this process in memory: the program as a whole, since it may have been swapped out, all
- * else as it is touched. It may wait for the device that the program lies on, or is swapped out to.
- * Failures here and below are no reason to stop, and are not logged. */
-void lethe_process_lock(void);
-
-/* Makes the OOM killer spare this process. */
-void lethe_process_spare(void);
-
-/* Reads the whole program in and keeps it, so that it needs the device that it lies on no more. */
-void lethe_process_load(void);
-
-/* Unlocks the pages of the program's variables that nobody has touched: they hold nothing yet, and
- * are most of what the program keeps in memory. */
-void lethe_process_unlock_unused(void);
-
-/* Shields this process: no signal but SIGKILL and SIGSTOP reaches it, no limit ends it, nor do its
- * parent's end and the OOM killer; it may use all processors and all memory. */
-void lethe_process_shield(void);
-
-/* Does both: lethe_process_lock() and lethe_process_shield(). */
-void lethe_process_harden(void);
-
 /* Puts a process (0: the caller) before all ordinary ones, or makes it ordinary again (sched(7)):
  * in a storm of forks it would get a thousandth of a processor. Children inherit it. */
 void lethe_process_hurry(pid_t pid, bool on);
-
-/* Closes all descriptors but the standard ones: inherited, they hold files of the old system. */
-void lethe_process_close_all(void);
-
-/* Opens /dev/null as the three standard descriptors: no terminal is held, and nothing else gets
- * their numbers. */
-void lethe_process_take_stdio(void);
 
 #endif

@@ -13,11 +13,6 @@
 int lethe_snapshot_take(struct lethe_snapshot *snapshot, int root, bool live,
                         struct lethe_arena *arena, const struct lethe_complaint *complaint);
 
-/* Adds the mount namespaces of processes, for readers that show them: at the end no process is left
- * in any. 0, or -ENOMEM. */
-int lethe_snapshot_add_namespaces(struct lethe_snapshot *snapshot, int root, bool live,
-                                  struct lethe_arena *arena);
-
 /* Maps an arena as large as the machine allows (1 GiB of addresses down to 1 MiB), touched only as
  * it is used; base is NULL when there is none. */
 struct lethe_arena lethe_snapshot_map_arena(void);

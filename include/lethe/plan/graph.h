@@ -12,6 +12,7 @@
 #define LETHE_PLAN_GRAPH_H
 
 #include "lethe/plan/plan.h"
+#include "lethe/plan/tree.h"
 
 enum lethe_rank {
     LETHE_RANK_MOMENT,
