@@ -176,20 +176,37 @@ static int write_early(struct lethe_progress *progress, void *context)
     return 0;
 }
 
+unsigned lethe_end_stop_all(const struct lethe_end *end, struct lethe_progress *progress,
+                            int64_t ms)
+{
+    lethe_process_kill_all();
+    pid_t deadman = end->dead_ms ? lethe_deadman_start(end->dead_ms, end->verb, progress) : 0;
+    unsigned left = lethe_process_stop_all(deadman > 0 ? deadman : 0, ms);
+    if (deadman < 0) /* the dying still had the memory, or the numbers */
+        lethe_deadman_start(end->dead_ms, end->verb, progress);
+    return left;
+}
+
+static unsigned stop_once(const struct lethe_end *end, struct lethe_progress *progress, int64_t ms)
+{
+    if (progress->n_daemons)
+        return lethe_process_stop_others(progress->daemons, progress->n_daemons, ms);
+    return lethe_end_stop_all(end, progress, ms);
+}
+
 /* Stops processes. Those that wait for a server that was given up are freed as often as they wait:
  * a process writes its files back as it ends. */
 static void stop_processes(struct lethe_end *end, struct lethe_progress *progress)
 {
     enum { ROUNDS = 10, ROUND_MS = 300 };
-    const struct lethe_policy *policy = end->policy;
     unsigned left = 1;
     for (int i = 0; progress->cut_off && left && i < ROUNDS; i++) {
-        left = lethe_process_stop_others(progress->daemons, progress->n_daemons, ROUND_MS);
+        left = stop_once(end, progress, ROUND_MS);
         if (left)
             supervise_early(end, progress, free_from_servers);
     }
     if (left)
-        lethe_process_stop_others(progress->daemons, progress->n_daemons, policy->stop_ms);
+        stop_once(end, progress, end->policy->stop_ms);
 }
 
 static int empty_init(struct lethe_progress *progress, void *context)
@@ -231,8 +248,6 @@ void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *prog
     lethe_apart_find_daemons(end, progress);
     lethe_process_hurry(0, true);
     stop_processes(end, progress);
-    if (end->dead_ms) /* the deadman was killed with the others */
-        lethe_deadman_start(end->dead_ms, end->verb, progress);
     end->cut_off = progress->cut_off;
     lethe_process_hurry(0, false);
     if (getpid() != 1)
@@ -313,10 +328,12 @@ static void stay(int64_t ms)
 
 /* Stops all processes again: those that PID 1 has started since the first stage, or that that stage
  * could not know of, and its deadman, which holds the old program. */
-static void stop_again(const struct lethe_end *end)
+static void stop_again(const struct lethe_end *end, struct lethe_progress *progress)
 {
     if (end->init_stays || end->dead_ms)
-        lethe_process_stop_all(end->policy->stop_ms);
+        lethe_end_stop_all(end, progress, end->policy->stop_ms);
+    if (end->dead_ms)
+        lethe_watchdog_arm(end->dead_ms); /* systemd stops its own when it hands over */
 }
 
 static bool work(struct lethe_end *end, struct lethe_progress *progress)
@@ -338,11 +355,7 @@ static bool work(struct lethe_end *end, struct lethe_progress *progress)
 void lethe_end_finish(struct lethe_end *end, struct lethe_progress *progress)
 {
     end->init_stays = getpid() != 1;
-    stop_again(end);
-    if (end->dead_ms) {
-        lethe_deadman_start(end->dead_ms, end->verb, progress);
-        lethe_watchdog_arm(end->dead_ms); /* systemd stops its own when it hands over */
-    }
+    stop_again(end, progress);
     lethe_face_start(progress);
     end->arena = lethe_snapshot_map_arena();
     bool clean = progress && work(end, progress);

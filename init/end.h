@@ -57,6 +57,11 @@ void lethe_end_keep_script(const struct lethe_end *end);
 /* Prepares all else: locks memory, opens the log and the watchdogs, reads the command line. */
 void lethe_end_prepare(struct lethe_end *end);
 
+/* Kills all other processes, and starts a new deadman before it waits for their ends, up to `ms`
+ * without any progress. `progress` may be NULL. Returns how many did not end. */
+unsigned lethe_end_stop_all(const struct lethe_end *end, struct lethe_progress *progress,
+                            int64_t ms);
+
 /* Calls lethe_network_write_or_cut() and then lethe_network_keep_failing(), whose child it returns.
  * Runs inside a worker. */
 pid_t lethe_end_write_or_cut(const struct lethe_end *end, struct lethe_progress *progress);

@@ -53,11 +53,9 @@ static int64_t default_deadline_seconds(void)
     return DEADLINE_SECONDS + (sysinfo(&info) ? 0 : (int64_t)(info.totalram * info.mem_unit >> 30));
 }
 
-/* Stops all other processes, the deadman too, and starts it anew. */
 static void stop_all_others(const struct emergency *e)
 {
-    lethe_process_stop_all(e->end.policy->stop_ms);
-    lethe_deadman_start(e->end.dead_ms, e->end.verb, e->progress);
+    lethe_end_stop_all(&e->end, e->progress, e->end.policy->stop_ms);
 }
 
 /* Starts the deadman. The starter of this process may have left it a limit on processes. */

@@ -112,12 +112,12 @@ unsigned lethe_process_report(void)
 /* Reaps, and returns 0 when no process is left to be killed, else a number that falls with each
  * that ends. PID 1 becomes the parent of all orphans, so it knows whether there are any, but not
  * how many; anybody else has to look. */
-static unsigned reap_and_count(unsigned *reaped)
+static unsigned reap_and_count(unsigned *reaped, pid_t spared)
 {
     pid_t pid;
     while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
         ++*reaped;
-    if (getpid() == 1)
+    if (getpid() == 1 && !spared)
         return pid < 0 && errno == ECHILD ? 0 : UINT_MAX - *reaped;
     return each_process(LIVING, UINT_MAX, NULL);
 }
@@ -176,7 +176,15 @@ static unsigned kill_others(const pid_t *spared, unsigned n_spared)
     return n;
 }
 
-unsigned lethe_process_stop_all(int64_t ms)
+void lethe_process_kill_all(void)
+{
+    if (n_kept)
+        kill_others(NULL, 0);
+    else
+        lethe_sys->kill(-1, SIGKILL);
+}
+
+unsigned lethe_process_stop_all(pid_t spared, int64_t ms)
 {
     enum { LONGEST = 10 };
     const struct timespec pause = {0, 10 * 1000 * 1000};
@@ -186,12 +194,12 @@ unsigned lethe_process_stop_all(int64_t ms)
     sigaddset(&set, SIGCHLD);
     int64_t end = lethe_sys_now_ms() + ms, limit = end + (LONGEST - 1) * ms;
     do {
-        if (n_kept)
-            kill_others(NULL, 0);
+        if (spared)
+            kill_others(&spared, 1);
         else
-            lethe_sys->kill(-1, SIGKILL);
+            lethe_process_kill_all();
         lethe_watchdog_ping(NULL); /* whoever served it is dead */
-        left = reap_and_count(&reaped);
+        left = reap_and_count(&reaped, spared);
         if (left && left < before && end < limit)
             end = lethe_sys_now_ms() + ms;
         before = left;
@@ -205,8 +213,6 @@ unsigned lethe_process_stop_others(const pid_t *spared, unsigned n, int64_t ms)
 {
     const struct timespec pause = {0, 10 * 1000 * 1000};
     unsigned left;
-    if (!n)
-        return lethe_process_stop_all(ms);
     for (int64_t end = lethe_sys_now_ms() + ms;; nanosleep(&pause, NULL)) {
         lethe_sys->kill(-1, SIGSTOP);
         left = kill_others(spared, n);

@@ -103,7 +103,7 @@ static void script(int result)
 {
     if (!fork()) {
         lethe_process_keep_ancestors();
-        bool good = !lethe_process_stop_all(2000) && !lethe_process_wait_for_reaper(2000);
+        bool good = !lethe_process_stop_all(0, 2000) && !lethe_process_wait_for_reaper(2000);
         _exit(write(result, &good, 1) != 1);
     }
     for (;;)

@@ -7,17 +7,20 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Sends SIGKILL to every process of the pid namespace but PID 1 and the caller again and again,
- * to those that systemd spares ('@' in argv[0]) too, until none is left or none has ended for
- * `ms`, ten times that at most. One kill(2) of -1 reaches all there are, forks under way too.
+/* Sends SIGKILL to every process of the pid namespace but PID 1 and the caller, to those that
+ * systemd spares ('@' in argv[0]) too. One kill(2) of -1 reaches all there are, forks under way
+ * too. */
+void lethe_process_kill_all(void);
+
+/* Does so again and again, until none is left or none has ended for `ms`, ten times that at most.
  * Orphans become PID 1's children, so for PID 1, which reaps them, no child left means none left
- * (pid_namespaces(7)); any other caller looks into /proc. Returns how many processes did not
- * end. */
-unsigned lethe_process_stop_all(int64_t ms);
+ * (pid_namespaces(7)); any other caller looks into /proc. Returns how many processes did not end.
+ * A `spared` process, 0: none, is one that was started after lethe_process_kill_all(): what is
+ * still there is killed one by one then. */
+unsigned lethe_process_stop_all(pid_t spared, int64_t ms);
 
 /* Ends all processes but the n `spared` ones, for `ms` at most. All are stopped for a moment each
- * time: only stopped processes can be ended one by one without a fork under way. With none to spare
- * it is lethe_process_stop_all(), which may take longer. */
+ * time: only stopped processes can be ended one by one without a fork under way. */
 unsigned lethe_process_stop_others(const pid_t *spared, unsigned n, int64_t ms);
 
 /* Stops a process and lets it live: lethe_process_stop_all() spares it, and nobody counts it or its
