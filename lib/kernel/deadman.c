@@ -32,7 +32,8 @@ static int tell(struct lethe_progress *progress, void *context)
     char memory[160];
     (void)progress;
     lethe_log_to_kernel();
-    lethe_log(LETHE_LOG_ERROR, "the work has not ended in time: the deadman ends the machine");
+    lethe_log(LETHE_LOG_ERROR,
+              "the work has not ended in time: the deadman ends the machine, NOT all is gone");
     if (!work)
         return 0;
     lethe_fill_print(memory, sizeof memory, &work->account.fill);
