@@ -225,7 +225,6 @@ static bool is_judged_elsewhere(enum lethe_task task)
     case LETHE_TASK_SWAPOFF:
     case LETHE_TASK_STOP_DEVICE:
     case LETHE_TASK_DROP_PAGE_CACHE:
-    case LETHE_TASK_ERASE_IPC:
     case LETHE_TASK_FREE_HUGE_PAGES:
     case LETHE_TASK_REFILL_SLABS:
     case LETHE_TASK_FILL_MEMORY:
