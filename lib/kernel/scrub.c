@@ -79,6 +79,15 @@ static void fill(enum lethe_task task, const char *what, void (*take)(int64_t en
     p->account.fill.is_filled = true;
 }
 
+static void open_reader(const struct lethe_policy *policy, struct lethe_progress *p)
+{
+    if (!lethe_task_begin(p, lethe_task_id(LETHE_TASK_READ_BACK, 0), policy->step_ms,
+                          "see how free memory can be read back"))
+        return;
+    lethe_read_back_open();
+    lethe_task_done(p);
+}
+
 static void look(uint64_t pages_max, int64_t end_ms, int64_t hangs_ms, struct lethe_progress *p)
 {
     if (!lethe_task_begin(p, lethe_task_id(LETHE_TASK_READ_BACK, 0), hangs_ms,
@@ -134,7 +143,7 @@ static void look_at_some(const struct lethe_policy *policy, const struct lethe_c
     enum { PAGES_MAX = 65536 };
     if (!p->account.fill.kernel_clears || cmdline->verify == LETHE_CMDLINE_VERIFY_OFF)
         return;
-    lethe_read_back_open();
+    open_reader(policy, p);
     look(cmdline->verify == LETHE_CMDLINE_VERIFY_ON ? 0 : PAGES_MAX, end_ms, policy->memory_ms, p);
     lethe_read_back_close();
 }
@@ -147,7 +156,7 @@ void lethe_scrub_memory(const struct lethe_policy *policy, const struct lethe_cm
         look_at_some(policy, cmdline, end_ms, progress);
         return;
     }
-    lethe_read_back_open();
+    open_reader(policy, progress);
     int r = lethe_filler_open();
     if (r)
         lethe_log(LETHE_LOG_ERROR, "free memory could not be filled: %s", strerror(-r));
