@@ -6,9 +6,12 @@
  * program, so no source knows of it. A call is known by its place, the address that it returns to,
  * which is the same in each run of one build. The environment, else the kernel's command line, says
  * LETHE_FAULT=PLACE:WHAT[:COUNT] (lethe.fault=…): PLACE is a hexadecimal number; WHAT an error's
- * number, "hang" or "kill"; it happens when the call is reached for the COUNT-th time (1) in one
- * stage of the end, in whatever process. "list" tells each place in the
- * kernel's log when it is first reached, "show" on the standard error.
+ * number, "hang", "kill", which ends the process that calls, or "deadman" or "screen", which ends
+ * that process of Lethe's; it happens when the call is reached for the COUNT-th time (1) in one
+ * stage of the end, in whatever process. "list" tells each place in the kernel's log when it is
+ * first reached by PID 1 ("init") and by another process ("place"), "show" on the standard error.
+ * Of Lethe's own functions, the table of lethe_sys and the reads of sys.h are calls, too, so that
+ * each of their callers is a place; and lethe_task_done, right behind the end of a step.
  */
 /* The linker asks for these names. */
 // NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp,performance-no-int-to-ptr)
@@ -30,17 +33,30 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lethe/kernel/deadman.h"
+#include "lethe/kernel/face.h"
+#include "lethe/kernel/supervise.h"
+#include "lethe/kernel/sys.h"
+
 enum { PLACES = 4096, HANG = -1, KILL = -2 };
+enum role { WORKER, DEADMAN, SCREEN, ROLES };
+static const char *const roles[ROLES] = {"kill", "deadman", "screen"};
+
+/* What the processes of a stage share. */
+struct shared {
+    atomic_uint reached;
+    _Atomic pid_t pids[ROLES];
+};
 
 long __real_syscall(long number, ...);
 
-static bool ready, listing;
+static bool ready, listing, shows;
 static uintptr_t place;
 static int what;
 static unsigned count = 1;
-static atomic_uint *reached;     /* shared by all processes of a stage */
+static enum role forked; /* the role of the next child */
+static struct shared *shared;
 static atomic_uintptr_t *listed; /* of all processes of a stage */
-static int told = -1;
 
 static const char *find_request(char *cmdline, size_t size)
 {
@@ -75,65 +91,87 @@ static void read_request(void)
     ready = true;
     if (!request)
         return;
-    bool shows = !strcmp(request, "show");
-    told = shows ? STDERR_FILENO
-                 : (int)__real_syscall(SYS_openat, AT_FDCWD, "/dev/kmsg", O_WRONLY | O_CLOEXEC);
+    shows = !strcmp(request, "show");
     listing = shows || !strcmp(request, "list");
     listed = listing ? share(PLACES * sizeof *listed) : NULL;
-    reached = listing ? NULL : share(sizeof *reached);
-    if (!reached)
+    shared = listing ? NULL : share(sizeof *shared);
+    if (!shared)
         return;
     place = strtoul(request, &end, 16);
     if (*end++ != ':')
         return;
-    what = !strncmp(end, "hang", 4) ? HANG : !strncmp(end, "kill", 4) ? KILL : atoi(end);
+    what = !strncmp(end, "hang", 4) ? HANG : atoi(end);
+    for (int role = 0; role < ROLES; role++)
+        if (!strncmp(end, roles[role], strlen(roles[role])))
+            what = KILL - role;
     const char *colon = strchr(end, ':');
     count = colon ? (unsigned)atoi(colon + 1) : 1;
 }
 
+/* Opens the log each time: Lethe closes all that it did not open. */
 static void tell(const char *word, const char *name, uintptr_t where)
 {
     char line[128];
     int n = snprintf(line, sizeof line, "<5>lethe-fault: %s 0x%lx %s\n", word, (unsigned long)where,
                      name);
-    __real_syscall(SYS_write, told, line, n);
+    long log = shows ? STDERR_FILENO
+                     : __real_syscall(SYS_openat, AT_FDCWD, "/dev/kmsg", O_WRONLY | O_CLOEXEC);
+    __real_syscall(SYS_write, log, line, n);
+    if (log > STDERR_FILENO)
+        __real_syscall(SYS_close, log);
 }
 
-static void list(const char *name, uintptr_t where)
+static void list(const char *name, uintptr_t where, bool init)
 {
-    for (size_t i = where % PLACES; listed; i = (i + 1) % PLACES) {
+    const uintptr_t key = where << 1 | init;
+    for (size_t i = key % PLACES; listed; i = (i + 1) % PLACES) {
         uintptr_t free_slot = 0;
-        if (listed[i] == where)
+        if (listed[i] == key)
             return;
-        if (!listed[i] && atomic_compare_exchange_strong(&listed[i], &free_slot, where)) {
-            tell("place", name, where);
+        if (!listed[i] && atomic_compare_exchange_strong(&listed[i], &free_slot, key)) {
+            tell(init ? "init" : "place", name, where);
             return;
         }
     }
 }
 
-/* True when the call is to fail, with errno set. */
+/* Ends the process that calls, or the one that is meant. False when there is none. */
+static bool end_process(const char *name, uintptr_t where)
+{
+    pid_t pid = what == KILL ? (pid_t)__real_syscall(SYS_getpid) : shared->pids[KILL - what];
+    if (!pid || __real_syscall(SYS_kill, pid, 0))
+        return false;
+    tell(what == KILL ? "is killed" : roles[KILL - what], name, where);
+    __real_syscall(SYS_kill, pid, SIGKILL);
+    return true;
+}
+
+/* True when the call is to fail, with errno set. PID 1 the kernel never kills, and Lethe never lets
+ * hang. */
 static bool fails(const char *name, void *from)
 {
     uintptr_t where = (uintptr_t)from;
     int before = errno;
     if (!ready)
         read_request();
+    const bool init = __real_syscall(SYS_getpid) == 1;
     if (listing)
-        list(name, where);
+        list(name, where, init);
     errno = before;
-    long pid = __real_syscall(SYS_getpid);
-    if (!reached || where != place || (what < 0 && pid == 1))
-        return false; /* PID 1 the kernel never kills, and Lethe never lets hang */
-    if (atomic_fetch_add(reached, 1) + 1 != count)
+    if (!shared || where != place || ((what == HANG || what == KILL) && init) ||
+        atomic_fetch_add(&shared->reached, 1) + 1 != count)
         return false;
-    tell(what == HANG ? "hangs" : what == KILL ? "is killed" : "fails", name, where);
     if (what > 0) {
+        tell("fails", name, where);
         errno = what;
         return true;
     }
-    if (what == KILL)
-        __real_syscall(SYS_kill, pid, SIGKILL);
+    if (what <= KILL) {
+        end_process(name, where);
+        errno = before;
+        return false;
+    }
+    tell("hangs", name, where);
     for (;;)
         __real_syscall(SYS_ppoll, 0, 0, 0, 0);
 }
@@ -162,7 +200,6 @@ WRAP(int, -1, unlink, (const char *p), (p))
 WRAP(int, -1, unlinkat, (int d, const char *p, int f), (d, p, f))
 WRAP(int, -1, ftruncate, (int f, off_t n), (f, n))
 WRAP(int, -1, execve, (const char *p, char *const *a, char *const *e), (p, a, e))
-WRAP(pid_t, -1, fork, (void), ())
 WRAP(pid_t, -1, waitpid, (pid_t p, int *s, int o), (p, s, o))
 WRAP(void *, MAP_FAILED, mmap, (void *a, size_t n, int p, int f, int d, off_t o),
      (a, n, p, f, d, o))
@@ -196,6 +233,29 @@ WRAP(char *, NULL, fgets, (char *o, int n, FILE *f), (o, n, f))
 WRAP(void *, NULL, malloc, (size_t n), (n))
 WRAP(void *, NULL, calloc, (size_t n, size_t m), (n, m))
 WRAP(void *, NULL, realloc, (void *p, size_t n), (p, n))
+
+WRAP(ssize_t, -what, lethe_read_file, (int d, const char *p, char *o, size_t n), (d, p, o, n))
+WRAP(struct lethe_span, ((struct lethe_span){o, 0}), lethe_read_span,
+     (const char *p, char *o, size_t n), (p, o, n))
+WRAP(bool, *o = 0, lethe_read_text, (int d, const char *p, char *o, size_t n), (d, p, o, n))
+WRAP(bool, *o = 0, lethe_read_line, (int d, const char *p, char *o, size_t n), (d, p, o, n))
+WRAP(bool, *o = 0, lethe_read_link, (int d, const char *p, char *o, size_t n), (d, p, o, n))
+WRAP(bool, *o = 0, lethe_read_block, (const char *b, const char *p, char *o, size_t n),
+     (b, p, o, n))
+WRAP(int, -what, lethe_open_below, (int d, const char *p, int f), (d, p, f))
+WRAP(int, -what, lethe_open_device, (const char *p, int f, mode_t k, uint64_t n), (p, f, k, n))
+
+pid_t __real_fork(void);
+pid_t __wrap_fork(void);
+pid_t __wrap_fork(void)
+{
+    if (fails("fork", __builtin_return_address(0)))
+        return -1;
+    pid_t child = __real_fork();
+    if (child > 0 && shared)
+        shared->pids[forked] = child;
+    return child;
+}
 
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);
@@ -243,5 +303,84 @@ long __wrap_syscall(long number, ...)
     if (fails("syscall", __builtin_return_address(0)))
         return -1;
     return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+pid_t __real_lethe_deadman_start(int64_t, enum lethe_verb, struct lethe_progress *);
+pid_t __wrap_lethe_deadman_start(int64_t, enum lethe_verb, struct lethe_progress *);
+pid_t __wrap_lethe_deadman_start(int64_t dead_ms, enum lethe_verb verb, struct lethe_progress *work)
+{
+    if (listing)
+        tell("deadman", "starts", 0);
+    forked = DEADMAN;
+    pid_t deadman = __real_lethe_deadman_start(dead_ms, verb, work);
+    forked = WORKER;
+    return deadman;
+}
+
+void __real_lethe_face_start(const struct lethe_progress *);
+void __wrap_lethe_face_start(const struct lethe_progress *);
+void __wrap_lethe_face_start(const struct lethe_progress *progress)
+{
+    forked = SCREEN;
+    __real_lethe_face_start(progress);
+    forked = WORKER;
+}
+
+void __real_lethe_task_done(struct lethe_progress *);
+void __wrap_lethe_task_done(struct lethe_progress *);
+void __wrap_lethe_task_done(struct lethe_progress *progress)
+{
+    __real_lethe_task_done(progress);
+    (void)fails("lethe_task_done", __builtin_return_address(0));
+}
+
+/* -- the table of the calls that change the machine: the places are those that call them -------- */
+
+static const struct lethe_sys *real;
+
+#define TABLE(type, failure, name, parameters, arguments)                                          \
+    static type table_##name parameters                                                            \
+    {                                                                                              \
+        return fails("sys_" #name, __builtin_return_address(0)) ? (failure)                        \
+                                                                : real->name arguments;            \
+    }
+
+TABLE(int, -what, open, (const char *p, int f), (p, f))
+TABLE(int, -what, mount,
+      (const char *s, const char *p, const char *t, unsigned long f, const char *d),
+      (s, p, t, f, d))
+TABLE(int, -what, umount, (const char *p, int f), (p, f))
+TABLE(int, -what, strip, (const char *p), (p))
+TABLE(int, -what, swapoff, (const char *p), (p))
+TABLE(int, -what, ioctl, (int f, unsigned long r, void *a), (f, r, a))
+TABLE(int, -what, syncfs, (int f), (f))
+TABLE(int, -what, write_file, (const char *p, const char *t), (p, t))
+TABLE(int, -what, kill, (pid_t p, int s), (p, s))
+TABLE(int, -what, end_connections, (bool a), (a))
+TABLE(bool, false, is_device, (int f, mode_t k, uint64_t n), (f, k, n))
+TABLE(int, -what, mincore, (void *a, size_t n, unsigned char *p), (a, n, p))
+TABLE(int, -what, reboot, (int c, const char *a), (c, a))
+TABLE(int, -what, kexec_unload, (bool c), (c))
+
+__attribute__((constructor)) static void take_table(void)
+{
+    static struct lethe_sys table;
+    real = lethe_sys;
+    table = *real;
+    table.open = table_open;
+    table.mount = table_mount;
+    table.umount = table_umount;
+    table.strip = table_strip;
+    table.swapoff = table_swapoff;
+    table.ioctl = table_ioctl;
+    table.syncfs = table_syncfs;
+    table.write_file = table_write_file;
+    table.kill = table_kill;
+    table.end_connections = table_end_connections;
+    table.is_device = table_is_device;
+    table.mincore = table_mincore;
+    table.reboot = table_reboot;
+    table.kexec_unload = table_kexec_unload;
+    lethe_sys = &table;
 }
 // NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp,performance-no-int-to-ptr)
