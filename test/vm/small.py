@@ -292,6 +292,15 @@ class Small(lab.Guest):
     def arm(self):
         self.run("lethe arm")
 
+    def become_busybox_init(self, *lines):
+        """PID 1, which is a shell, becomes busybox init, which gives a new shell."""
+        inittab = ["::sysinit:/bin/true", f"{lab.MACHINE.shell}::once:/bin/sh -c 'stty raw -echo; echo \"$READY\"; exec sh >/dev/null 2>&1'",
+                   "tty9::respawn:/bin/sleep 1000", *lines]
+        self.run("rm -f /etc/inittab; cat >/etc/inittab <<'END'\n" + "\n".join(inittab) + "\nEND")
+        self.send(f"export READY='{lab.READY}'; exec /bin/busybox init")
+        self.wait_ready(60)
+        self.send(f"exec >/dev/{lab.MACHINE.shell} 2>&1")
+
     @property
     def said(self):
         """The lines that Lethe put on the console, each without its time stamp and its "lethe: "."""

@@ -6,32 +6,34 @@ A small live system with a union, LUKS, swap, a loop and two users' processes is
 back to that moment and ends the machine by lethe-faults (faults.c), in which one call fails with an errno, hangs, or ends its process, once in
 each stage. Whatever it is, the machine is off in its time; what is left in RAM is told; a persistence that is not clean after a clean end is told.
 
-Which calls there are is seen from an end without a fault. A sample of them that changes with the commit is taken, or all.
+Which calls there are is seen from an end without a fault. A sample of them that changes with the commit is taken, or all. Between the steps, the
+screen's process and the deadman are ended by a SIGKILL too.
 """
 
 import argparse
-import random
 import re
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import lab
 import small
 
 SCENES = {"clean": "exec handover poweroff --timeout=90000000us --log-level=6 --log-target=kmsg", "now": "/run/initramfs/lethe now --deadline=60 &"}
-BOUND = {"clean": 420, "now": 240}  # seconds of a loaded host; the deadlines in them are 180 and 60
+BOUND = {"clean": 900, "now": 300}  # seconds of a loaded host; the deadlines in them are 180, once in each stage, and 60
 PLANTS = ["rw:2M", "shm:2M", "run:1M", "unlinked:1M", "mapped:1M", "memfd:1M", "sysv:1M", "mqueue", "keyring", "names:500", "pipe", "socket"]
 STRANGERS = ["heap:2M", "environ", "stack"]  # another user's
 LOOPS, CACHE = ["file+loop:1M:/home"], ["cache:2M:/mnt"]
 KINDS = [p.split(":")[0] for p in PLANTS + STRANGERS + LOOPS + CACHE]
 MEMORY = ("malloc", "calloc", "realloc", "mmap")
 EIO, ENOMEM, EBUSY, ENOSYS = 5, 12, 16, 38
-ERRORS = dict.fromkeys(MEMORY, (ENOMEM,)) | {"umount2": (EIO, EBUSY), "ioctl": (EIO, EBUSY), "syscall": (EIO, ENOSYS), "fork": (11, ENOMEM), "close": ()}
+ERRORS = dict.fromkeys(MEMORY, (ENOMEM,)) | dict.fromkeys(("umount2", "sys_umount", "ioctl", "sys_ioctl"), (EIO, EBUSY))
+ERRORS |= {"syscall": (EIO, ENOSYS), "fork": (11, ENOMEM), "close": ()}
 SETUP = """modprobe -a qemu_fw_cfg dm_crypt xts algif_skcipher aesni_intel zram
 cryptsetup open --key-file /sys/firmware/qemu_fw_cfg/by_name/opt/lethe.passphrase/raw /dev/vdb crypt
 mkdir -p /mnt /home
@@ -42,10 +44,13 @@ truncate -s 8M /tmp/a; mkfs.ext4 -q /tmp/a; mount -o loop /tmp/a /home"""
 
 
 @contextmanager
-def prepared(program, kernel=small.KERNEL, memory="", **options):
+def prepared(program, scene, kernel=small.KERNEL, memory="", **options):
+    options.setdefault("args", ["-device", "VGA"])  # so that there is a screen to draw on
     with small.booted(program, memory=memory, ram="320M", disk=True, kernel=kernel, **options) as guest:
         guest.do(SETUP.replace("vdb", "vda" if options.get("start") else "vdb"), timeout=120)
         guest.arm()
+        if scene == "now":
+            guest.become_busybox_init()  # a shell as PID 1 reaps nobody, which is told at each end
         guest.run("plant " + " ".join(PLANTS + LOOPS + CACHE), timeout=120)
         guest.run("echo user:x:1000:1000::/:/bin/sh >/etc/passwd; su user -c 'plant " + " ".join(STRANGERS) + "'", timeout=120)
         found = guest.scan(KINDS, small.encrypted_disk() / "key")
@@ -88,7 +93,7 @@ def judge(guest, scene):
         problems.append("unsaid: the persistence is not clean")
     if not says_gone and not says_left:
         problems.append("it said nothing of what it did")
-    word = "told" if says_left else "gone"
+    word = "told" if says_left else "gone" if says_gone else "silent"
     return f"{ended} after {time.monotonic() - began:.0f} s, {word}{f', left {found}' if found else ''}", problems
 
 
@@ -97,17 +102,29 @@ def said(guest):
 
 
 def places(guest, scene):
-    """What an end without a fault goes through: [(place, name of the call)]."""
-    word, problems = end(guest, scene, "list")
-    if problems or (scene == "clean" and ", gone" not in word):  # a shell as PID 1 reaps nobody, which is told
+    """What an end without a fault goes through: [(place, name of the call, whether only PID 1 comes there)]."""
+    for _ in range(2):  # on a loaded host one may come too late for a deadline
+        word, problems = end(guest, scene, "list")
+        if not problems and ", gone" in word:
+            break
+    else:
         raise lab.Failure(f"{scene}: an end without a fault: {word}: {problems}\n" + "\n".join(said(guest)))
-    return sorted(set(re.findall(r"lethe-fault: place (0x[0-9a-f]+) (\w+)", guest.console)))
+    # Before there is a deadman, who fails, hangs or is ended is as if nobody had asked for an end.
+    begun = guest.console.partition("lethe-fault: deadman")[2] if scene == "now" else guest.console
+    seen = re.findall(r"lethe-fault: (place|init) (0x[0-9a-f]+) (\w+)", begun)
+    others = {place for who, place, _ in seen if who == "place"}
+    return sorted({(place, name, place not in others) for _, place, name in seen})
 
 
 def faults_of(scene, listed):
-    for place, name in listed:
-        for what in (*ERRORS.get(name, (EIO,)), *(() if name in MEMORY or name == "close" else ("hang", "kill"))):
-            yield scene, f"{place}:{what}", name
+    """(fault, name of the call, whether it costs a whole deadline): no one hangs or kills PID 1."""
+    for place, name, is_init in listed:
+        step = name == "lethe_task_done"
+        errors = () if step else ERRORS.get(name, (EIO,))
+        ends = () if is_init or name in MEMORY or name == "close" else ("kill",) if step else ("hang", "kill")
+        others = ("screen", *(["deadman"] if scene == "now" else [])) if step else ()
+        for what in (*errors, *ends, *others):
+            yield f"{place}:{what}", name, what == "hang" or (scene == "now" and what == "kill")
 
 
 def describe(program, fault):
@@ -119,41 +136,48 @@ class Results:
     def __init__(self):
         self.lock, self.passed, self.failed = threading.Lock(), 0, 0
 
-    def add(self, title, word, problems, lines):
+    def add(self, title, word, problems, lines, reached=True):
         with self.lock:
-            print(f"fault: {'FAIL' if problems else 'ok  '} {title}: {word}", *problems, *(lines if problems else []), sep="\n     ", flush=True)
+            mark = "FAIL" if problems else "ok  " if reached else "skip"
+            print(f"fault: {mark} {title}: {word}", *problems, *(lines if problems else []), sep="\n     ", flush=True)
             self.failed += bool(problems)
-            self.passed += not problems
+            self.passed += not problems and reached
 
 
-def carry_out(guest, program, wanted, results):
-    """Takes faults off the list, which the jobs share, until there is none; one that was not reached is no result."""
-    while wanted:
-        try:
-            scene, fault, name = wanted.pop()
-        except IndexError:
-            return
-        try:
-            word, problems = end(guest, scene, fault)
-        except (lab.Failure, subprocess.CalledProcessError) as failure:
-            word, problems = "broke off", [str(failure)]
-        if "lethe-fault: " not in guest.console:
-            word += " (not reached)"
-        results.add(f"{scene}/{fault} {name} in {describe(program, fault)}", word, problems, said(guest))
+def carry_out(guest, program, scene, fault, name, results):
+    """One fault; one that was not reached is no result."""
+    try:
+        word, problems = end(guest, scene, fault)
+    except (lab.Failure, subprocess.CalledProcessError) as failure:
+        word, problems = "broke off", [str(failure)]
+    reached = "lethe-fault: " in guest.console
+    results.add(f"{scene}/{fault} {name} in {describe(program, fault)}", word + ("" if reached else " (not reached)"), problems, said(guest), reached)
 
 
-def choose(options, guest):
-    if options.faults_wanted:
-        return [(*one.split("/"), "") for one in options.faults_wanted]
-    every = [one for scene in options.scene or SCENES for one in faults_of(scene, places(guest, scene))]
-    if options.all:
-        return every
+def choose(options, guest, scene, share, shares):
+    """This guest's share of the faults of a scene, in an order that the commit gives."""
+    wanted = [fault for fault in options.faults_wanted if fault.startswith(f"{scene}/")]
+    if wanted:
+        return [(fault.split("/")[1], "") for fault in wanted[share::shares]]
     commit = subprocess.run(["git", "-C", lab.HERE, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip() or "none"
-    # A hang costs its whole deadline: one in five.
-    slow, quick = [[one for one in every if (one[1].endswith("hang")) == is_slow] for is_slow in (True, False)]
-    draw = random.Random(options.seed or commit)
-    n = options.sample // 5
-    return draw.sample(slow, n) + draw.sample(quick, options.sample - n)
+    draw = {fault: int(lab.digest(options.seed or commit, fault[0]), 16) for fault in faults_of(scene, places(guest, scene))}
+    every = sorted((fault for fault in draw if draw[fault] % shares == share and re.search(options.only, f"{fault[0]} {fault[1]}")), key=draw.get)
+    if options.all:
+        return [fault[:2] for fault in every]
+    # One in five that takes its whole deadline.
+    n = options.sample // len(SCENES) // shares
+    slow, quick = [[fault[:2] for fault in every if fault[2] == is_slow] for is_slow in (True, False)]
+    return slow[:n // 5] + quick[:n - n // 5]
+
+
+def run(options, program, scene, share, shares, results):
+    """What one guest does: its share of the scene's faults."""
+    with prepared(program, scene) as guest:
+        for fault, name in choose(options, guest, scene, share, shares):
+            if options.list:
+                print(f"{scene}/{fault} {name} in {describe(options.faults, fault)}")
+            else:
+                carry_out(guest, options.faults, scene, fault, name, results)
 
 
 def main():
@@ -162,26 +186,23 @@ def main():
     parser.add_argument("--sample", type=int, default=10, metavar="N", help="so many of the faults (%(default)s)")
     parser.add_argument("--seed", help="what the sample is drawn by (the commit)")
     parser.add_argument("--all", action="store_true", help="each of them, which takes hours")
+    parser.add_argument("--only", default="", metavar="PATTERN", help="those whose PLACE:WHAT and call match, as ':kill' or 'mmap'")
     parser.add_argument("--scene", action="append", choices=SCENES, help="one of the ends alone")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="guests side by side (%(default)s)")
     parser.add_argument("--list", action="store_true", help="print what would be done")
     parser.add_argument("faults_wanted", nargs="*", metavar="SCENE/PLACE:WHAT")
     options = parser.parse_args()
     results = Results()
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+    scenes = options.scene or [scene for scene in SCENES if not options.faults_wanted or any(f.startswith(f"{scene}/") for f in options.faults_wanted)]
+    shares = max(1, options.jobs // len(scenes))
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
         program = Path(folder) / "lethe"
         subprocess.run(["strip", "-o", program, options.faults], check=True)
-        guests = [stack.enter_context(prepared(program))]
-        wanted = choose(options, guests[0])
-        if options.list:
-            print("\n".join(f"{scene}/{fault} {name} in {describe(options.faults, fault)}" for scene, fault, name in wanted))
-            return 0
-        guests += [stack.enter_context(prepared(program)) for _ in range(options.jobs - 1)]
-        threads = [threading.Thread(target=carry_out, args=(guest, options.faults, wanted, results)) for guest in guests]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        runs = [pool.submit(run, options, program, scene, share, shares, results) for share in range(shares) for scene in scenes]
+        for one in runs:
+            one.result()
+    if options.list:
+        return 0
     print(f"{results.passed} passed, {results.failed} failed")
     return 1 if results.failed or not results.passed else 0
 

@@ -310,21 +310,12 @@ def dracut_place(boot):
         want_gone(guest, ["file+rw"])
 
 
-def become_busybox_init(guest, *lines):
-    """PID 1, which is a shell, becomes busybox init, which gives a new shell."""
-    inittab = ["::sysinit:/bin/true", "ttyS1::once:/bin/sh -c 'stty raw -echo; echo \"$READY\"; exec sh >/dev/null 2>&1'", "tty9::respawn:/bin/sleep 1000", *lines]
-    guest.run("rm -f /etc/inittab; cat >/etc/inittab <<'END'\n" + "\n".join(inittab) + "\nEND")
-    guest.send(f"export READY='{lab.READY}'; exec /bin/busybox init")
-    guest.wait_ready(60)
-    guest.send("exec >/dev/ttyS1 2>&1")
-
-
 @case
 def busybox_init(boot):
     """busybox init as PID 1: an ordinary poweroff passes Lethe by, and status says so; with a script of its own it does not"""
     with boot(disk=True) as guest:
         guest.arm()
-        become_busybox_init(guest)
+        guest.become_busybox_init()
         said = guest.run("lethe status", check=False)
         want("NOT ready" in said and "PID 1 is busybox init, and a poweroff or reboot passes Lethe by" in said, f"status: {said}")
         want("systemd" not in guest.run("lethe end; lethe end sideways; true"), "end without a verb")
@@ -335,7 +326,7 @@ def busybox_init(boot):
     with boot(disk=True) as guest:
         guest.arm()
         open_disk(guest)
-        become_busybox_init(guest, "::shutdown:/bin/sh -c '/run/initramfs/lethe end poweroff; echo it went on >/dev/kmsg'")
+        guest.become_busybox_init("::shutdown:/bin/sh -c '/run/initramfs/lethe end poweroff; echo it went on >/dev/kmsg'")
         want(guest.run("lethe status").startswith("ready"), guest.run("lethe status"))
         plant(guest, *EVERYTHING, "cache:8M:/mnt")
         guest.send("poweroff")
