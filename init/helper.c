@@ -12,6 +12,7 @@
 #include "init.h"
 #include "lethe/kernel/sys.h"
 #include "lethe/plan/text.h"
+#include "transient.h"
 
 enum { MESSAGE_MAX = 128 };
 
@@ -88,14 +89,13 @@ static bool is_locked(int fd)
     return !fcntl(fd, F_GETLK, &whole) && whole.l_type != F_UNLCK;
 }
 
-void lethe_helper_ask(const struct lethe_kill *kill)
+/* Waits to be ended by one who has taken the lock. */
+static void await_answer(void)
 {
     enum { ANSWER_MS = 2000, END_MS = 10000 };
     const struct timespec pause = {0, 20 * 1000 * 1000};
     bool taken = false;
     int lock = -1;
-    if (!write_request(kill))
-        return;
     for (int64_t begin = lethe_sys_now_ms(), ms = 0; ms < (taken ? END_MS : ANSWER_MS);
          ms = lethe_sys_now_ms() - begin) {
         if (lock < 0)
@@ -105,4 +105,26 @@ void lethe_helper_ask(const struct lethe_kill *kill)
     }
     if (lock >= 0)
         close(lock);
+}
+
+static bool ask_systemd(const struct lethe_kill *kill)
+{
+    char sync[32], deadline[32];
+    const char *arguments[5] = {LETHE_ARMED_COPY, "now", lethe_verb_name(kill->verb)};
+    size_t n = 3;
+    snprintf(sync, sizeof sync, "--sync=%u", kill->sync_seconds);
+    snprintf(deadline, sizeof deadline, "--deadline=%u", kill->deadline_seconds);
+    if (kill->sync_seconds)
+        arguments[n++] = sync;
+    if (kill->deadline_seconds)
+        arguments[n++] = deadline;
+    return lethe_transient_start(LETHE_ARMED_COPY, arguments, n);
+}
+
+void lethe_helper_ask(const struct lethe_kill *kill)
+{
+    if (write_request(kill))
+        await_answer();
+    if (ask_systemd(kill))
+        await_answer();
 }

@@ -151,6 +151,13 @@ def udev_rule(guest):
 
 
 @case()
+def udev_rule_unwatched(guest):
+    """the same where nobody watches: systemd starts it anew"""
+    guest.run("systemctl stop lethe-watch")
+    fire_from_udev(guest)
+
+
+@case()
 def sandbox(guest):
     """lethe now in a service with a filter that ends a process for what it forbids, and mounts of its own, all read-only"""
     guest.send("systemd-run -p SystemCallFilter=@system-service -p ProtectSystem=strict -p PrivateMounts=yes -p PrivateNetwork=yes /run/initramfs/lethe now")
