@@ -234,12 +234,23 @@ void lethe_checks_copies(struct lethe_findings *f)
 
 /* -- hardware and firmware --------------------------------------------------------------------- */
 
+/* True of AMD's secure processor when the firmware has switched encryption of all RAM on
+ * (Documentation/ABI/testing/sysfs-driver-ccp: TSME). */
+static bool encrypts_all(const char *device)
+{
+    char path[256];
+    snprintf(path, sizeof path, "/sys/bus/pci/drivers/ccp/%.200s/tsme_status", device);
+    return says(path, "1");
+}
+
 static void check_encryption(struct lethe_findings *f)
 {
     struct line value;
     char text[16384];
     lethe_sys_read_text(AT_FDCWD, "/proc/cpuinfo", text, sizeof text);
-    if (strstr(text, " sme ") && find_argument("mem_encrypt", &value) && !strcmp(value.text, "on"))
+    if ((strstr(text, " sme ") && find_argument("mem_encrypt", &value) &&
+         !strcmp(value.text, "on")) ||
+        count("/sys/bus/pci/drivers/ccp", encrypts_all) > 0)
         lethe_findings_add(f, LETHE_STRENGTH, "memory-encryption",
                            "the processor encrypts RAM with a key that is lost with the power");
 }
