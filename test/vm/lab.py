@@ -15,6 +15,7 @@ Each guest has two serial ports, on amd64 called so: ttyS0 is its console, logge
 says READY first. Nothing that is sent there may hold a secret: it would lie in the guest's RAM by our own doing.
 """
 
+import atexit
 import hashlib
 import json
 import os
@@ -267,6 +268,30 @@ signal.signal(signal.SIGTERM, _end_all)
 signal.signal(signal.SIGINT, _end_all)
 
 
+class Words:
+    """What Lethe said of its ends and what the scan found, over a whole run; test/run adds it up."""
+
+    def __init__(self):
+        self.ends, self.false, self.alarms = set(), set(), set()
+        atexit.register(self.tell)
+
+    def judge(self, guest, said, is_left):
+        end = guest.folder, said
+        self.ends.add(end)
+        if "NOT all is gone" in said:
+            (self.alarms.discard if is_left else self.alarms.add)(end)
+        elif is_left:
+            self.false.add(end)
+
+    def tell(self):
+        if self.ends:
+            print(f"words: {len(self.ends)} ends scanned, {len(self.false)} said falsely that nothing is left, and "
+                  f"{len(self.alarms)} that not all is gone, where none of what was scanned for was left")
+
+
+WORDS = Words()
+
+
 class Guest:
     """One machine, from its start to the end of the `with` block, whatever happens in it."""
 
@@ -282,6 +307,7 @@ class Guest:
         for port, stick in enumerate((stick for stick in sticks if stick.device.startswith("usb-")), 1):
             stick.port = port
         self._events = []
+        self._is_over = False
         self._console_from = 0
         self._kernels = 1  # that say their version on the console before a kexec
         command = [
@@ -459,6 +485,7 @@ class Guest:
         self.qmp("set-action", reboot="shutdown")
         self._snapshot("snapshot-load")
         self._events.clear()
+        self._is_over = False
         self._console_from = self.console_file.stat().st_size
         self._kernels = 0
         self.qmp("cont")
@@ -485,6 +512,11 @@ class Guest:
 
     def wait_end(self, timeout=120):
         """Wait for the guest's end and stop it there: 'poweroff', 'reboot', 'halt', 'kexec' or 'panic'."""
+        end = self._wait_end(timeout)
+        self._is_over = True
+        return end
+
+    def _wait_end(self, timeout):
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             for event in self._events:
@@ -501,11 +533,16 @@ class Guest:
             self._qmp_read(0.1)
         raise Failure(f"the guest has not ended within {timeout} s\n{self._tail()}")
 
-    def scan(self, kinds, key=None, map=None):
+    def scan(self, kinds, key=None, map=None, most=0):
         """Count secrets in the guest's RAM: {kind: count}. `key` is a file with a volume key, counted as 'key'.
 
-        `map` is a file to be written with one byte a page: 0 all zero, 1 other, 2… the kinds in their order.
+        `map` is a file to be written with one byte a page: 0 all zero, 1 other, 2… the kinds in their order. After the end what was said
+        of it is compared with what is found; `most` is how many of all kinds the threat model allows for.
         """
         command = [compiled("scan"), self.ram_file, *(["--key", key] if key else []), *(["--map", map] if map else []), *kinds]
         lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-        return {kind: int(count) for kind, count in (line.split() for line in lines)}
+        found = {kind: int(count) for kind, count in (line.split() for line in lines)}
+        said = re.findall(r"lethe: (?:poweroff|reboot|halt|kexec) after [\d.]+ s.*", self.console)
+        if said and self._is_over:
+            WORDS.judge(self, said[-1], sum(found.values()) > most)
+        return found

@@ -637,7 +637,7 @@ def want_filled(boot, clearing="none", most=0, **options):
         plant(guest, *EVERYTHING)
         guest.hand_over("poweroff")
         want_clean_end(guest, says="nothing else is known to be left")
-        left = guest.scan(kinds_of(EVERYTHING))
+        left = guest.scan(kinds_of(EVERYTHING), most=most)
         want(sum(left.values()) <= most, f"left in RAM: {left}", guest)
 
 

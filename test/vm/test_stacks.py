@@ -182,7 +182,7 @@ def lost_server(lethe, stack, memory, lose, emergency=False):
         key = key_in_ram(stack, guest)
         guest.send("/run/initramfs/lethe now") if emergency else guest.hand_over("poweroff")
         t.want_end(guest, "poweroff", 200)
-        left = guest.scan(kinds, key=key)
+        left = guest.scan(kinds, key=key, most=SMALL_FRAMES)
         received = left.pop("cache+remote")
         t.want(received <= SMALL_FRAMES and not any(left.values()), f"left in RAM: {left}, and {received} of what was received", guest)
         t.want("NOT" not in guest.said[-1], f"it said: {guest.said}", guest)
