@@ -122,7 +122,7 @@ void lethe_ipc_erase(struct lethe_ram_fs_erased *erased)
         erased->first_error = r;
 }
 
-/* Lines of /proc/keys begin with the key's serial number in hexadecimal (proc(5)). Only keys whose
+/* Lines of /proc/keys, in the working directory, begin with the key's serial number in hexadecimal (proc(5)). Only keys whose
  * type holds a payload of the user's are revoked: a revoked keyring would hide its keys from the
  * rest of the walk. */
 static bool revoke_visible_keys(void)
@@ -130,7 +130,7 @@ static bool revoke_visible_keys(void)
     static int32_t keys[KEYS_MAX];
     char line[512];
     size_t n = 0;
-    FILE *list = fopen("/proc/keys", "re");
+    FILE *list = fopen("keys", "re");
     int error = list ? 0 : errno;
     errno = 0;
     while (list && n < KEYS_MAX && fgets(line, sizeof line, list))
@@ -166,8 +166,11 @@ static bool revoke_keys_of(uid_t uid)
     int status = 1;
     pid_t child = fork();
     if (!child) {
+        /* The list shows what its opener may see, to whom the root is closed. */
+        if (chdir("/proc") || setresuid(uid, uid, uid))
+            _exit(1);
         reach_keyrings(uid);
-        _exit(setresuid(uid, uid, uid) || !revoke_visible_keys());
+        _exit(!revoke_visible_keys());
     }
     if (child > 0)
         waitpid(child, &status, 0);

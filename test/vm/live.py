@@ -112,6 +112,7 @@ SYSTEMS = {
     "trixie-dracut": System("trixie", packages=(*PACKAGES, *SYSTEMD, "dracut", "dracut-live"), files=tuple(DRACUT.items()),
                             squashfs="LiveOS/squashfs.img", medium="/run/initramfs/live",
                             arguments=f"root=live:LABEL={MEDIUM_LABEL} rd.live.image rd.live.overlay.overlayfs=1"),
+    "trixie-session": System("trixie", packages=(*LIVE_BOOT, *SYSTEMD, "libpam-systemd", "polkitd")),
     "trixie-sysvinit": System("trixie", "sysvinit", (*LIVE_BOOT, "sysvinit-core", "sysv-rc", "procps", "psmisc")),
     "trixie-runit": System("trixie", "runit", (*LIVE_BOOT, "runit-init", "procps", "psmisc")),
     "trixie-openrc": System("trixie", "openrc", (*LIVE_BOOT, "sysvinit-core", "openrc", "procps", "psmisc")),

@@ -519,6 +519,20 @@ def chroot_without_proc(boot):
 
 
 @case
+def keys_of_a_user(boot):
+    """a key in the keyring of a user who is not root"""
+    for memory in "init_on_free=1", "":
+        with boot(memory=memory) as guest:
+            guest.arm()
+            guest.run("echo amnesia:x:1000:1000::/:/bin/sh >>/etc/passwd; echo amnesia:x:1000: >>/etc/group")
+            guest.run("su amnesia -c 'plant keyring'")
+            want_there(guest, ["keyring"])
+            guest.hand_over("poweroff")
+            want_clean_end(guest, says="nothing else is known to be left" if not memory else "nothing is left")
+            want_gone(guest, ["keyring"])
+
+
+@case
 def file_bound(boot):
     """a file of the persistence bound onto one of /tmp, where no mount may be cloned: it is as it was"""
     with boot(disk=True) as guest:
