@@ -155,12 +155,12 @@ static int take_all(struct lethe_progress *progress, void *context)
     return progress->account.left || r;
 }
 
+/* Caches are not dropped here, since that may wait for the same data. */
 static int clear_meanwhile(struct lethe_progress *progress, void *context)
 {
     const struct lethe_end *end = context;
     lethe_self_harden();
     const int64_t ms = end->policy->erase_ms;
-    lethe_sweep_caches(end->policy->step_ms, progress); /* again later, when the data are written */
     lethe_scrub_look(end->policy, progress);
     lethe_scrub_objects(end->policy, &end->cmdline, ms / 8, false, progress);
     lethe_scrub_memory(end->policy, &end->cmdline, lethe_sys_now_ms() + ms, progress);

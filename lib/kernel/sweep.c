@@ -98,9 +98,10 @@ void lethe_sweep_page_cache(const struct lethe_policy *policy, struct lethe_prog
     lethe_task_set_finished(progress, task);
 }
 
-void lethe_sweep_caches(int64_t ms, struct lethe_progress *progress)
+void lethe_sweep_caches(const struct lethe_policy *policy, struct lethe_progress *progress)
 {
-    if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_DROP_CACHES, 0), ms, "drop caches"))
+    if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_DROP_CACHES, 0),
+                          lethe_policy_write_ms(policy, progress->n_stuck), "drop caches"))
         return;
     int r = 0;
     for (int i = 0; i < 2 && (!i || r); i++)
@@ -155,7 +156,7 @@ void lethe_sweep_memory(const struct lethe_policy *policy, const struct lethe_cm
               lethe_interfaces_down);
     take_step(progress, policy, LETHE_TASK_FREE_HUGE_PAGES, "free huge pages",
               lethe_huge_pages_free);
-    lethe_sweep_caches(lethe_policy_write_ms(policy, progress->n_stuck), progress);
+    lethe_sweep_caches(policy, progress);
     lethe_scrub_look(policy, progress);
     lethe_scrub_objects(policy, cmdline, (end_ms - lethe_sys_now_ms()) / 8, false, progress);
 }

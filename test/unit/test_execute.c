@@ -208,9 +208,9 @@ static void drops_caches_unless_that_is_stuck(void **unused)
 {
     (void)unused;
     MOCK_EXPECT({MOCK_WRITE_FILE, .path = "/proc/sys/vm/drop_caches", .text = "3"});
-    lethe_sweep_caches(1000, progress);
+    lethe_sweep_caches(&policy, progress);
     progress->stuck[progress->n_stuck++] = lethe_task_id(LETHE_TASK_DROP_CACHES, 0);
-    lethe_sweep_caches(1000, progress);
+    lethe_sweep_caches(&policy, progress);
     mock_finish();
 }
 

@@ -24,9 +24,8 @@ void lethe_sweep_start_writing(const struct lethe_policy *policy, struct lethe_p
 void lethe_sweep_sync(const struct lethe_policy *policy, struct lethe_progress *progress);
 uint64_t lethe_sweep_sync_task(void); /* the id of that task */
 
-/* Drops the page cache and the slabs that can be dropped. The kernel may wait for writes to end
- * meanwhile: `ms` is how long it may without any headway. */
-void lethe_sweep_caches(int64_t ms, struct lethe_progress *progress);
+/* Drops the page cache and the slabs that can be dropped, which may wait for writes to end. */
+void lethe_sweep_caches(const struct lethe_policy *policy, struct lethe_progress *progress);
 
 /* Clears screens, network buffers and huge pages, then freed kernel objects as far as the kernel
  * does not and the command line wants it. By end_ms (lethe_sys_now_ms()) this and
