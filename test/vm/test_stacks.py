@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Takes stacks apart: test_stacks.py [--lethe FILE] [--list] [CASE...]
 
-A case for each stack of stacks.py that has something to lose: it is set up in the small system, secrets are planted in it, the system is
-ended through Lethe, which must plan as test/data says and say its one line. Then nothing of them may be left in RAM, and a second guest must find the
-file systems on its disks clean. With --compare the end tells all of its steps, which must be those that were planned, and the medium must
-be as it was. The last cases are servers that no longer answer. CASE may be a part of a name.
+A case for each stack of stacks.py that has something to lose: it is set up in the small system, secrets are planted in it, and the system
+is ended through Lethe, which must plan as test/data says. The end tells all of its steps, which must be those that were planned. Then
+nothing of the secrets may be left in RAM, a second guest must find the file systems on its disks clean, and the medium must be as it was. The last cases are servers that no longer answer. CASE may be a part of a name.
 """
 
 import json
@@ -117,17 +116,15 @@ def want_medium_as_it_was(guest):
     t.want(not same.returncode, f"the medium: {same.stdout}{same.stderr}", guest)
 
 
-def want_clean_end(guest, says, compare):
-    if not compare:
-        t.want_clean_end(guest, timeout=120, says=says)
-        return
+def want_clean_end(guest, says):
+    """The end tells all of its steps, none of which has failed."""
     t.want_end(guest, "poweroff", 120)
     trouble = [line for line in guest.said[:-1] if TROUBLE.search(line)]
     t.want(not trouble and guest.said[-1].endswith(says), f"it said: {trouble or guest.said}", guest)
 
 
-def take_apart(lethe, stack, memory, compare=False):
-    with stack.boot(lethe, memory=memory, arguments="lethe.verbose" if compare else "") as guest:
+def take_apart(lethe, stack, memory):
+    with stack.boot(lethe, memory=memory, arguments="lethe.verbose") as guest:
         guest.do(stacks.HELPERS + stack.setup, timeout=120)
         want_known_plan(stack, guest.run("cd /; lethe plan"))
         guest.arm()
@@ -135,12 +132,11 @@ def take_apart(lethe, stack, memory, compare=False):
         t.plant(guest, *stack.plants) if stack.plants else None
         t.want_there(guest, kinds)
         key = key_in_ram(stack, guest)
-        plan = planned(guest) if compare else None
+        plan = planned(guest)
         guest.hand_over("poweroff")
-        want_clean_end(guest, "nothing is left" if "init_on_free=1" in memory else "nothing else is known to be left", compare)
-        if plan:
-            want_plan_done(guest, *plan)
-            want_medium_as_it_was(guest)
+        want_clean_end(guest, "nothing is left" if "init_on_free=1" in memory else "nothing else is known to be left")
+        want_plan_done(guest, *plan)
+        want_medium_as_it_was(guest)
         t.want_gone(guest, kinds, key=key)
         if stack.check:
             check_disks(lethe, stack, guest)
@@ -204,11 +200,10 @@ def main():
     parser.add_argument("--lethe", type=Path, default=lab.HERE.parent.parent / "build/init/lethe", help="the program under test")
     parser.add_argument("--memory", default="init_on_free=1", help="what the kernel is told about clearing memory (%(default)s)")
     parser.add_argument("--jobs", type=int, default=1, help="guests at a time (%(default)s)")
-    parser.add_argument("--compare", action="store_true", help="compare what each end does with what was planned")
     args = parser.parse_args()
     t.verbose = args.verbose
     lethe = args.lethe.resolve()
-    every = [(s.name, s.about, lambda s=s: take_apart(lethe, s, args.memory, args.compare)) for s in stacks.STACKS if s.plants or planted_in(s.setup)]
+    every = [(s.name, s.about, lambda s=s: take_apart(lethe, s, args.memory)) for s in stacks.STACKS if s.plants or planted_in(s.setup)]
     every.append(("dead-server", dead_server.__doc__, lambda: dead_server(lethe, args.memory)))
     for name, ways in LOST.items():
         for how, about, lose in ways:
