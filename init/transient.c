@@ -95,7 +95,8 @@ static void put_header(struct message *m, size_t body)
 }
 
 /* The unit's name, what becomes of jobs that it is in the way of, its properties, and no other
- * units. It has no dependencies, so that a shutdown that has begun does not refuse it. */
+ * units. It has no dependencies, so that a shutdown that has begun does not refuse it, and one that
+ * has failed is in nobody's way. */
 static void put_body(struct message *m, const char *program, const char *const *arguments, size_t n)
 {
     put_string(m, "lethe-fire.service");
@@ -104,6 +105,10 @@ static void put_body(struct message *m, const char *program, const char *const *
     put_string(m, "DefaultDependencies");
     put_signature(m, "b");
     put_number(m, false);
+    align(m);
+    put_string(m, "CollectMode");
+    put_signature(m, "s");
+    put_string(m, "inactive-or-failed");
     align(m);
     put_string(m, "ExecStart");
     put_signature(m, "a(sasb)");
@@ -143,6 +148,7 @@ static int open_socket(void)
 bool lethe_transient_start(const char *program, const char *const *arguments, size_t n)
 {
     static const char hello[] = "\0AUTH EXTERNAL 30\r\n", begin[] = "BEGIN\r\n";
+    enum { RETURN = 2 };
     struct message header = {.n = 0}, body = {.n = 0};
     char answer[128];
     put_body(&body, program, arguments, n);
@@ -151,7 +157,8 @@ bool lethe_transient_start(const char *program, const char *const *arguments, si
     bool good = fd >= 0 && send_all(fd, hello, sizeof hello - 1) &&
                 recv(fd, answer, sizeof answer, 0) > 2 && !memcmp(answer, "OK ", 3) &&
                 send_all(fd, begin, sizeof begin - 1) && send_all(fd, header.bytes, header.n) &&
-                send_all(fd, body.bytes, body.n) && recv(fd, answer, sizeof answer, 0) > 0;
+                send_all(fd, body.bytes, body.n) && recv(fd, answer, sizeof answer, 0) > 1 &&
+                answer[1] == RETURN;
     if (fd >= 0)
         close(fd);
     return good;

@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 /* Has the program run with these n arguments, of which the first is its name. False when systemd
- * could not be asked; whether it did so is not waited for. */
+ * could not be asked, or refused. What becomes of the program is not waited for. */
 bool lethe_transient_start(const char *program, const char *const *arguments, size_t n);
 
 #endif

@@ -122,9 +122,9 @@ void lethe_ipc_erase(struct lethe_ram_fs_erased *erased)
         erased->first_error = r;
 }
 
-/* Lines of /proc/keys, in the working directory, begin with the key's serial number in hexadecimal (proc(5)). Only keys whose
- * type holds a payload of the user's are revoked: a revoked keyring would hide its keys from the
- * rest of the walk. */
+/* Lines of /proc/keys, here in the working directory, begin with the key's serial number in
+ * hexadecimal (proc(5)). Only keys whose type holds a payload of the user's are revoked: a revoked
+ * keyring would hide its keys from the rest of the walk. */
 static bool revoke_visible_keys(void)
 {
     static int32_t keys[KEYS_MAX];

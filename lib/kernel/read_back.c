@@ -96,8 +96,8 @@ static bool is_blank(size_t nth)
     return !other && (!first || first == poison);
 }
 
-/* True when the page is still free and not zero. One that was
- * taken meanwhile holds what it should. */
+/* True when the page is still free and not zero. One that was taken meanwhile holds what it
+ * should. */
 static bool is_left(uint64_t page)
 {
     uint64_t flags;
@@ -153,10 +153,10 @@ static void look_everywhere(uint64_t stride, int64_t end_ms, struct lethe_fill *
 }
 
 /* Returns a page of the zone that is free and zero, or UINT64_MAX. */
-static uint64_t find_blank(const struct lethe_zone *zone)
+static uint64_t find_blank(const struct lethe_zone *zone, int64_t end_ms)
 {
     const uint64_t after = zone->first + zone->spanned;
-    for (uint64_t page = zone->first; page < after; page += BLOCK) {
+    for (uint64_t page = zone->first; page < after && lethe_sys_now_ms() < end_ms; page += BLOCK) {
         size_t n = after - page < BLOCK ? (size_t)(after - page) : BLOCK;
         n = read_flags(page, n, reader.flags);
         for (size_t i = 0; i < n; i++)
@@ -168,13 +168,13 @@ static uint64_t find_blank(const struct lethe_zone *zone)
     return UINT64_MAX;
 }
 
-void lethe_read_back_drain(void)
+void lethe_read_back_drain(int64_t end_ms)
 {
     struct lethe_zone zone;
     struct lethe_span zones = read_zones();
     while (!reader.error && reader.offliner >= 0 && lethe_zoneinfo_next(&zones, &zone)) {
         char text[24];
-        const uint64_t page = zone.kept ? find_blank(&zone) : UINT64_MAX;
+        const uint64_t page = zone.kept ? find_blank(&zone, end_ms) : UINT64_MAX;
         if (page == UINT64_MAX)
             continue;
         int n = snprintf(text, sizeof text, "%llu", (unsigned long long)page * reader.kcore.page);
@@ -185,13 +185,13 @@ void lethe_read_back_drain(void)
 void lethe_read_back(uint64_t pages_max, int64_t end_ms, struct lethe_fill *fill)
 {
     const size_t page_kib = reader.kcore.page / 1024;
-    if (!pages_max)
-        lethe_read_back_drain();
     uint64_t free_pages = lethe_filler_free_kib() / page_kib;
     uint64_t stride = pages_max && pages_max < free_pages ? free_pages / pages_max : 1;
     fill->look = LETHE_FILL_LOOK_NONE;
     fill->read_kib = fill->not_zero = 0;
     reader.missed = false;
+    if (!pages_max)
+        lethe_read_back_drain(end_ms);
     if (!reader.error)
         look_everywhere(stride, end_ms, fill);
     fill->kept_kib = lethe_zoneinfo_kept(read_zones()) * page_kib;

@@ -31,8 +31,10 @@ void lethe_scrub_objects(const struct lethe_policy *policy, const struct lethe_c
 {
     const enum lethe_log_level level = is_last ? LETHE_LOG_ERROR : LETHE_LOG_VERBOSE;
     struct lethe_slab_refilled refill;
-    if (!is_wanted(cmdline, progress) ||
-        !lethe_task_begin(progress, lethe_task_id(LETHE_TASK_REFILL_SLABS, 0), ms + policy->step_ms,
+    if (!is_wanted(cmdline, progress))
+        return;
+    progress->account.slabs_refilled = false;
+    if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_REFILL_SLABS, 0), ms + policy->step_ms,
                           "overwrite freed kernel objects"))
         return;
     lethe_slab_settle();
@@ -97,9 +99,9 @@ static void look(uint64_t pages_max, int64_t end_ms, int64_t hangs_ms, struct le
     lethe_task_done(p);
 }
 
-static void take_rest(int64_t end_ms)
+static void drain_and_take_rest(int64_t end_ms)
 {
-    lethe_read_back_drain();
+    lethe_read_back_drain(end_ms);
     lethe_filler_take_rest(end_ms);
 }
 
@@ -108,7 +110,7 @@ static void take_rest(int64_t end_ms)
 static bool is_enough(const struct lethe_fill *fill)
 {
     enum { KEPT_KIB_EACH = 256 };
-    return !fill->not_zero &&
+    return !fill->not_zero && fill->kept_kib <= LETHE_FILL_UNKNOWN_KIB_MAX &&
            fill->kept_kib <= KEPT_KIB_EACH * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
@@ -118,16 +120,18 @@ static void fill_and_look(const struct lethe_policy *policy, const struct lethe_
                           int64_t end_ms, struct lethe_progress *p, struct account *account)
 {
     enum { ROUNDS_MAX = 8 };
+    const bool looks = cmdline->verify != LETHE_CMDLINE_VERIFY_OFF;
     int64_t at = lethe_sys_now_ms(), hangs_ms = (end_ms > at ? end_ms - at : 0) + policy->step_ms;
     fill(LETHE_TASK_FILL_MEMORY, "fill free memory", lethe_filler_take, end_ms, hangs_ms, p);
     if (cmdline->verify_seconds &&
         lethe_sys_now_ms() + 1000 * (int64_t)cmdline->verify_seconds < end_ms)
         end_ms = lethe_sys_now_ms() + 1000 * (int64_t)cmdline->verify_seconds;
     do {
-        fill(LETHE_TASK_FILL_REST, "fill the rest of free memory", take_rest, end_ms, hangs_ms, p);
+        fill(LETHE_TASK_FILL_REST, "fill the rest of free memory",
+             looks ? drain_and_take_rest : lethe_filler_take_rest, end_ms, hangs_ms, p);
         account->filling += lethe_sys_now_ms() - at;
         at = lethe_sys_now_ms();
-        if (cmdline->verify != LETHE_CMDLINE_VERIFY_OFF)
+        if (looks)
             look(0, end_ms, hangs_ms, p);
         account->looking += lethe_sys_now_ms() - at;
         at = lethe_sys_now_ms();
@@ -152,6 +156,9 @@ void lethe_scrub_memory(const struct lethe_policy *policy, const struct lethe_cm
                         int64_t end_ms, struct lethe_progress *progress)
 {
     struct account account = {0};
+    /* What an earlier sweep has seen is no longer so, should this one hang. */
+    progress->account.fill =
+        (struct lethe_fill){.kernel_clears = progress->account.fill.kernel_clears};
     if (!is_wanted(cmdline, progress)) {
         look_at_some(policy, cmdline, end_ms, progress);
         return;

@@ -18,7 +18,7 @@
 #endif
 
 enum { MIB = 1 << 20, CHUNK_MAX = 64 * MIB, CHUNK_MIN = 256 << 10, FLOOR = 16 * MIB };
-enum { POOLS = 4, POOL_PAGES_MIN = 1024, REST_MAX = 1024 * MIB };
+enum { POOLS = 4, POOL_PAGES_MIN = 1024, ROOM_MIN = 1024 * MIB };
 
 static size_t page;
 
@@ -123,7 +123,7 @@ static bool fill_pipe(struct lethe_taker *t)
 /* The memory of the filler of the rest: pools, one for each turn, each before a gap that nobody
  * touches; what it takes page by page; and room for what mincore(2) says of a pool and its gap. */
 struct rest {
-    size_t pool_size, gap, taken;
+    size_t pool_size, gap, room, taken;
     unsigned n_pools;
     char *pools, *pages;
     unsigned char *resident;
@@ -158,7 +158,9 @@ static bool open_rest(struct lethe_taker *t, struct rest *rest)
         rest->n_pools--;
     rest->gap = page * page;
     const size_t size = rest->n_pools * (rest->pool_size + rest->gap);
-    rest->pages = map(REST_MAX);
+    rest->room = rest->n_pools * rest->pool_size;
+    rest->room = rest->room > ROOM_MIN ? rest->room : ROOM_MIN;
+    rest->pages = map(rest->room);
     rest->pools = map(size);
     rest->resident = (unsigned char *)map((rest->pool_size + rest->gap) / page);
     if (!rest->pools || !rest->pages || !rest->resident)
@@ -181,9 +183,10 @@ static void trade(struct lethe_taker *t, struct rest *rest, char *pool)
     enum { SLICE = 64 << 10 };
     const size_t size = rest->pool_size;
     madvise(pool, size, MADV_FREE);
+    t->pages -= size / page; /* what takes its place is counted */
     while (pool_left(rest, pool) > size / 2 && fill_pipe(t))
         ;
-    for (; rest->taken < REST_MAX && pool_left(rest, pool) > size / 8; rest->taken += SLICE)
+    for (; rest->taken < rest->room && pool_left(rest, pool) > size / 8; rest->taken += SLICE)
         touch(t, rest->pages + rest->taken, SLICE);
 }
 

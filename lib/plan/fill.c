@@ -16,10 +16,10 @@ static uint64_t unknown_kib(const struct lethe_fill *f)
 
 bool lethe_fill_is_clean(const struct lethe_fill *fill)
 {
-    enum { UNKNOWN_KIB_MAX = 8192 };
     if (fill->not_zero)
         return false;
-    return fill->kernel_clears || (fill->is_filled && unknown_kib(fill) <= UNKNOWN_KIB_MAX);
+    return fill->kernel_clears ||
+           (fill->is_filled && unknown_kib(fill) <= LETHE_FILL_UNKNOWN_KIB_MAX);
 }
 
 static void print_filled(char *out, size_t size, const struct lethe_fill *f)

@@ -5,6 +5,7 @@ A suite closes with "N passed, N failed", which test/run adds up."""
 
 import argparse
 import subprocess
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -45,7 +46,7 @@ class Tally:
         self.suite, self.is_list = suite, is_list
         self.passed = self.failed = self.skipped = 0
         self.pool = ThreadPoolExecutor(jobs) if jobs > 1 and not is_list else None
-        self.running = []
+        self.running, self.lock = [], threading.Lock()
 
     def run(self, name, title, function):
         if self.is_list:
@@ -69,9 +70,10 @@ class Tally:
         """The line of a case that has run elsewhere; it is counted as one that failed when there are problems."""
         word = "FAIL" if problems else "skip" if skipped else "ok  "
         print("\n     ".join([f"{self.suite}: {word} {line}{f': {skipped}' if skipped else ''}", *problems]) + "\n", end="", flush=True)
-        self.failed += bool(problems)
-        self.passed += not problems and not skipped
-        self.skipped += bool(skipped)
+        with self.lock:
+            self.failed += bool(problems)
+            self.passed += not problems and not skipped
+            self.skipped += bool(skipped)
 
     def end(self):
         """The suite's exit status, after its last line. A suite that has shown nothing has failed."""

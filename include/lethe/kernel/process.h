@@ -14,7 +14,7 @@ void lethe_process_kill_all(void);
 
 /* Does so again and again, until none is left or none has ended for `ms`, ten times that at most.
  * Orphans become PID 1's children, so for PID 1, which reaps them, no child left means none left
- * (pid_namespaces(7)); any other caller looks into /proc. Returns how many processes did not end.
+ * (pid_namespaces(7)); any other caller, and PID 1 with a `spared` process, looks into /proc. Returns how many processes did not end.
  * A `spared` process, 0: none, is one that was started after lethe_process_kill_all(): what is
  * still there is killed one by one then. */
 unsigned lethe_process_stop_all(pid_t spared, int64_t ms);

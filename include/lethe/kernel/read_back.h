@@ -14,11 +14,11 @@ int lethe_read_back_open(void);
 void lethe_read_back_close(void);
 
 /* Has the kernel take back what processors keep of each zone, so that it can be filled and looked
- * at. The kernel does so when it takes a page out of service (mm/memory-failure.c:
- * __page_handle_poison() goes by zone_pcp_disable()); one free page of each zone that is zero is
+ * at, until end_ms at the latest. The kernel drains their lists before it takes a page out of
+ * service (mm/memory-failure.c: __page_handle_poison()); one free page of each zone that is zero is
  * given up to that end each time. Does nothing where pages can't be looked at or the kernel has no
  * such file. */
-void lethe_read_back_drain(void);
+void lethe_read_back_drain(int64_t end_ms);
 
 /* Looks at about `pages_max` free pages (0: at all), until end_ms at the latest, and fills in what
  * `fill` says of the look. */

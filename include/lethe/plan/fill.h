@@ -21,6 +21,8 @@ enum lethe_fill_look {
 
 /* held_kib is what fillers held when they had all that they could get (is_filled), and free_kib
  * what was free then. */
+enum { LETHE_FILL_UNKNOWN_KIB_MAX = 8192 }; /* more of what nobody knows counts as left */
+
 struct lethe_fill {
     bool kernel_clears; /* the kernel was seen to zero what is freed */
     bool is_filled;
@@ -28,7 +30,7 @@ struct lethe_fill {
     uint64_t kept_kib; /* free, but on a processor's own list, where nobody can look */
     enum lethe_fill_look look;
     uint64_t read_kib; /* how much of what was free has been read */
-    uint64_t not_zero; /* pages of it that hold something, in pages */
+    uint64_t not_zero; /* how many pages of it hold something */
 };
 
 /* True when nothing is known to be left in free memory, and at most a little of it was neither
