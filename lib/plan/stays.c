@@ -75,14 +75,28 @@ static void add(struct lethe_stays_list *left, enum lethe_stays_kind kind, size_
         left->list[left->n++] = (struct lethe_stays){kind, index, branch, reason};
 }
 
-/* `lethe arm` binds the branches in RAM where nobody unmounts them, and there they are erased. */
-static bool has_anchor(const struct lethe_snapshot *s)
+static bool has_branch(const struct lethe_snapshot *s, struct lethe_devno devno)
 {
-    for (size_t i = 0; i < s->n_mounts; i++)
-        if (lethe_mount_is_ram(&s->mounts[i]) &&
-            strstr(s->mounts[i].path, "/run/initramfs/branches/"))
-            return true;
+    for (size_t i = 0; i < s->n_unions; i++)
+        for (size_t j = 0; j < s->unions[i].n_branches; j++) {
+            const struct lethe_branch *b = &s->unions[i].branches[j];
+            if (lethe_branch_is_shown(&s->unions[i], b) &&
+                lethe_devno_is(s->mounts[b->mount].devno, devno))
+                return true;
+        }
     return false;
+}
+
+/* `lethe arm` binds the branches in RAM where nobody unmounts them, and there they are erased. What
+ * lies there and is no branch that another mount shows is the root's. */
+static bool is_anchored(const struct lethe_snapshot *s, const struct lethe_union *u, bool own_root)
+{
+    bool found = false;
+    for (size_t i = 0; !found && i < s->n_mounts; i++)
+        found = lethe_mount_is_ram(&s->mounts[i]) &&
+                strstr(s->mounts[i].path, "/run/initramfs/branches/") &&
+                !has_branch(s, s->mounts[i].devno);
+    return found && !strcmp(s->mounts[u->mount].path, own_root ? "/oldroot" : "/");
 }
 
 static void add_branches(struct lethe_stays_list *left, const struct lethe_union *u, size_t index)
@@ -105,9 +119,9 @@ int lethe_stays_find(struct lethe_stays_list *left, const struct lethe_snapshot 
     if (!left->list || !left->roles)
         return -ENOMEM;
     left->origin = lethe_roles_find(s, own_root, left->roles);
-    const bool anchored = has_anchor(s);
-    for (size_t i = 0; i < s->n_unions && !anchored; i++)
-        add_branches(left, &s->unions[i], i);
+    for (size_t i = 0; i < s->n_unions; i++)
+        if (!is_anchored(s, &s->unions[i], own_root))
+            add_branches(left, &s->unions[i], i);
     for (size_t i = 0; i < s->n_mounts; i++)
         if (lethe_mount_is_own(&s->mounts[i], own_root))
             add(left, LETHE_STAYS_MOUNT, i, 0, "Lethe's own, freed with it");
