@@ -110,13 +110,20 @@ static enum lethe_swap_place place_of_mount(struct walk *w, size_t mount)
     return lethe_mount_is_remote(m) ? LETHE_SWAP_REMOTE : LETHE_SWAP_UNKNOWN;
 }
 
+/* The kernel takes no swap file on a tmpfs: a path that leads to one now led elsewhere when the file
+ * was taken, to a mount that is covered or detached. */
 enum lethe_swap_place lethe_swap_place(const struct lethe_snapshot *snapshot,
                                        const struct lethe_swap *swap)
 {
     struct walk w = {snapshot, 256};
-    if (swap->is_file)
-        return place_of_file(&w, swap->devno);
-    return swap->device == LETHE_NONE ? LETHE_SWAP_UNKNOWN : place_of_device(&w, swap->device);
+    if (!swap->is_file)
+        return swap->device == LETHE_NONE ? LETHE_SWAP_UNKNOWN : place_of_device(&w, swap->device);
+    const enum lethe_swap_place place = place_of_file(&w, swap->devno);
+    const size_t mount = lethe_mount_find(snapshot, swap->devno);
+    return place == LETHE_SWAP_RAM && mount != LETHE_NONE &&
+                   !lethe_mount_is_stored(&snapshot->mounts[mount])
+               ? LETHE_SWAP_UNKNOWN
+               : place;
 }
 
 const char *lethe_swap_stays(enum lethe_swap_place place)

@@ -32,7 +32,9 @@ static const struct lethe_block blocks[] = {
     "3 1 0:3 / /t rw - tmpfs t rw\n"                                                               \
     "4 1 8:1 / /p rw - ext4 /dev/sda1 rw\n"                                                        \
     "5 1 0:5 / /n rw - nfs server:/x rw\n"                                                         \
-    "6 1 0:6 / /u rw - overlay o rw,lowerdir=/c/l,upperdir=/p/u,workdir=/p/w\n"
+    "6 1 0:6 / /u rw - overlay o rw,lowerdir=/c/l,upperdir=/p/u,workdir=/p/w\n"                    \
+    "7 1 0:7 / /r rw - overlay o rw,lowerdir=/c/l,upperdir=/t/u,workdir=/t/w\n"                    \
+    "8 1 252:0 / /z rw - ext4 /dev/zram0 rw\n"
 
 static enum lethe_swap_place place_of(const char *path, const char *type)
 {
@@ -73,6 +75,15 @@ static void files_are_followed_to_their_devices(void **unused)
     assert_int_equal(place_of("/u/swap", "file"), LETHE_SWAP_PLAIN);
 }
 
+/* The kernel takes no swap file on a tmpfs: the path led elsewhere once. */
+static void a_file_is_not_where_no_swap_file_can_be(void **unused)
+{
+    (void)unused;
+    assert_int_equal(place_of("/t/swap", "file"), LETHE_SWAP_UNKNOWN);
+    assert_int_equal(place_of("/r/swap", "file"), LETHE_SWAP_UNKNOWN);
+    assert_int_equal(place_of("/z/swap", "file"), LETHE_SWAP_RAM);
+}
+
 static void only_what_stays_is_told(void **unused)
 {
     (void)unused;
@@ -88,6 +99,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(devices_are_followed_down),
         cmocka_unit_test(files_are_followed_to_their_devices),
+        cmocka_unit_test(a_file_is_not_where_no_swap_file_can_be),
         cmocka_unit_test(only_what_stays_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
