@@ -27,7 +27,7 @@ struct questions {
 };
 
 /* Asks the size in a child: a path may lead to another mount, or through one whose server has
- * stopped. */
+ * stopped. A ramfs and a tmpfs without a limit have no blocks to be counted. */
 static void ask_size(void *context, size_t i)
 {
     const struct questions *questions = context;
@@ -36,7 +36,7 @@ static void ask_size(void *context, size_t i)
     struct stat st;
     struct statvfs fs;
     if (stat(m->path, &st) || major(st.st_dev) != m->devno.major ||
-        minor(st.st_dev) != m->devno.minor || statvfs(m->path, &fs))
+        minor(st.st_dev) != m->devno.minor || statvfs(m->path, &fs) || !fs.f_blocks)
         return;
     q->bytes = (unsigned long long)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
     q->answered = true;
