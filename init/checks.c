@@ -78,11 +78,15 @@ static int argument_bool(const char *name)
 /* The option has its value and a newline before and behind it. */
 static int look_into_configuration(const void *option)
 {
+    static const char *const places[] = {"/boot/config-%s", "/lib/modules/%s/config"};
     struct utsname name;
     char path[160], line[512];
+    FILE *file = NULL;
     uname(&name);
-    snprintf(path, sizeof path, "/boot/config-%s", name.release);
-    FILE *file = fopen(path, "re");
+    for (size_t i = 0; !file && i < sizeof places / sizeof *places; i++) {
+        snprintf(path, sizeof path, places[i], name.release);
+        file = fopen(path, "re");
+    }
     int answer = file ? 0 : -1;
     while (file && !answer && fgets(line, sizeof line, file))
         answer = !strcmp(line, option);
@@ -98,22 +102,39 @@ static int is_configured(const char *option)
     return lethe_ask_once(look_into_configuration, option, ANSWER_MS);
 }
 
+/* Reads slab_debug= as setup_slub_debug() in the kernel's mm/slub.c does: flags in blocks; a block
+ * with a list of caches is for those alone. True when all others' objects are poisoned. */
+static bool poisons_all(const char *blocks)
+{
+    bool all = !blocks[0];
+    for (struct lethe_span rest = lethe_span(blocks); rest.at;) {
+        const struct lethe_span block = lethe_text_cut(&rest, ';');
+        bool poisons = false;
+        for (size_t i = 0; i < block.n; i++)
+            poisons = (poisons && block.at[i] != '-') || block.at[i] == 'P' || block.at[i] == 'p';
+        if (block.n && !memchr(block.at, ',', block.n))
+            all = poisons;
+    }
+    return all;
+}
+
 /* True when freed memory is poisoned in place of being cleared (init_mem_debugging_and_hardening()
  * in mm/). slub's own poisoning covers the objects too. */
 static bool is_poisoned_only(void)
 {
     struct line value;
     const bool debug = find_argument("slub_debug", &value) || find_argument("slab_debug", &value);
-    return argument_bool("page_poison") == 1 &&
-           !(debug && (!value.text[0] || strchr(value.text, 'P')));
+    return argument_bool("page_poison") == 1 && !(debug && poisons_all(value.text));
 }
 
-void lethe_checks_clearing(struct lethe_findings *f)
+static void check_clearing(struct lethe_findings *f, int clears)
 {
-    int clears = argument_bool("init_on_free");
     if (clears < 0)
-        clears = is_configured("CONFIG_INIT_ON_FREE_DEFAULT_ON=y\n") == 1;
-    if (!clears)
+        lethe_findings_add(f, LETHE_WEAKNESS, "init-on-free-unknown",
+                           "whether the kernel clears what is freed can't be seen, since its "
+                           "configuration is not there: add init_on_free=1 to the kernel's "
+                           "arguments");
+    else if (!clears)
         lethe_findings_add(
             f, LETHE_WEAKNESS, "init-on-free",
             "the kernel does not clear what is freed, so Lethe has to fill all free memory "
@@ -121,6 +142,12 @@ void lethe_checks_clearing(struct lethe_findings *f)
     else if (!is_poisoned_only())
         lethe_findings_add(f, LETHE_STRENGTH, "init-on-free",
                            "the kernel is set to clear what is freed");
+}
+
+void lethe_checks_clearing(struct lethe_findings *f)
+{
+    const int given = argument_bool("init_on_free");
+    check_clearing(f, given < 0 ? is_configured("CONFIG_INIT_ON_FREE_DEFAULT_ON=y\n") : given);
     if (is_poisoned_only())
         lethe_findings_add(
             f, LETHE_WEAKNESS, "page-poison",

@@ -21,12 +21,21 @@ static bool next_argument(struct lethe_span *rest, struct lethe_span *name,
     return false;
 }
 
+/* As parameq() in the kernel's kernel/params.c, for which '-' and '_' are one. */
+static bool is_argument(struct lethe_span name, const char *wanted)
+{
+    for (size_t i = 0; i < name.n; i++)
+        if (name.at[i] != wanted[i] && !(name.at[i] == '-' && wanted[i] == '_'))
+            return false;
+    return !wanted[name.n];
+}
+
 bool lethe_cmdline_find(struct lethe_span text, const char *wanted, struct lethe_span *value)
 {
     struct lethe_span name, given;
     bool found = false;
     while (next_argument(&text, &name, &given))
-        if (lethe_span_is(name, wanted)) {
+        if (is_argument(name, wanted)) {
             *value = given;
             found = true;
         }

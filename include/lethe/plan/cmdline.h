@@ -36,8 +36,8 @@ struct lethe_cmdline {
 /* Reads the text of /proc/cmdline. What stands behind " -- " is init's. */
 void lethe_cmdline_parse(struct lethe_cmdline *cmdline, struct lethe_span text);
 
-/* True when the kernel argument `name` stands in the text; *value is then what follows its '=', or
- * an empty span. The last one counts, as it does for the kernel. */
+/* True when the kernel argument `name`, which has no '-' but '_', stands in the text; *value is then
+ * what follows its '=', or an empty span. The last one counts, as it does for the kernel. */
 bool lethe_cmdline_find(struct lethe_span text, const char *name, struct lethe_span *value);
 
 #endif
