@@ -213,11 +213,14 @@ static bool explain(const struct about *a, size_t n_nodes)
     bool *tied = calloc(n_nodes + 1, sizeof *tied);
     for (size_t i = 0; tied && i < a->plan->n_edges; i++)
         tied[a->plan->edges[i].before] = tied[a->plan->edges[i].after] = true;
-    for (size_t number = 0; tied && number < n_nodes; number++)
-        if ((a->steps[number] || tied[number]) && has_name(a, lethe_plan_node(a->s, number))) {
+    for (size_t number = 0; tied && number < n_nodes; number++) {
+        const struct lethe_node node = lethe_plan_node(a->s, number);
+        if ((a->steps[number] || tied[number] || node.kind == LETHE_NODE_DEVICE) &&
+            has_name(a, node)) {
             explain_node(a, number);
             any = true;
         }
+    }
     free(tied);
     return explain_stays(a) || any;
 }
