@@ -52,8 +52,9 @@ static size_t digits(struct lethe_span name, size_t at)
 static bool is_device(struct lethe_span name)
 {
     static const char *const letters[] = {"sd", "vd", "hd", "xvd"};
-    static const char *const numbers[] = {"loop", "dm-",    "md",   "zram", "ram",  "sr",    "nbd",
-                                          "nvme", "mmcblk", "pmem", "fd",   "drbd", "bcache"};
+    static const char *const numbers[] = {"loop",   "dm-",  "md",     "zram", "ram", "sr",
+                                          "nbd",    "nvme", "mmcblk", "pmem", "fd",  "drbd",
+                                          "bcache", "zd",   "rbd",    "ublkb"};
     size_t at = 0;
     for (size_t i = 0; !at && i < sizeof letters / sizeof *letters; i++) {
         size_t n = strlen(letters[i]);
@@ -252,20 +253,21 @@ const char *lethe_names_options(struct lethe_names *names, const struct lethe_mo
     return line.text;
 }
 
-/* The type of a FUSE mount ends in what its program calls itself. */
+/* The type of a FUSE mount, on a device or not, ends in what its program calls itself. */
 const char *lethe_names_type(struct lethe_names *names, const char *type)
 {
     static const char *const known[] = {"fuse-overlayfs", "unionfs", "unionfs-fuse", "mergerfs",
                                         "sshfs",          "portal",  "gvfsd-fuse",   "veracrypt",
                                         "squashfuse",     "lxcfs",   "s3fs",         "rclone"};
     struct line line = new_line(names->arena);
-    if (names->keep || strncmp(type, "fuse.", 5) != 0)
+    const size_t n = !strncmp(type, "fuse.", 5) ? 5 : !strncmp(type, "fuseblk.", 8) ? 8 : 0;
+    if (names->keep || !n)
         return type;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (!strcmp(type + 5, known[i]))
+        if (!strcmp(type + n, known[i]))
             return type;
-    put(&line, "fuse.", 5);
-    put_name(&line, names, lethe_span(type + 5));
+    put(&line, type, n);
+    put_name(&line, names, lethe_span(type + n));
     return line.text;
 }
 

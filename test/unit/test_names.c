@@ -55,6 +55,9 @@ static void what_every_system_has_stays(void **unused)
     assert_path(paths[4], paths[4]);
     assert_path(paths[5], "/name1/../.");
     assert_path(paths[6], "/name2//deleted");
+    assert_path("/dev/zd16p1", "/dev/zd16p1");
+    assert_path("/dev/rbd0", "/dev/rbd0");
+    assert_path("/dev/ublkb0", "/dev/ublkb0");
     assert_path("/dev/sdaughter", "/dev/name3");
     assert_path("/dev/loop", "/dev/name4");
     assert_path("/run/user/10001", "/run/user/name5");
@@ -94,6 +97,8 @@ static void a_fuse_program_is_not_named(void **unused)
     assert_string_equal(lethe_names_type(&names, "ext4"), "ext4");
     assert_string_equal(lethe_names_type(&names, "fuse.sshfs"), "fuse.sshfs");
     assert_string_equal(lethe_names_type(&names, "fuse.annas-vault"), "fuse.name1");
+    assert_string_equal(lethe_names_type(&names, "fuseblk"), "fuseblk");
+    assert_string_equal(lethe_names_type(&names, "fuseblk.annas-vault"), "fuseblk.name1");
 }
 
 static const char *options(const char *type, const char *text)
