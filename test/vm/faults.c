@@ -234,16 +234,22 @@ WRAP(void *, NULL, malloc, (size_t n), (n))
 WRAP(void *, NULL, calloc, (size_t n, size_t m), (n, m))
 WRAP(void *, NULL, realloc, (void *p, size_t n), (p, n))
 
-WRAP(ssize_t, -what, lethe_sys_read_file, (int d, const char *p, char *o, size_t n), (d, p, o, n))
-WRAP(struct lethe_span, ((struct lethe_span){o, 0}), lethe_sys_read_span,
-     (const char *p, char *o, size_t n), (p, o, n))
-WRAP(bool, *o = 0, lethe_sys_read_text, (int d, const char *p, char *o, size_t n), (d, p, o, n))
-WRAP(bool, *o = 0, lethe_sys_read_line, (int d, const char *p, char *o, size_t n), (d, p, o, n))
-WRAP(bool, *o = 0, lethe_sys_read_link, (int d, const char *p, char *o, size_t n), (d, p, o, n))
-WRAP(bool, *o = 0, lethe_sys_read_block, (const char *b, const char *p, char *o, size_t n),
-     (b, p, o, n))
-WRAP(int, -what, lethe_sys_open_below, (int d, const char *p, int f), (d, p, f))
-WRAP(int, -what, lethe_sys_open_device, (const char *p, int f, mode_t k, uint64_t n), (p, f, k, n))
+/* One of Lethe's own, whose name the compiler has to know: the linker says nothing of one that is
+ * not there. */
+#define OWN(type, failure, name, parameters, arguments)                                            \
+    extern __typeof__(name) name;                                                                  \
+    WRAP(type, failure, name, parameters, arguments)
+
+OWN(ssize_t, -what, lethe_sys_read_file, (int d, const char *p, char *o, size_t n), (d, p, o, n))
+OWN(struct lethe_span, ((struct lethe_span){o, 0}), lethe_sys_read_span,
+    (const char *p, char *o, size_t n), (p, o, n))
+OWN(bool, *o = 0, lethe_sys_read_text, (int d, const char *p, char *o, size_t n), (d, p, o, n))
+OWN(bool, *o = 0, lethe_sys_read_line, (int d, const char *p, char *o, size_t n), (d, p, o, n))
+OWN(bool, *o = 0, lethe_sys_read_link, (int d, const char *p, char *o, size_t n), (d, p, o, n))
+OWN(bool, *o = 0, lethe_sys_read_block, (const char *b, const char *p, char *o, size_t n),
+    (b, p, o, n))
+OWN(int, -what, lethe_sys_open_below, (int d, const char *p, int f), (d, p, f))
+OWN(int, -what, lethe_sys_open_device, (const char *p, int f, mode_t k, uint64_t n), (p, f, k, n))
 
 pid_t __real_fork(void);
 pid_t __wrap_fork(void);
