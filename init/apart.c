@@ -192,7 +192,7 @@ static void end_daemons(struct lethe_end *end, struct lethe_progress *progress)
 {
     enum { BY_THEMSELVES_MS = 2000 };
     lethe_daemons_await(progress, BY_THEMSELVES_MS);
-    lethe_process_stop_all(0, end->policy->stop_ms);
+    lethe_end_stop_all(end, progress, end->policy->stop_ms);
     lethe_face_start(progress); /* the screen's process was stopped too */
     progress->n_daemons = 0;
 }

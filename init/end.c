@@ -34,6 +34,7 @@
 #include "summary.h"
 
 #define SECOND_STAGE "lethe-end"
+#define AGAIN "LETHE_AGAIN" /* in the environment of an end that goes on once more */
 
 enum { CMDLINE_MAX = 8192 };
 
@@ -176,22 +177,45 @@ static int write_early(struct lethe_progress *progress, void *context)
     return 0;
 }
 
+/* Begins this end again in the place of a supervisor that was killed, once: from a root of Lethe's
+ * own if there is one by now. */
+static void go_on(const void *context)
+{
+    const struct lethe_end *end = context;
+    char *argv[] = {"lethe", end->dead_ms ? "now" : "end", (char *)lethe_verb_name(end->verb),
+                    NULL};
+    if (getenv(AGAIN))
+        return;
+    setenv(AGAIN, "1", 1);
+    exec_second_stage(end);
+    execve(LETHE_ARMED_COPY, argv, environ);
+}
+
+pid_t lethe_end_start_deadman(const struct lethe_end *end, struct lethe_progress *progress)
+{
+    if (!end->dead_ms && getpid() == 1)
+        return 0;
+    return lethe_deadman_start(end->dead_ms, end->verb, progress, go_on, end);
+}
+
 unsigned lethe_end_stop_all(const struct lethe_end *end, struct lethe_progress *progress,
                             int64_t ms)
 {
     lethe_process_kill_all();
-    pid_t deadman = end->dead_ms ? lethe_deadman_start(end->dead_ms, end->verb, progress) : 0;
+    pid_t deadman = lethe_end_start_deadman(end, progress);
     unsigned left = lethe_process_stop_all(deadman > 0 ? deadman : 0, ms);
     if (deadman < 0) /* the dying still had the memory, or the numbers */
-        lethe_deadman_start(end->dead_ms, end->verb, progress);
+        lethe_end_start_deadman(end, progress);
     return left;
 }
 
 static unsigned stop_once(const struct lethe_end *end, struct lethe_progress *progress, int64_t ms)
 {
-    if (progress->n_daemons)
-        return lethe_process_stop_others(progress->daemons, progress->n_daemons, ms);
-    return lethe_end_stop_all(end, progress, ms);
+    if (!progress->n_daemons)
+        return lethe_end_stop_all(end, progress, ms);
+    unsigned left = lethe_process_stop_others(progress->daemons, progress->n_daemons, ms);
+    lethe_end_start_deadman(end, progress);
+    return left;
 }
 
 /* Stops processes. Those that wait for a server that was given up are freed as often as they wait:
@@ -226,7 +250,6 @@ static void freeze_and_empty_init(struct lethe_end *end, struct lethe_progress *
 {
     enum { REAP_MS = 1500 };
     end->unreaped = lethe_process_wait_for_reaper(REAP_MS);
-    end->init_memory = LETHE_INIT_RUNS;
     if (lethe_pid1_freeze())
         end->init_memory =
             lethe_supervise(progress, empty_init, end,
@@ -247,6 +270,7 @@ void lethe_end_leave_old_root(struct lethe_end *end, struct lethe_progress *prog
     end->sync_hung |= lethe_task_is_stuck(progress, lethe_sweep_sync_task());
     lethe_apart_find_daemons(end, progress);
     lethe_process_hurry(0, true);
+    end->init_memory = getpid() == 1 ? LETHE_INIT_ZEROED : LETHE_INIT_RUNS;
     stop_processes(end, progress);
     end->cut_off = progress->cut_off;
     lethe_process_hurry(0, false);

@@ -57,6 +57,10 @@ void lethe_end_keep_script(const struct lethe_end *end);
 /* Prepares all else: locks memory, opens the log and the watchdogs, reads the command line. */
 void lethe_end_prepare(struct lethe_end *end);
 
+/* Starts the deadman, unless Lethe is PID 1 and has no deadline. `progress` may be NULL. Returns its
+ * pid, 0 or -errno. */
+pid_t lethe_end_start_deadman(const struct lethe_end *end, struct lethe_progress *progress);
+
 /* Kills all other processes, and starts a new deadman before it waits for their ends, up to `ms`
  * without any progress. `progress` may be NULL. Returns how many did not end. */
 unsigned lethe_end_stop_all(const struct lethe_end *end, struct lethe_progress *progress,

@@ -61,10 +61,10 @@ static void stop_all_others(const struct emergency *e)
 /* Starts the deadman. The starter of this process may have left it a limit on processes. */
 static void start_deadman(const struct emergency *e)
 {
-    if (lethe_deadman_start(e->end.dead_ms, e->end.verb, e->progress) >= 0)
+    if (lethe_end_start_deadman(&e->end, e->progress) >= 0)
         return;
     lethe_pid1_leave_cgroup();
-    if (lethe_deadman_start(e->end.dead_ms, e->end.verb, e->progress) < 0)
+    if (lethe_end_start_deadman(&e->end, e->progress) < 0)
         stop_all_others(e);
 }
 
@@ -232,7 +232,7 @@ _Noreturn void lethe_now_fire(const struct lethe_kill *kill)
         .kill = kill,
     };
     /* Any call may hang, even one before there is memory to share with the deadman. */
-    pid_t early = lethe_deadman_start(e.end.dead_ms, e.end.verb, NULL);
+    pid_t early = lethe_deadman_start(e.end.dead_ms, e.end.verb, NULL, NULL, NULL);
     lethe_process_hurry(0, true);
     (void)setsid();
     if (!lethe_confined_join_mounts())

@@ -85,6 +85,7 @@ int lethe_end_main(int argc, char **argv)
     lethe_end_keep_script(&end);
     lethe_end_prepare(&end);
     struct lethe_progress *progress = lethe_progress_new();
+    lethe_end_start_deadman(&end, progress);
     if (progress)
         lethe_end_leave_old_root(&end, progress);
     lethe_end_finish(&end, progress);

@@ -46,22 +46,29 @@ static int tell(struct lethe_progress *progress, void *context)
     return 0;
 }
 
-static void sleep_until(int64_t ms)
+/* Waits until `dead_ms`, for ever if that is 0. False as soon as the parent has ended, if `looks`.
+ */
+static bool outwait(int64_t dead_ms, pid_t parent, bool looks)
 {
-    const struct timespec at = {(time_t)(ms / 1000), (long)(ms % 1000 * 1000000)};
-    while (clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &at, NULL) == EINTR)
-        ;
+    const struct timespec pause = {0, 100 * 1000 * 1000};
+    for (; !dead_ms || lethe_sys_now_ms() < dead_ms; nanosleep(&pause, NULL))
+        if (looks && getppid() != parent)
+            return false;
+    return true;
 }
 
-pid_t lethe_deadman_start(int64_t dead_ms, enum lethe_verb verb, struct lethe_progress *work)
+pid_t lethe_deadman_start(int64_t dead_ms, enum lethe_verb verb, struct lethe_progress *work,
+                          void (*go_on)(const void *context), const void *context)
 {
+    const pid_t parent = getpid();
     struct lethe_progress *progress = lethe_progress_new();
     pid_t deadman = lethe_supervise_fork();
     if (deadman)
         return deadman;
     lethe_self_harden();
     lethe_log_close();
-    sleep_until(dead_ms);
+    if (!outwait(dead_ms, parent, go_on))
+        go_on(context);
     lethe_process_hurry(0, true);
     if (progress) {
         lethe_supervise(progress, wipe_keys, NULL, &(struct lethe_supervisor){.total_ms = KEYS_MS});
