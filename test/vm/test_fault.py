@@ -24,8 +24,9 @@ from pathlib import Path
 import lab
 import small
 
-SCENES = {"clean": "exec handover poweroff --timeout=90000000us --log-level=6 --log-target=kmsg", "now": "/run/initramfs/lethe now --deadline=60 &"}
-BOUND = {"clean": 900, "now": 300}  # seconds of a loaded host; the deadlines in them are 180, once in each stage, and 60
+SCENES = {"clean": "exec handover poweroff --timeout=90000000us --log-level=6 --log-target=kmsg", "now": "/run/initramfs/lethe now --deadline=60 &",
+          "end": "/run/initramfs/lethe end poweroff &"}
+BOUND = {"clean": 900, "now": 300, "end": 900}  # seconds of a loaded host; the deadlines in them are 180, once in each stage, and 60
 PLANTS = ["rw:2M", "shm:2M", "run:1M", "unlinked:1M", "mapped:1M", "memfd:1M", "sysv:1M", "mqueue", "keyring", "names:500", "pipe", "socket"]
 STRANGERS = ["heap:2M", "environ", "stack"]  # another user's
 LOOPS, CACHE = ["file+loop:1M:/home"], ["cache:2M:/mnt"]
@@ -49,7 +50,7 @@ def prepared(program, scene, kernel=small.KERNEL, memory="", **options):
     with small.booted(program, memory=memory, ram="320M", disk=True, kernel=kernel, **options) as guest:
         guest.do(SETUP.replace("vdb", "vda" if options.get("start") else "vdb"), timeout=120)
         guest.arm()
-        if scene == "now":
+        if scene != "clean":  # the two others are beside PID 1
             guest.become_busybox_init()  # a shell as PID 1 reaps nobody, which is told at each end
         guest.run("plant " + " ".join(PLANTS + LOOPS + CACHE), timeout=120)
         guest.run("echo user:x:1000:1000::/:/bin/sh >/etc/passwd; su user -c 'plant " + " ".join(STRANGERS) + "'", timeout=120)
@@ -89,7 +90,7 @@ def judge(guest, scene):
         problems.append(f"it ended by {ended}")
     if found and (says_gone or not says_left):
         problems.append(f"unsaid: in RAM are {found}")
-    if scene == "clean" and says_gone and is_unclean(guest):
+    if scene != "now" and says_gone and is_unclean(guest):
         problems.append("unsaid: the persistence is not clean")
     if not says_gone and not says_left:
         problems.append("it said nothing of what it did")
@@ -110,7 +111,7 @@ def places(guest, scene):
     else:
         raise lab.Failure(f"{scene}: an end without a fault: {word}: {problems}\n" + "\n".join(said(guest)))
     # Before there is a deadman, who fails, hangs or is ended is as if nobody had asked for an end.
-    begun = guest.console.partition("lethe-fault: deadman")[2] if scene == "now" else guest.console
+    begun = guest.console.partition("lethe-fault: deadman")[2] if scene != "clean" else guest.console
     seen = re.findall(r"lethe-fault: (place|init) (0x[0-9a-f]+) (\w+)", begun)
     others = {place for who, place, _ in seen if who == "place"}
     return sorted({(place, name, place not in others) for _, place, name in seen})
@@ -122,9 +123,9 @@ def faults_of(scene, listed):
         step = name == "lethe_task_done"
         errors = () if step else ERRORS.get(name, (EIO,))
         ends = () if is_init or name in MEMORY or name == "close" else ("kill",) if step else ("hang", "kill")
-        others = ("screen", *(["deadman"] if scene == "now" else [])) if step else ()
+        others = ("screen", *(["deadman"] if scene != "clean" else [])) if step else ()
         for what in (*errors, *ends, *others):
-            yield f"{place}:{what}", name, what == "hang" or (scene == "now" and what == "kill")
+            yield f"{place}:{what}", name, what == "hang"
 
 
 def describe(program, fault):
@@ -164,10 +165,10 @@ def choose(options, guest, scene, share, shares):
     every = sorted((fault for fault in draw if draw[fault] % shares == share and re.search(options.only, f"{fault[0]} {fault[1]}")), key=draw.get)
     if options.all:
         return [fault[:2] for fault in every]
-    # One in five that takes its whole deadline.
-    n = options.sample // len(SCENES) // shares
+    # One in five that takes its whole deadline, and at least one.
+    n = max(2, options.sample // len(SCENES) // shares)
     slow, quick = [[fault[:2] for fault in every if fault[2] == is_slow] for is_slow in (True, False)]
-    return slow[:n // 5] + quick[:n - n // 5]
+    return slow[:max(1, n // 5)] + quick[:n - max(1, n // 5)]
 
 
 def run(options, program, scene, share, shares, results):
