@@ -61,8 +61,10 @@ void lethe_self_load(void)
 
 void lethe_self_lock(void)
 {
-    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
-        mlockall(MCL_CURRENT | MCL_FUTURE);
+    /* Without MCL_ONFAULT the arenas would be filled, which takes all memory there is. */
+    const int as_touched = MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT;
+    if (mlockall(as_touched))
+        mlockall(as_touched);
     lethe_self_load();
 }
 
