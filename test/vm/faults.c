@@ -9,7 +9,8 @@
  * number, "hang", "kill", which ends the process that calls, or "deadman" or "screen", which ends
  * that process of Lethe's; it happens when the call is reached for the COUNT-th time (1) in one
  * stage of the end, in whatever process. "list" tells each place in the kernel's log when it is
- * first reached by PID 1 ("init") and by another process ("place"), "show" on the standard error.
+ * first reached by PID 1 ("init"), by a supervisor without a deadline ("supervisor") and by
+ * another process ("place"), "show" on the standard error.
  * Of Lethe's own functions, the table of lethe_sys and the reads of sys.h are calls, too, so that
  * each of their callers is a place; and lethe_task_done, right behind the end of a step.
  */
@@ -54,6 +55,8 @@ static bool ready, listing, shows;
 static uintptr_t place;
 static int what;
 static unsigned count = 1;
+enum who { OTHER, SUPERVISOR, INIT };
+static pid_t supervisor; /* one without a deadline */
 static enum role forked; /* the role of the next child */
 static struct shared *shared;
 static atomic_uintptr_t *listed; /* of all processes of a stage */
@@ -121,44 +124,50 @@ static void tell(const char *word, const char *name, uintptr_t where)
         __real_syscall(SYS_close, log);
 }
 
-static void list(const char *name, uintptr_t where, bool init)
+static enum who who_calls(void)
 {
-    const uintptr_t key = where << 1 | init;
+    const pid_t pid = (pid_t)__real_syscall(SYS_getpid);
+    return pid == 1 ? INIT : pid == supervisor ? SUPERVISOR : OTHER;
+}
+
+static void list(const char *name, uintptr_t where, enum who who)
+{
+    static const char *const words[] = {"place", "supervisor", "init"};
+    const uintptr_t key = where << 2 | who;
     for (size_t i = key % PLACES; listed; i = (i + 1) % PLACES) {
         uintptr_t free_slot = 0;
         if (listed[i] == key)
             return;
         if (!listed[i] && atomic_compare_exchange_strong(&listed[i], &free_slot, key)) {
-            tell(init ? "init" : "place", name, where);
+            tell(words[who], name, where);
             return;
         }
     }
 }
 
-/* Ends the process that calls, or the one that is meant. False when there is none. */
-static bool end_process(const char *name, uintptr_t where)
+/* Ends the process that calls, or the one that is meant, if there is one. */
+static void end_process(const char *name, uintptr_t where)
 {
     pid_t pid = what == KILL ? (pid_t)__real_syscall(SYS_getpid) : shared->pids[KILL - what];
     if (!pid || __real_syscall(SYS_kill, pid, 0))
-        return false;
+        return;
     tell(what == KILL ? "is killed" : roles[KILL - what], name, where);
     __real_syscall(SYS_kill, pid, SIGKILL);
-    return true;
 }
 
-/* True when the call is to fail, with errno set. PID 1 the kernel never kills, and Lethe never lets
- * hang. */
+/* True when the call is to fail, with errno set. The kernel never kills PID 1, and a supervisor is
+ * never let hang. */
 static bool fails(const char *name, void *from)
 {
-    uintptr_t where = (uintptr_t)from;
-    int before = errno;
+    const uintptr_t where = (uintptr_t)from;
+    const enum who who = who_calls();
+    const int before = errno;
     if (!ready)
         read_request();
-    const bool init = __real_syscall(SYS_getpid) == 1;
     if (listing)
-        list(name, where, init);
+        list(name, where, who);
     errno = before;
-    if (!shared || where != place || ((what == HANG || what == KILL) && init) ||
+    if (!shared || where != place || (what == HANG && who) || (what == KILL && who == INIT) ||
         atomic_fetch_add(&shared->reached, 1) + 1 != count)
         return false;
     if (what > 0) {
@@ -166,14 +175,14 @@ static bool fails(const char *name, void *from)
         errno = what;
         return true;
     }
-    if (what <= KILL) {
-        end_process(name, where);
-        errno = before;
-        return false;
+    if (what == HANG) {
+        tell("hangs", name, where);
+        for (;;)
+            __real_syscall(SYS_ppoll, 0, 0, 0, 0);
     }
-    tell("hangs", name, where);
-    for (;;)
-        __real_syscall(SYS_ppoll, 0, 0, 0, 0);
+    end_process(name, where);
+    errno = before;
+    return false;
 }
 
 #define WRAP(type, failure, name, parameters, arguments)                                           \
@@ -251,8 +260,7 @@ OWN(bool, *o = 0, lethe_sys_read_block, (const char *b, const char *p, char *o, 
 OWN(int, -what, lethe_sys_open_below, (int d, const char *p, int f), (d, p, f))
 OWN(int, -what, lethe_sys_open_device, (const char *p, int f, mode_t k, uint64_t n), (p, f, k, n))
 
-pid_t __real_fork(void);
-pid_t __wrap_fork(void);
+extern __typeof__(fork) __real_fork, __wrap_fork;
 pid_t __wrap_fork(void)
 {
     if (fails("fork", __builtin_return_address(0)))
@@ -315,16 +323,17 @@ extern __typeof__(lethe_deadman_start) __real_lethe_deadman_start, __wrap_lethe_
 pid_t __wrap_lethe_deadman_start(int64_t dead_ms, enum lethe_verb verb, struct lethe_progress *work,
                                  void (*go_on)(const void *), const void *context)
 {
-    if (listing)
-        tell("deadman", "starts", 0);
+    if (!dead_ms)
+        supervisor = (pid_t)__real_syscall(SYS_getpid);
     forked = DEADMAN;
     pid_t deadman = __real_lethe_deadman_start(dead_ms, verb, work, go_on, context);
     forked = WORKER;
+    if (listing)
+        tell("deadman", "runs", 0);
     return deadman;
 }
 
-void __real_lethe_face_start(const struct lethe_progress *);
-void __wrap_lethe_face_start(const struct lethe_progress *);
+extern __typeof__(lethe_face_start) __real_lethe_face_start, __wrap_lethe_face_start;
 void __wrap_lethe_face_start(const struct lethe_progress *progress)
 {
     forked = SCREEN;
@@ -332,8 +341,7 @@ void __wrap_lethe_face_start(const struct lethe_progress *progress)
     forked = WORKER;
 }
 
-void __real_lethe_task_done(struct lethe_progress *);
-void __wrap_lethe_task_done(struct lethe_progress *);
+extern __typeof__(lethe_task_done) __real_lethe_task_done, __wrap_lethe_task_done;
 void __wrap_lethe_task_done(struct lethe_progress *progress)
 {
     __real_lethe_task_done(progress);

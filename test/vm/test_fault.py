@@ -103,7 +103,7 @@ def said(guest):
 
 
 def places(guest, scene):
-    """What an end without a fault goes through: [(place, name of the call, whether only PID 1 comes there)]."""
+    """What an end without a fault goes through: [(place, name of the call, who comes there)]."""
     for _ in range(2):  # on a loaded host one may come too late for a deadline
         word, problems = end(guest, scene, "list")
         if not problems and ", gone" in word:
@@ -112,17 +112,16 @@ def places(guest, scene):
         raise lab.Failure(f"{scene}: an end without a fault: {word}: {problems}\n" + "\n".join(said(guest)))
     # Before there is a deadman, who fails, hangs or is ended is as if nobody had asked for an end.
     begun = guest.console.partition("lethe-fault: deadman")[2] if scene != "clean" else guest.console
-    seen = re.findall(r"lethe-fault: (place|init) (0x[0-9a-f]+) (\w+)", begun)
-    others = {place for who, place, _ in seen if who == "place"}
-    return sorted({(place, name, place not in others) for _, place, name in seen})
+    seen = sorted(set(re.findall(r"lethe-fault: (place|supervisor|init) (0x[0-9a-f]+) (\w+)", begun)))
+    return sorted({(place, name, frozenset(who for who, other, _ in seen if other == place)) for _, place, name in seen}, key=lambda one: one[:2])
 
 
 def faults_of(scene, listed):
-    """(fault, name of the call, whether it costs a whole deadline): no one hangs or kills PID 1."""
-    for place, name, is_init in listed:
+    """(fault, name of the call, whether it costs a whole deadline): no one kills PID 1, and what may hang is never the supervisor's."""
+    for place, name, who in listed:
         step = name == "lethe_task_done"
         errors = () if step else ERRORS.get(name, (EIO,))
-        ends = () if is_init or name in MEMORY or name == "close" else ("kill",) if step else ("hang", "kill")
+        ends = () if who == {"init"} or name in MEMORY or name == "close" else ("hang", "kill") if "place" in who and not step else ("kill",)
         others = ("screen", *(["deadman"] if scene != "clean" else [])) if step else ()
         for what in (*errors, *ends, *others):
             yield f"{place}:{what}", name, what == "hang"
@@ -161,7 +160,7 @@ def choose(options, guest, scene, share, shares):
     if wanted:
         return [(fault.split("/")[1], "") for fault in wanted[share::shares]]
     commit = subprocess.run(["git", "-C", lab.HERE, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip() or "none"
-    draw = {fault: int(lab.digest(options.seed or commit, fault[0]), 16) for fault in faults_of(scene, places(guest, scene))}
+    draw = {fault: int(lab.digest(options.seed or commit, scene, fault[0]), 16) for fault in faults_of(scene, places(guest, scene))}
     every = sorted((fault for fault in draw if draw[fault] % shares == share and re.search(options.only, f"{fault[0]} {fault[1]}")), key=draw.get)
     if options.all:
         return [fault[:2] for fault in every]
