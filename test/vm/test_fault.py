@@ -111,8 +111,10 @@ def places(guest, scene):
     else:
         raise lab.Failure(f"{scene}: an end without a fault: {word}: {problems}\n" + "\n".join(said(guest)))
     # Before there is a deadman, who fails, hangs or is ended is as if nobody had asked for an end.
-    begun = guest.console.partition("lethe-fault: deadman")[2] if scene != "clean" else guest.console
-    seen = sorted(set(re.findall(r"lethe-fault: (place|supervisor|init) (0x[0-9a-f]+) (\w+)", begun)))
+    before, _, after = ("", "", guest.console) if scene == "clean" else guest.console.partition("lethe-fault: deadman")
+    line = r"lethe-fault: (place|supervisor|init) (0x[0-9a-f]+) (\w+)"
+    early = {place for _, place, _ in re.findall(line, before)}
+    seen = sorted({one for one in re.findall(line, after) if one[1] not in early})
     return sorted({(place, name, frozenset(who for who, other, _ in seen if other == place)) for _, place, name in seen}, key=lambda one: one[:2])
 
 
