@@ -126,10 +126,10 @@ static void check_plan(struct status *s)
         if (l->kind == LETHE_STAYS_BRANCH)
             lethe_findings_add(
                 &s->findings, LETHE_WEAKNESS, "branch-lost",
-                "the writable branch %s can't be reached by its path: it is freed, not "
-                "zeroed in place: add init_on_free=1 to the kernel's arguments",
+                "the writable branch %s: %s: add init_on_free=1 to the kernel's arguments",
                 lethe_text_printable(shown, sizeof shown,
-                                     s->snapshot.unions[l->index].branches[l->branch].path));
+                                     s->snapshot.unions[l->index].branches[l->branch].path),
+                l->reason);
         if (l->kind == LETHE_STAYS_SWAP)
             lethe_findings_add(
                 &s->findings, LETHE_WEAKNESS, "swap",

@@ -104,7 +104,9 @@ static void add_branches(struct lethe_stays_list *left, const struct lethe_union
     for (size_t i = 0; i < u->n_branches; i++)
         if (u->branches[i].writable && !lethe_branch_is_shown(u, &u->branches[i]))
             add(left, LETHE_STAYS_BRANCH, index, i,
-                "no mount shows it: it is freed with the union, not zeroed in place");
+                u->branches[i].path[0] == '/'
+                    ? "no mount shows it: it is freed with the union, not zeroed in place"
+                    : "its path is relative: which file system it is on can't be told");
 }
 
 int lethe_stays_find(struct lethe_stays_list *left, const struct lethe_snapshot *s, bool own_root,

@@ -49,10 +49,22 @@ static void an_anchor_is_the_branch_of_the_root(void **unused)
     assert_null(why_branch_stays(ROOT RUN SHOWN ANOTHER ANCHOR, false, "/lost"));
 }
 
+/* Its file system may well be erased, by a mount that nobody can know to be its. */
+static void nothing_is_claimed_of_a_relative_path(void **unused)
+{
+    (void)unused;
+    const char *relative = why_branch_stays(
+        "1 0 0:1 / / rw - tmpfs t rw\n2 1 0:2 / /u rw - overlay o rw,lowerdir=l,upperdir=up\n",
+        false, "up");
+    assert_non_null(relative);
+    assert_null(strstr(relative, "zeroed"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_anchor_is_the_branch_of_the_root),
+        cmocka_unit_test(nothing_is_claimed_of_a_relative_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
