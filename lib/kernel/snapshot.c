@@ -151,14 +151,14 @@ static bool has_pool(const struct lethe_source *s)
     return found;
 }
 
-/* True when a union's layer is still where its path leads. It is asked of mounts of RAM only, which
- * answer by themselves. A captured tree lists those that were not. */
+/* True unless a union's layer is known not to be where its path leads: a device that has gone knows
+ * nothing. A captured tree lists those that were not. */
 static bool is_there(void *context, const char *path, const char *seen)
 {
     const struct lethe_source *s = context;
     struct stat st;
     if (s->live)
-        return !lstat(seen, &st);
+        return !lstat(seen, &st) || (errno != ENOENT && errno != ENOTDIR);
     if (s->root == AT_FDCWD)
         return true;
     struct lethe_span text, line;

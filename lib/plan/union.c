@@ -339,8 +339,9 @@ static size_t find_mount(const struct lethe_snapshot *s, const struct lethe_tree
 {
     const char *seen = tidy(b, system, path);
     const size_t mount = seen ? lethe_tree_lookup(tree, seen) : LETHE_NONE;
-    if (mount != LETHE_NONE && lethe_mount_is_ram(&s->mounts[mount]) && reader->is_there &&
-        !reader->is_there(reader->context, path, seen))
+    const struct lethe_mount *m = mount == LETHE_NONE ? NULL : &s->mounts[mount];
+    if (m && reader->is_there && (lethe_mount_is_ram(m) || lethe_mount_is_stored(m)) &&
+        !lethe_mount_is_answered_for(s, mount) && !reader->is_there(reader->context, path, seen))
         return LETHE_NONE;
     return mount;
 }

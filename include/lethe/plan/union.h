@@ -23,7 +23,7 @@ struct lethe_union_reader {
      * it; n is 0 when it is not known. NULL: never known. */
     struct lethe_span (*daemon)(void *context, const struct lethe_mount *mount);
     /* True when the layer that the union names `path` is there, at `seen` from the reader's root.
-     * It is asked for mounts of RAM only. NULL: always. */
+     * It is asked for mounts of RAM and of this machine's devices only. NULL: always. */
     bool (*is_there)(void *context, const char *path, const char *seen);
     void *context;
 };
