@@ -42,7 +42,7 @@ static void add_erase_edges(struct lethe_graph *g, size_t mount)
         lethe_graph_add(g, on_top, lethe_graph_node(g, LETHE_NODE_ERASURE, mount), LETHE_WHY_HIDES);
 }
 
-/* Lets `holder`, a mount, go before the devices that the file system at `mount` is on. */
+/* Lets `holder` go before the devices that the file system at `mount` is on. */
 static void add_mount_device_edges(struct lethe_graph *g, size_t holder, size_t mount,
                                    enum lethe_why why)
 {
@@ -84,14 +84,19 @@ static void add_file_system_edges(struct lethe_graph *g)
 }
 
 /* A mount, swap or loop in a file goes before the mounts of the file's file system, and before its
- * erasure. */
+ * erasure. It goes before the devices below too: those mounts may be detached before it, in a
+ * cycle. */
 static void add_host_edges(struct lethe_graph *g)
 {
-    for (size_t i = 0; i < g->snapshot->n_swaps + g->snapshot->n_blocks; i++)
-        if (g->host[i] != LETHE_NONE)
-            lethe_graph_add(g, lethe_graph_node(g, LETHE_NODE_SWAP, i),
-                            lethe_graph_node(g, LETHE_NODE_FILES_UNUSED, g->host[i]),
-                            LETHE_WHY_IN_FILE); /* devices' numbers follow those of swaps */
+    for (size_t i = 0; i < g->snapshot->n_swaps + g->snapshot->n_blocks; i++) {
+        const size_t user =
+            lethe_graph_node(g, LETHE_NODE_SWAP, i); /* devices' numbers follow those of swaps */
+        if (g->host[i] == LETHE_NONE)
+            continue;
+        lethe_graph_add(g, user, lethe_graph_node(g, LETHE_NODE_FILES_UNUSED, g->host[i]),
+                        LETHE_WHY_IN_FILE);
+        add_mount_device_edges(g, user, g->host[i], LETHE_WHY_IN_FILE);
+    }
 }
 
 /* Ties a loop to the device that its file's file system is on, where no mount shows that file
