@@ -276,7 +276,7 @@ static size_t count_disks(const struct find *f, unsigned marks)
 /* Marks the loops that may be lost layers, if they all lie on one disk. Where other layers are seen
  * they may lie on the disks of those as well; on two more disks nobody can tell which is meant.
  * Returns whether anything is known of the medium. */
-static bool guess(const struct find *f, const struct lethe_union *u, bool by_name)
+static bool mark_loops(const struct find *f, const struct lethe_union *u, bool by_name)
 {
     const struct lethe_snapshot *s = f->s;
     const size_t seen = count_disks(f, LETHE_ROLE_MEDIUM);
@@ -292,6 +292,29 @@ static bool guess(const struct find *f, const struct lethe_union *u, bool by_nam
         f->marks[i] &= ~(unsigned)MARK_GUESSED;
     }
     return seen || holds;
+}
+
+static bool lies_on_disk(const struct lethe_snapshot *s, size_t block)
+{
+    for (int depth = 0; depth < DEPTH_MAX && block != LETHE_NONE; depth++) {
+        const enum lethe_block_kind kind = s->blocks[block].kind;
+        if (kind != LETHE_BLOCK_LOOP)
+            return kind != LETHE_BLOCK_ZRAM && kind != LETHE_BLOCK_BRD;
+        block = host_device(s, block);
+    }
+    return false;
+}
+
+/* Looks for the disk of the lost layers: by their names, then among all loops that may be layers.
+ * One of those names that lies on no disk, as in a copy in RAM, says that no other loop is one. */
+static bool guess(const struct find *f, const struct lethe_union *u)
+{
+    pass_used(f);
+    for (size_t i = 0; i < f->s->n_blocks; i++)
+        if (f->s->blocks[i].kind == LETHE_BLOCK_LOOP && !(f->marks[i] & MARK_PASSED) &&
+            is_lost_layer(u, f->s->blocks[i].file) && !lies_on_disk(f->s, i))
+            return count_disks(f, LETHE_ROLE_MEDIUM);
+    return mark_loops(f, u, true) || mark_loops(f, u, false);
 }
 
 /* Finds the mount that the system runs from. A "/" in RAM that is no union is empty but for the
@@ -321,11 +344,8 @@ static void find_medium(struct find *f)
         mark_origin(f, root, 0);
     else
         mark_bases(f, f->s->mounts[root].device, 0);
-    if (f->origin == LETHE_ORIGIN_LOST && u) {
-        pass_used(f);
-        f->origin =
-            guess(f, u, true) || guess(f, u, false) ? LETHE_ORIGIN_GUESSED : LETHE_ORIGIN_LOST;
-    }
+    if (f->origin == LETHE_ORIGIN_LOST && u)
+        f->origin = guess(f, u) ? LETHE_ORIGIN_GUESSED : LETHE_ORIGIN_LOST;
     /* A file that is not there any more proves nothing of what was guessed. */
     for (size_t i = 0; f->origin == LETHE_ORIGIN_SEEN && i < f->s->n_blocks; i++)
         if (f->marks[i] & LETHE_ROLE_MEDIUM && f->s->blocks[i].kind == LETHE_BLOCK_LOOP &&

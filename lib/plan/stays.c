@@ -17,8 +17,8 @@ const char *lethe_stays_origin_text(enum lethe_origin origin)
         return "layers of the root lead nowhere: what is called the medium is where the loops or "
                "mounts lie that must be those layers";
     case LETHE_ORIGIN_LOST:
-        return "layers of the root lead nowhere, and no loop must be one of them: which disk is "
-               "the medium can't be said";
+        return "layers of the root lead nowhere, and no disk must hold them: which disk is the "
+               "medium can't be said";
     }
     return NULL;
 }

@@ -183,6 +183,29 @@ static void a_guess_never_misses_anything(void **unused)
     assert_int_equal(roles[ISO], LETHE_ROLE_NONE);
 }
 
+/* A copy of the layer in the initramfs's RAM; somebody's stick has an image on a loop. */
+static void a_layer_on_no_disk_is_no_guess(void **unused)
+{
+    (void)unused;
+    const char *const images[] = {"/m/my.iso", "/m/live/fs"};
+    for (size_t i = 0; i < 2; i++) {
+        const struct lethe_block blocks[] = {
+            BLOCK(8, 0, "sda", LETHE_BLOCK_PLAIN),
+            BLOCK(7, 0, "loop0", LETHE_BLOCK_LOOP, .file = images[i], .file_devno = {8, 0},
+                  .read_only = true),
+            BLOCK(7, 1, "loop1", LETHE_BLOCK_LOOP, .file = "/fs", .file_devno = {0, 2},
+                  .read_only = true),
+        };
+        enum lethe_role roles[3];
+        struct scene scene;
+        scene_init(&scene, &(struct scene_input){
+                               .mountinfo = lethe_span(LOST), .blocks = blocks, .n_blocks = 3});
+        assert_int_equal(lethe_roles_find(&scene.snapshot, false, roles), LETHE_ORIGIN_LOST);
+        assert_int_equal(roles[0], LETHE_ROLE_NONE);
+        scene_finish(&scene);
+    }
+}
+
 /* Loops of the same name on two disks. */
 static void two_candidates_are_none(void **unused)
 {
@@ -325,6 +348,7 @@ int main(void)
         cmocka_unit_test(without_sysfs_nothing_has_gone),
         cmocka_unit_test(lost_layers_are_looked_for_among_loops),
         cmocka_unit_test(a_guess_never_misses_anything),
+        cmocka_unit_test(a_layer_on_no_disk_is_no_guess),
         cmocka_unit_test(two_candidates_are_none),
         cmocka_unit_test(beside_a_layer_that_is_seen_one_disk_more_counts),
         cmocka_unit_test(the_base_of_a_snapshot_is_the_medium),
