@@ -27,9 +27,25 @@ static void set_scsi_offline(const char *folder)
     lethe_sys->write_file(path, "1");
 }
 
+bool lethe_offline_find_dm(const char *name, struct lethe_block *block,
+                           char uuid[LETHE_OFFLINE_UUID_MAX])
+{
+    char number[32];
+    if (strncmp(name, "dm-", 3) ||
+        !lethe_sys_read_block(name, "dm/uuid", uuid, LETHE_OFFLINE_UUID_MAX) ||
+        !lethe_sys_read_block(name, "dev", number, sizeof number))
+        return false;
+    *block = (struct lethe_block){
+        .name = name, .kind = lethe_devices_kind(name, uuid, false), .dm_uuid = uuid};
+    return !lethe_devno(lethe_span(number), &block->devno);
+}
+
 void lethe_offline_set(const char *name)
 {
-    char folder[320];
+    char folder[320], uuid[LETHE_OFFLINE_UUID_MAX];
+    struct lethe_block block;
+    if (lethe_offline_find_dm(name, &block, uuid))
+        lethe_stop_fail_suspended(&block);
     if (!strncmp(name, "nvme", 4))
         return;
     snprintf(folder, sizeof folder, "/sys/class/block/%.255s/device", name);
@@ -72,19 +88,6 @@ bool lethe_offline_reset(const char *name)
     if (dir)
         closedir(dir);
     return reset_controller(folder) || found;
-}
-
-bool lethe_offline_find_dm(const char *name, struct lethe_block *block,
-                           char uuid[LETHE_OFFLINE_UUID_MAX])
-{
-    char number[32];
-    if (strncmp(name, "dm-", 3) ||
-        !lethe_sys_read_block(name, "dm/uuid", uuid, LETHE_OFFLINE_UUID_MAX) ||
-        !lethe_sys_read_block(name, "dev", number, sizeof number))
-        return false;
-    *block = (struct lethe_block){
-        .name = name, .kind = lethe_devices_kind(name, uuid, false), .dm_uuid = uuid};
-    return !lethe_devno(lethe_span(number), &block->devno);
 }
 
 void lethe_offline_stop_queueing(bool always)

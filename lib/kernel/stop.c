@@ -104,6 +104,15 @@ static int dm_load_error(const struct lethe_block *block)
     return dm_send(DM_TABLE_LOAD, &request);
 }
 
+int lethe_stop_fail_suspended(const struct lethe_block *block)
+{
+    char text[8];
+    if (!lethe_sys_read_block(block->name, "dm/suspended", text, sizeof text) || text[0] != '1')
+        return -EOPNOTSUPP;
+    int r = dm_load_error(block);
+    return r ? r : dm_suspend(block, DM_SKIP_LOCKFS_FLAG | DM_NOFLUSH_FLAG);
+}
+
 bool lethe_stop_holds_key(const struct lethe_block *block)
 {
     struct dm_target_spec target;

@@ -1169,6 +1169,22 @@ def now_without_uuid(boot):
 
 
 @case
+def now_in_flight(boot):
+    """the same with a write in flight, which waits for a device-mapper device that is suspended: that is made to fail it"""
+    with boot_with_tools(boot) as guest:
+        guest.do(stacks.HELPERS + 'echo "0 200000 linear /dev/vdb 0" | dmsetup create lazy\n'
+                 "key=$(od -An -v -tx1 $fw/opt/lethe.key/raw | tr -d ' \\n')\n"
+                 'echo "0 200000 crypt aes-xts-plain64 $key 0 /dev/mapper/lazy 0" | dmsetup create vera')
+        guest.arm()
+        plant(guest, "shm:4M")
+        guest.run("dmsetup suspend --noflush --nolockfs lazy\n"
+                  "dd if=/dev/zero of=/dev/mapper/vera bs=4k count=1 conv=fsync >/dev/null 2>&1 &\n"
+                  "until grep -q '^State:.D' /proc/$!/status; do usleep 20000; done")
+        guest.send("lethe now &")
+        want_emergency(guest, 1, "shm")
+
+
+@case
 def now_verity(boot):
     """lethe now: a medium that dm-verity checks has no key, and is left alone at first"""
     with boot_with_tools(boot) as guest:

@@ -9,7 +9,8 @@
 
 /* Sets a disk of the kernel's SCSI layer (USB, SATA, iSCSI) offline, so that everything fails from
  * now on. A disk whose transport is lost keeps what waits for it, and is removed instead. A
- * partition has no device/ of its own, so its disk's is written too. `name` is the kernel's, as
+ * partition has no device/ of its own, so its disk's is written too. A suspended device of the
+ * device mapper, which has everything wait, fails from now on as well. `name` is the kernel's, as
  * below /sys/class/block; any other device is left alone. */
 void lethe_offline_set(const char *name);
 

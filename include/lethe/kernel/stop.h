@@ -30,6 +30,10 @@ int lethe_stop_open(const struct lethe_block *block, int flags);
 /* Resumes a suspended device-mapper device. 0, or -errno: one whose key was wiped can't be. */
 int lethe_stop_resume(const struct lethe_block *block);
 
+/* Has a device-mapper device that is suspended fail what waits for it, and all else from now on. 0,
+ * or -errno: -EOPNOTSUPP where it is not suspended. */
+int lethe_stop_fail_suspended(const struct lethe_block *block);
+
 /* True for a dm-crypt device. Not all have a uuid that says so (VeraCrypt's have none): of those
  * without one the kernel is asked what they are, which no device has to answer. */
 bool lethe_stop_holds_key(const struct lethe_block *block);
