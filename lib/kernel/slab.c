@@ -80,11 +80,19 @@ static bool make_until_it_grows(struct refilling *r, const struct lethe_slabinfo
     return grown;
 }
 
-/* True when the cache gave back all that it had: then what no maker reaches has gone. */
+/* True when the cache gave back all that it had: then what no maker reaches has gone. An object that
+ * is in use just now, as a path is while it is looked up, keeps its slab, so that is tried again. */
 static bool is_emptied(const struct lethe_slabinfo_cache *c, int slabs)
 {
+    enum { TRIES = 5 };
+    const struct timespec pause = {0, 10 * 1000 * 1000};
     int shrink = open_attribute(c, "shrink", O_WRONLY);
-    bool good = shrink >= 0 && write(shrink, "1", 1) == 1 && !count_slabs(slabs);
+    bool good = false;
+    for (int i = 0; shrink >= 0 && !good && i < TRIES; i++) {
+        if (i)
+            nanosleep(&pause, NULL);
+        good = write(shrink, "1", 1) == 1 && !count_slabs(slabs);
+    }
     if (shrink >= 0)
         lethe_sys->close(shrink);
     return good;
