@@ -211,7 +211,7 @@ unsigned lethe_end_stop_all(const struct lethe_end *end, struct lethe_progress *
 
 static unsigned stop_once(const struct lethe_end *end, struct lethe_progress *progress, int64_t ms)
 {
-    if (!progress->n_daemons)
+    if (!progress || !progress->n_daemons)
         return lethe_end_stop_all(end, progress, ms);
     unsigned left = lethe_process_stop_others(progress->daemons, progress->n_daemons, ms);
     lethe_end_start_deadman(end, progress);
@@ -350,12 +350,16 @@ static void stay(int64_t ms)
         lethe_watchdog_ping(NULL);
 }
 
-/* Stops all processes again: those that PID 1 has started since the first stage, or that that stage
- * could not know of, and its deadman, which holds the old program. */
-static void stop_again(const struct lethe_end *end, struct lethe_progress *progress)
+/* Stops all processes again, but daemons that serve what is mounted: those that PID 1 has started
+ * since the first stage, or that that stage could not know of, and its deadman, which holds the old
+ * program. */
+static void stop_again(struct lethe_end *end, struct lethe_progress *progress)
 {
-    if (end->init_stays || end->dead_ms)
-        lethe_end_stop_all(end, progress, end->policy->stop_ms);
+    const bool again = end->init_stays || end->dead_ms;
+    if (again && end->served && progress)
+        lethe_apart_find_daemons(end, progress);
+    if (again)
+        stop_once(end, progress, end->policy->stop_ms);
     if (end->dead_ms)
         lethe_watchdog_arm(end->dead_ms); /* systemd stops its own when it hands over */
 }

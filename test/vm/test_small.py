@@ -1402,15 +1402,13 @@ def mdmon(boot):
         want("needs_recovery" not in plain_disk_state(guest), "the file system was not closed clean", guest)
 
 
-@case
-def ntfs(boot):
-    """an ext4 in a file on NTFS: ntfs-3g lives until both are unmounted, and both are clean"""
+def want_ntfs_clean(boot, end):
     with boot_with_tools(boot) as guest:
         guest.do(stacks.HELPERS + "modprobe fuse; mkntfs -Q -F /dev/vdb >/dev/null 2>&1; mkdir -p /run/stick; (exec -a @ntfs-3g /usr/bin/ntfs-3g /dev/vdb /run/stick)\n"
                  "truncate -s 64M /run/stick/persistence; mkfs.ext4 -q /run/stick/persistence; losetup /dev/loop5 /run/stick/persistence; mount /dev/loop5 /mnt; echo data >/mnt/file; sync", timeout=100)
         guest.arm()
         plant(guest, "cache+home:4M:/mnt", "shm:1M")
-        guest.hand_over("poweroff")
+        end(guest)
         want_clean_end(guest, timeout=200)
         want_gone(guest, ["cache+home", "shm"])
         with tempfile.TemporaryDirectory(dir="/dev/shm") as tmp:
@@ -1418,6 +1416,21 @@ def ntfs(boot):
             subprocess.run(["ntfscat", "-f", Path(tmp) / "disk", "persistence"], stdout=open(Path(tmp) / "image", "wb"), check=True)
             check = subprocess.run(["e2fsck", "-fn", Path(tmp) / "image"], capture_output=True, text=True)
             want(not check.returncode and "journal" not in check.stdout, f"e2fsck: {check.stdout}", guest)
+
+
+@case
+def ntfs(boot):
+    """an ext4 in a file on NTFS: ntfs-3g lives until both are unmounted, and both are clean"""
+    want_ntfs_clean(boot, lambda guest: guest.hand_over("poweroff"))
+
+
+@case
+def ntfs_beside(boot):
+    """the same by `lethe end`, beside a PID 1 that is not systemd"""
+    def end(guest):
+        guest.become_busybox_init("::shutdown:/run/initramfs/lethe end poweroff")
+        guest.send("poweroff")
+    want_ntfs_clean(boot, end)
 
 
 @long_case
