@@ -25,7 +25,7 @@ static bool next_argument(struct lethe_span *rest, struct lethe_span *name,
 static bool is_argument(struct lethe_span name, const char *wanted)
 {
     for (size_t i = 0; i < name.n; i++)
-        if (name.at[i] != wanted[i] && !(name.at[i] == '-' && wanted[i] == '_'))
+        if (!wanted[i] || (name.at[i] != wanted[i] && !(name.at[i] == '-' && wanted[i] == '_')))
             return false;
     return !wanted[name.n];
 }

@@ -109,6 +109,7 @@ static void the_last_of_an_argument_counts(void **unused)
     assert_true(lethe_cmdline_find(text, "init_on_free", &value));
     assert_true(lethe_span_is(value, "1"));
     assert_true(lethe_cmdline_find(lethe_span("init-on_free=0"), "init_on_free", &value));
+    assert_false(lethe_cmdline_find((struct lethe_span){"a\0b", 3}, "a", &value));
     assert_true(lethe_span_is(value, "0"));
     assert_false(lethe_cmdline_find(lethe_span("init-on-freed"), "init_on_free", &value));
     assert_false(lethe_cmdline_find(text, "d", &value));
