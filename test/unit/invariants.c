@@ -169,7 +169,7 @@ static bool has_user(const struct lethe_snapshot *s, size_t device)
         used = used || s->blocks[i].disk == device;
         used = used || (s->blocks[i].kind == LETHE_BLOCK_LOOP && s->blocks[i].file_devno.major &&
                         lethe_mount_find(s, s->blocks[i].file_devno) == LETHE_NONE &&
-                        lethe_devno_is(s->blocks[i].file_devno, s->blocks[device].devno));
+                        lethe_block_find(s, s->blocks[i].file_devno) == device);
         for (size_t j = 0; j < s->blocks[i].n_slaves; j++)
             used = used || s->blocks[i].slaves[j] == device;
     }
@@ -231,7 +231,7 @@ static bool holds(const struct lethe_snapshot *s, const struct lethe_step *step,
             return true;
     if (b->kind == LETHE_BLOCK_LOOP && b->file_devno.major &&
         lethe_mount_find(s, b->file_devno) == LETHE_NONE &&
-        lethe_devno_is(b->file_devno, s->blocks[device].devno))
+        lethe_block_find(s, b->file_devno) == device) /* forged devices may share a number */
         return true;
     return b->disk == device;
 }
