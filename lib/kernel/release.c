@@ -30,19 +30,12 @@ static bool is_idle(const struct lethe_block *block)
     return !text[strspn(text, " 0")];
 }
 
-static bool is_suspended(const struct lethe_block *block)
-{
-    char text[8];
-    return lethe_sys_read_block(block->name, "dm/suspended", text, sizeof text) &&
-           !strcmp(text, "1");
-}
-
 static void resume(const struct lethe_snapshot *s, const struct lethe_policy *policy,
                    struct lethe_progress *progress)
 {
     for (size_t i = 0; i < s->n_blocks; i++) {
         const struct lethe_block *b = &s->blocks[i];
-        if (!is_suspended(b) ||
+        if (!lethe_stop_is_suspended(b) ||
             !lethe_task_beginf(progress, lethe_task_id_of_device(LETHE_TASK_RESUME, b->devno),
                                policy->step_ms, "resume %.64s", b->name))
             continue;

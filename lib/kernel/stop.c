@@ -76,6 +76,13 @@ static int dm_suspend(const struct lethe_block *block, unsigned flags)
     return dm_send(DM_DEV_SUSPEND, &request);
 }
 
+bool lethe_stop_is_suspended(const struct lethe_block *block)
+{
+    char text[8];
+    return lethe_sys_read_block(block->name, "dm/suspended", text, sizeof text) &&
+           !strcmp(text, "1");
+}
+
 int lethe_stop_resume(const struct lethe_block *block)
 {
     return dm_suspend(block, 0);
@@ -106,8 +113,7 @@ static int dm_load_error(const struct lethe_block *block)
 
 int lethe_stop_fail_suspended(const struct lethe_block *block)
 {
-    char text[8];
-    if (!lethe_sys_read_block(block->name, "dm/suspended", text, sizeof text) || text[0] != '1')
+    if (!lethe_stop_is_suspended(block))
         return -EOPNOTSUPP;
     int r = dm_load_error(block);
     return r ? r : dm_suspend(block, DM_SKIP_LOCKFS_FLAG | DM_NOFLUSH_FLAG);

@@ -91,12 +91,14 @@ static bool has_branch(const struct lethe_snapshot *s, struct lethe_devno devno)
  * lies there and is no branch that another mount shows is the root's. */
 static bool is_anchored(const struct lethe_snapshot *s, const struct lethe_union *u, bool own_root)
 {
+    if (strcmp(s->mounts[u->mount].path, own_root ? "/oldroot" : "/") != 0)
+        return false;
     bool found = false;
     for (size_t i = 0; !found && i < s->n_mounts; i++)
         found = lethe_mount_is_ram(&s->mounts[i]) &&
                 strstr(s->mounts[i].path, "/run/initramfs/branches/") &&
                 !has_branch(s, s->mounts[i].devno);
-    return found && !strcmp(s->mounts[u->mount].path, own_root ? "/oldroot" : "/");
+    return found;
 }
 
 static void add_branches(struct lethe_stays_list *left, const struct lethe_union *u, size_t index)

@@ -1153,14 +1153,17 @@ def hotkey(boot):
             want_gone(guest, ["rw"])
 
 
+# dm-crypt without a uuid on a device of the device mapper that can be suspended.
+VERA = ('echo "0 200000 linear /dev/vdb 0" | dmsetup create lazy\n'
+        "key=$(od -An -v -tx1 $fw/opt/lethe.key/raw | tr -d ' \\n')\n"
+        'echo "0 200000 crypt aes-xts-plain64 $key 0 /dev/mapper/lazy 0" | dmsetup create vera\n')
+
+
 @case
 def now_without_uuid(boot):
     """lethe now: a dm-crypt device that has no uuid, as VeraCrypt makes them, on a disk that hangs"""
     with boot_with_tools(boot) as guest:
-        guest.do(stacks.HELPERS + 'echo "0 200000 linear /dev/vdb 0" | dmsetup create lazy\n'
-                 "key=$(od -An -v -tx1 $fw/opt/lethe.key/raw | tr -d ' \\n')\n"
-                 'echo "0 200000 crypt aes-xts-plain64 $key 0 /dev/mapper/lazy 0" | dmsetup create vera\n'
-                 "mkfs.ext4 -q /dev/mapper/vera; mount /dev/mapper/vera /mnt; sync")
+        guest.do(stacks.HELPERS + VERA + "mkfs.ext4 -q /dev/mapper/vera; mount /dev/mapper/vera /mnt; sync")
         guest.arm()
         plant(guest, "shm:4M")
         guest.run("echo lost >/mnt/file; dmsetup suspend --noflush --nolockfs lazy")
@@ -1172,9 +1175,7 @@ def now_without_uuid(boot):
 def now_in_flight(boot):
     """the same with a write in flight, which waits for a device-mapper device that is suspended: that is made to fail it"""
     with boot_with_tools(boot) as guest:
-        guest.do(stacks.HELPERS + 'echo "0 200000 linear /dev/vdb 0" | dmsetup create lazy\n'
-                 "key=$(od -An -v -tx1 $fw/opt/lethe.key/raw | tr -d ' \\n')\n"
-                 'echo "0 200000 crypt aes-xts-plain64 $key 0 /dev/mapper/lazy 0" | dmsetup create vera')
+        guest.do(stacks.HELPERS + VERA)
         guest.arm()
         plant(guest, "shm:4M")
         guest.run("dmsetup suspend --noflush --nolockfs lazy\n"

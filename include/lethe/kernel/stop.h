@@ -27,6 +27,9 @@ int lethe_stop_device(const struct lethe_block *block);
  * -errno. */
 int lethe_stop_open(const struct lethe_block *block, int flags);
 
+/* True for a device-mapper device that is suspended: what is sent to it waits. */
+bool lethe_stop_is_suspended(const struct lethe_block *block);
+
 /* Resumes a suspended device-mapper device. 0, or -errno: one whose key was wiped can't be. */
 int lethe_stop_resume(const struct lethe_block *block);
 
