@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 64 }; /* a forged tree may go in circles */
+enum {
+    DEPTH_MAX = 64,    /* a forged tree may go in circles */
+    LAYERS_MAX = 4096, /* and meet a union in each of its layers again */
+};
 
 /* Bits beside a device's role that are needed while roles are found. */
 enum mark {
@@ -19,6 +22,7 @@ struct find {
     unsigned *marks;  /* of each device: enum lethe_role and enum mark, or'ed */
     const char *root; /* the system's: "/" or "/oldroot" */
     enum lethe_origin origin;
+    size_t layers; /* that were looked at */
 };
 
 const char *lethe_role_name(enum lethe_role role)
@@ -169,10 +173,11 @@ static size_t find_moved(const struct find *f, const char *layer)
  * shows. */
 static void mark_layers(struct find *f, const struct lethe_union *u, int depth)
 {
-    for (size_t i = 0; i < u->n_branches; i++) {
+    for (size_t i = 0; i < u->n_branches && f->layers < LAYERS_MAX; i++) {
         const struct lethe_branch *b = &u->branches[i];
         if (b->writable)
             continue;
+        f->layers++;
         const enum lethe_origin before = f->origin;
         const bool shown = lethe_branch_is_shown(u, b);
         const size_t mount = shown ? b->mount : find_moved(f, b->path);
@@ -357,7 +362,7 @@ enum lethe_origin
 lethe_roles_find(const struct lethe_snapshot *s, bool own_root,
                  enum lethe_role *roles) // NOLINT(readability-non-const-parameter)
 {
-    struct find f = {s, (unsigned *)roles, own_root ? "/oldroot" : "/", LETHE_ORIGIN_SEEN};
+    struct find f = {s, (unsigned *)roles, own_root ? "/oldroot" : "/", LETHE_ORIGIN_SEEN, 0};
     for (size_t i = 0; i < s->n_blocks; i++)
         f.marks[i] = 0;
     spread(&f, MARK_READ_ONLY, is_read_only);

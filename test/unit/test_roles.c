@@ -55,6 +55,21 @@ static void tells_medium_from_persistence(void **unused)
     scene_finish(&scene);
 }
 
+/* Both layers of each union lie on the other: the walk must not try every way. */
+static void unions_in_circles_end(void **unused)
+{
+    (void)unused;
+    struct scene scene;
+    scene_init(&scene,
+               &(struct scene_input){
+                   .mountinfo = lethe_span("1 0 0:9 / / rw - overlay o rw,lowerdir=/a/1:/a/2\n"
+                                           "2 1 0:10 / /a rw - overlay o rw,lowerdir=/b/1:/b/2\n"
+                                           "3 1 0:11 / /b rw - overlay o rw,lowerdir=/a/1:/a/2\n"),
+               });
+    assert_int_equal(lethe_roles_find(&scene.snapshot, false, NULL), LETHE_ORIGIN_SEEN);
+    scene_finish(&scene);
+}
+
 /* Each lies on all the others: the walk must not try every way. */
 static void devices_in_circles_end(void **unused)
 {
@@ -357,6 +372,7 @@ int main(void)
         cmocka_unit_test(a_root_without_a_union_counts_when_it_is_read_only),
         cmocka_unit_test(tells_medium_from_persistence),
         cmocka_unit_test(devices_in_circles_end),
+        cmocka_unit_test(unions_in_circles_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
