@@ -24,6 +24,7 @@ PLACE = "/usr/lib/systemd/systemd-shutdown"  # where Lethe stands for way (a)
 NOW = "exec /run/initramfs/lethe now"
 CASES = []
 BRIEF = 4  # pulled and by_hand, each way
+ENDS = 50  # from one saved moment: a quarter of an hour after it the guest's shell doesn't answer any more
 
 
 def case(ways="ab", end="poweroff", is_storm=False, by_deadman=False, by_systemd=False):
@@ -277,13 +278,15 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         lethe = live.installed(options.build, Path(folder) / "lethe")
         for kernel in options.kernel or KERNELS:
-            with prepared(lethe, kernel, key, options.suite) as guest:
-                few = options.brief and kernel == "default"
-                for one in (chosen[:BRIEF] if few else chosen) * options.again:
-                    problems, line = run(guest, key, *one)
-                    tally.tell(f"{options.suite} {kernel} {name_of(*one[:2])}: {line}", problems)
-                    if options.verbose:
-                        print("\n".join(line for line in guest.console.splitlines() if "lethe" in line))
+            few = options.brief and kernel == "default"
+            runs = (chosen[:BRIEF] if few else chosen) * options.again
+            for i in range(0, len(runs), ENDS):
+                with prepared(lethe, kernel, key, options.suite) as guest:
+                    for one in runs[i:i + ENDS]:
+                        problems, line = run(guest, key, *one)
+                        tally.tell(f"{options.suite} {kernel} {name_of(*one[:2])}: {line}", problems)
+                        if options.verbose:
+                            print("\n".join(line for line in guest.console.splitlines() if "lethe" in line))
     return tally.end()
 
 
