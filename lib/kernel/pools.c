@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lethe/kernel/pools.h"
 
+#include <dirent.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lethe/kernel/links.h"
@@ -12,22 +13,34 @@
 #include "lethe/kernel/sys.h"
 #include "lethe/kernel/zswap.h"
 
-/* Counts the buffers of sound streams, and frees them if `free` is set. What was recorded or played
- * last lies in a stream's buffer until its device is removed; writing 0 keeps no buffer
- * (snd_pcm_lib_preallocate_proc_write(), sound/core/pcm_memory.c). A stream in use refuses. */
-static unsigned visit_sound(bool free)
+static bool visit_stream(const char *path, bool free)
 {
-    unsigned n = 0;
-    glob_t files;
     char now[32];
-    if (glob("/proc/asound/card*/pcm*/sub*/prealloc", 0, NULL, &files))
-        return 0;
-    for (size_t i = 0; i < files.gl_pathc; i++) {
-        if (free)
-            lethe_sys->write_file(files.gl_pathv[i], "0\n");
-        n += lethe_sys_read_line(AT_FDCWD, files.gl_pathv[i], now, sizeof now) && strcmp(now, "0");
+    if (free)
+        lethe_sys->write_file(path, "0\n");
+    return lethe_sys_read_line(AT_FDCWD, path, now, sizeof now) && strcmp(now, "0") != 0;
+}
+
+/* Counts the buffers of sound streams below a directory of /proc/asound, and frees them if `free`
+ * is set. What was recorded or played last lies in a stream's buffer until its device is removed;
+ * writing 0 keeps no buffer (snd_pcm_lib_preallocate_proc_write(), sound/core/pcm_memory.c). A
+ * stream in use refuses. glob(3) would bring the whole of the C library's user names. */
+static unsigned visit_sound(const char *above, size_t depth, bool free)
+{
+    static const char *const names[] = {"card", "pcm", "sub",
+                                        "prealloc"}; /* how they begin, but the last */
+    char path[200];
+    unsigned n = 0;
+    DIR *dir = opendir(above);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        if (depth < 3 ? strncmp(entry->d_name, names[depth], strlen(names[depth])) != 0
+                      : strcmp(entry->d_name, names[depth]) != 0)
+            continue;
+        snprintf(path, sizeof path, "%s/%.40s", above, entry->d_name);
+        n += depth < 3 ? visit_sound(path, depth + 1, free) : visit_stream(path, free);
     }
-    globfree(&files);
+    if (dir)
+        closedir(dir);
     return n;
 }
 
@@ -43,7 +56,7 @@ void lethe_pools_clear(const struct lethe_policy *policy, struct lethe_progress 
         lethe_task_done(progress);
     }
     if (begin(progress, policy->step_ms, LETHE_TASK_FREE_SOUND, "free the buffers of sound")) {
-        visit_sound(true);
+        visit_sound("/proc/asound", 0, true);
         lethe_task_done(progress);
     }
     if (lethe_zswap_was_used() && begin(progress, policy->erase_ms, LETHE_TASK_OVERWRITE_ZSWAP,
@@ -56,7 +69,7 @@ void lethe_pools_clear(const struct lethe_policy *policy, struct lethe_progress 
 
 unsigned lethe_pools_report(const struct lethe_progress *progress)
 {
-    unsigned sound = visit_sound(false);
+    unsigned sound = visit_sound("/proc/asound", 0, false);
     bool zswap = lethe_zswap_was_used() && !progress->account.zswap_overwritten;
     if (sound)
         lethe_log(LETHE_LOG_ERROR, "left: the buffers of %u streams of sound", sound);
