@@ -11,6 +11,7 @@
 #include "lethe/kernel/ask.h"
 #include "lethe/kernel/namespaces.h"
 #include "lethe/kernel/snapshot.h"
+#include "lethe/kernel/sys.h"
 
 int lethe_command_refuse(const char *command, const char *why)
 {
@@ -104,6 +105,13 @@ size_t lethe_command_armed_mount(const struct lethe_snapshot *snapshot)
             return !strcmp(m->fstype, "tmpfs") && !strcmp(m->source, "lethe") ? i : LETHE_NONE;
     }
     return LETHE_NONE;
+}
+
+bool lethe_command_has_systemd(void)
+{
+    char name[32];
+    return lethe_sys_read_line(AT_FDCWD, "/proc/1/comm", name, sizeof name) &&
+           !strcmp(name, "systemd");
 }
 
 bool lethe_command_same_content(const char *a, const char *b)

@@ -34,6 +34,9 @@ void lethe_command_print_json(const char *text);
 /* Prints "name": "text" as JSON. */
 void lethe_command_print_field(const char *name, const char *text);
 
+/* True when PID 1 is systemd, as far as its name says. */
+bool lethe_command_has_systemd(void);
+
 /* True when both files can be read and are the same, byte for byte. */
 bool lethe_command_same_content(const char *a, const char *b);
 

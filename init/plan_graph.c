@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "plan_text.h"
 
 /* `step` is each node's step, counted from 1, and 0 for a node that is none. `shown` says whether
  * anything speaks of it. */
@@ -73,12 +74,9 @@ static void print_device(const struct lethe_block *b)
         print_text("file", b->file);
 }
 
-static void print_node(const struct lethe_snapshot *s, size_t number, size_t step)
+static void print_kind(const struct lethe_snapshot *s, struct lethe_node node)
 {
-    const struct lethe_node node = lethe_plan_node(s, number);
-    printf("    {\"node\": %zu, \"kind\": \"%s\"", number, lethe_node_kind_name(node.kind));
-    if (step)
-        printf(", \"step\": %zu", step);
+    lethe_command_print_field("kind", lethe_node_kind_name(node.kind));
     switch (node.kind) {
     case LETHE_NODE_MOUNT:
         print_mount(&s->mounts[node.index]);
@@ -101,6 +99,22 @@ static void print_node(const struct lethe_snapshot *s, size_t number, size_t ste
         printf(", \"of\": %zu", node.index);
     }
     putchar('}');
+}
+
+static void print_node(const struct lethe_snapshot *s, size_t number, size_t step)
+{
+    printf("    {\"node\": %zu, ", number);
+    if (step)
+        printf("\"step\": %zu, ", step);
+    print_kind(s, lethe_plan_node(s, number));
+}
+
+static void print_gone(const struct lethe_handed *handed)
+{
+    for (size_t i = 0; i < handed->n_gone; i++) {
+        fputs(i ? ",\n    {" : "\n    {", stdout);
+        print_kind(handed->before, lethe_plan_node(handed->before, handed->gone[i]));
+    }
 }
 
 static void print_step(const struct lethe_snapshot *s, const struct lethe_step *step, size_t number,
@@ -184,9 +198,10 @@ static void print_unseen(const struct lethe_snapshot *s)
         }
 }
 
-int lethe_plan_graph_json(const struct lethe_plan *plan, const struct lethe_snapshot *s,
+int lethe_plan_graph_json(const struct lethe_plan *plan, const struct lethe_handed *handed,
                           const struct lethe_stays_list *left, bool own_root)
 {
+    const struct lethe_snapshot *s = &handed->after;
     static const char *const origins[] = {"seen", "gone", "guessed", "lost"};
     struct index index = {0};
     int r = index_nodes(&index, plan, s);
@@ -194,9 +209,12 @@ int lethe_plan_graph_json(const struct lethe_plan *plan, const struct lethe_snap
         printf("{\n  \"format\": 1,\n  \"version\": \"%s\",\n  \"own_root\": %s,\n"
                "  \"medium\": \"%s\",\n",
                LETHE_VERSION, own_root ? "true" : "false", origins[left->origin]);
+        fputs(handed->gone ? "  \"handed_over\": [" : "  \"handed_over\": null", stdout);
+        print_gone(handed);
+        puts(handed->gone ? "]," : ",");
         print_graph(plan, s, &index);
         fputs("],\n  \"left\": [", stdout);
-        print_left(s, left);
+        print_left(handed->before, left);
         fputs("],\n  \"unseen\": [", stdout);
         print_unseen(s);
         puts("]\n}");
@@ -217,20 +235,22 @@ static void print_label(const char *text)
 }
 
 static void print_dot_node(const struct lethe_plan *plan, const struct lethe_snapshot *s,
-                           size_t number, size_t step)
+                           size_t number, size_t step, const bool *stacked)
 {
     char text[400];
     const struct lethe_node node = lethe_plan_node(s, number);
+    const bool of_mount = node.kind == LETHE_NODE_MOUNT || node.kind == LETHE_NODE_ERASURE;
     printf("    n%zu [label=\"", number);
-    if (step) {
-        printf("%zu. ", step);
-        print_label(lethe_step_print(text, sizeof text, &plan->steps[step - 1], s));
-        puts(plan->steps[step - 1].lazy ? "\", color=red];" : "\"];");
-        return;
-    }
-    printf("%s ", lethe_node_kind_name(node.kind));
+    if (step)
+        printf("%zu. %s ", step, lethe_step_verb(&plan->steps[step - 1]));
+    else
+        printf("%s ", lethe_node_kind_name(node.kind));
     print_label(lethe_node_print(text, sizeof text, node, s));
-    puts("\", shape=plaintext, fontcolor=gray40];");
+    if (of_mount && stacked[node.index])
+        printf(" [mount %u]", s->mounts[node.index].id);
+    puts(!step                        ? "\", shape=plaintext, fontcolor=gray40];"
+         : plan->steps[step - 1].lazy ? "\", color=red];"
+                                      : "\"];");
 }
 
 /* Hides devices that are no steps and that something may hold, unseen: they are in nobody's way.
@@ -260,7 +280,8 @@ static void print_legend(void)
 int lethe_plan_graph_dot(const struct lethe_plan *plan, const struct lethe_snapshot *s)
 {
     struct index index = {0};
-    int r = index_nodes(&index, plan, s);
+    bool *stacked = lethe_plan_text_stacked(s);
+    int r = stacked ? index_nodes(&index, plan, s) : -ENOMEM;
     if (!r) {
         hide_unused(&index, plan, s);
         puts("digraph lethe {\n    node [shape=box];");
@@ -268,13 +289,14 @@ int lethe_plan_graph_dot(const struct lethe_plan *plan, const struct lethe_snaps
     }
     for (size_t i = 0; !r && i < index.n; i++)
         if (index.shown[i])
-            print_dot_node(plan, s, i, index.step[i]);
+            print_dot_node(plan, s, i, index.step[i], stacked);
     for (size_t i = 0; !r && i < plan->n_edges; i++)
         if (index.shown[plan->edges[i].before] && index.shown[plan->edges[i].after])
             printf("    n%zu -> n%zu [label=\"%s\"];\n", plan->edges[i].before,
                    plan->edges[i].after, lethe_why_text(plan->edges[i].why));
     if (!r)
         puts("}");
+    free(stacked);
     free_index(&index);
     return r;
 }

@@ -20,8 +20,7 @@ static int compare_paths(const void *left, const void *right)
     return (a->hash > b->hash) - (a->hash < b->hash);
 }
 
-/* Marks the mounts that share their paths with others. */
-static bool *find_stacked(const struct lethe_snapshot *s)
+bool *lethe_plan_text_stacked(const struct lethe_snapshot *s)
 {
     bool *stacked = calloc(s->n_mounts + 1, sizeof *stacked);
     struct path *paths = calloc(s->n_mounts + 1, sizeof *paths);
@@ -91,13 +90,30 @@ static void print_stays(const struct lethe_snapshot *s, const struct lethe_stays
     printf(": %s\n", l->reason);
 }
 
-int lethe_plan_text_print(const struct lethe_plan *plan, const struct lethe_snapshot *s,
-                          const struct lethe_stays_list *stays)
+/* Prints what systemd does, and what it leaves in RAM with it. */
+static void print_gone(const struct lethe_handed *handed, struct lethe_node node,
+                       const bool *stacked)
 {
+    const struct lethe_snapshot *s = handed->before;
+    static const char *const verbs[] = {[LETHE_NODE_MOUNT] = "unmounts",
+                                        [LETHE_NODE_SWAP] = "swaps off",
+                                        [LETHE_NODE_DEVICE] = "stops",
+                                        [LETHE_NODE_NAMESPACE] = "ends"};
+    printf("first: systemd %s ", verbs[node.kind]);
+    print_name(s, node, stacked);
+    const struct lethe_mount *m = node.kind == LETHE_NODE_MOUNT ? &s->mounts[node.index] : NULL;
+    puts(m && lethe_mount_is_ram(m) && lethe_mount_find(&handed->after, m->devno) == LETHE_NONE
+             ? ": its files are RAM, freed and cleared with all free memory"
+             : "");
+}
+
+static void print_all(const struct lethe_plan *plan, const struct lethe_handed *handed,
+                      const struct lethe_stays_list *stays, const bool *stacked, const bool *was)
+{
+    const struct lethe_snapshot *s = &handed->after;
     const struct lethe_cycle *cycle = plan->cycles;
-    bool *stacked = find_stacked(s);
-    if (!stacked)
-        return -ENOMEM;
+    for (size_t i = 0; i < handed->n_gone; i++)
+        print_gone(handed, lethe_plan_node(handed->before, handed->gone[i]), was);
     for (size_t i = 0; i < s->n_namespaces; i++) {
         fputs("first: end ", stdout);
         print_name(s, (struct lethe_node){LETHE_NODE_NAMESPACE, i}, stacked);
@@ -108,41 +124,61 @@ int lethe_plan_text_print(const struct lethe_plan *plan, const struct lethe_snap
         cycle = print_cycle(s, cycle, i, stacked);
     }
     for (size_t i = 0; i < stays->n; i++)
-        print_stays(s, &stays->list[i], stacked);
+        print_stays(handed->before, &stays->list[i], was);
     if (lethe_stays_origin_text(stays->origin))
         printf("not seen: %s\n", lethe_stays_origin_text(stays->origin));
     for (unsigned bit = 1; bit <= LETHE_UNSEEN_ALL; bit <<= 1)
         if (s->unseen & bit)
             printf("not seen: %s\n", lethe_stays_unseen_text((enum lethe_unseen)bit));
+}
+
+int lethe_plan_text_print(const struct lethe_plan *plan, const struct lethe_handed *handed,
+                          const struct lethe_stays_list *stays)
+{
+    bool *stacked = lethe_plan_text_stacked(&handed->after);
+    bool *was = lethe_plan_text_stacked(handed->before);
+    const int r = stacked && was ? 0 : -ENOMEM;
+    if (!r)
+        print_all(plan, handed, stays, stacked, was);
     free(stacked);
-    return 0;
+    free(was);
+    return r;
 }
 
 /* -- what happens to one thing ----------------------------------------------------------------- */
 
+/* `stacked` are the mounts of `s`, and `was` those of handed->before. */
 struct about {
     const struct lethe_plan *plan;
+    const struct lethe_handed *handed;
     const struct lethe_snapshot *s;
     const struct lethe_stays_list *stays;
     const char *name;
-    bool *stacked;
+    bool *stacked, *was;
     size_t *steps; /* of each node, from 1 */
 };
 
-static bool has_name(const struct about *a, struct lethe_node node)
+static bool is_device(const struct lethe_block *b, const char *name)
 {
-    const char *name = a->name, *device = strncmp(name, "/dev/", 5) ? name : name + 5;
-    device = strncmp(device, "mapper/", 7) ? device : device + 7;
+    char number[32];
+    snprintf(number, sizeof number, "%u:%u", b->devno.major, b->devno.minor);
+    if (!strcmp(name, number))
+        return true;
+    name = strncmp(name, "/dev/", 5) ? name : name + 5;
+    name = strncmp(name, "mapper/", 7) ? name : name + 7;
+    return !strcmp(name, b->name) || (b->dm_name[0] && !strcmp(name, b->dm_name));
+}
+
+static bool has_name(const struct lethe_snapshot *s, struct lethe_node node, const char *name)
+{
     switch (node.kind) {
     case LETHE_NODE_MOUNT:
     case LETHE_NODE_ERASURE:
-        return !strcmp(name, a->s->mounts[node.index].path);
+        return !strcmp(name, s->mounts[node.index].path);
     case LETHE_NODE_SWAP:
-        return !strcmp(name, a->s->swaps[node.index].path);
+        return !strcmp(name, s->swaps[node.index].path);
     case LETHE_NODE_DEVICE:
-        return !strcmp(device, a->s->blocks[node.index].name) ||
-               (a->s->blocks[node.index].dm_name[0] &&
-                !strcmp(device, a->s->blocks[node.index].dm_name));
+        return is_device(&s->blocks[node.index], name);
     default:
         return false;
     }
@@ -191,61 +227,94 @@ static void explain_node(const struct about *a, size_t number)
 
 static bool explain_stays(const struct about *a)
 {
+    const struct lethe_snapshot *s = a->handed->before;
     bool any = false;
     for (size_t i = 0; i < a->stays->n; i++) {
         const struct lethe_stays *l = &a->stays->list[i];
         const struct lethe_node node = {l->kind == LETHE_STAYS_DEVICE ? LETHE_NODE_DEVICE
                                         : l->kind == LETHE_STAYS_SWAP ? LETHE_NODE_SWAP
                                                                       : LETHE_NODE_MOUNT,
-                                        l->kind == LETHE_STAYS_BRANCH ? a->s->unions[l->index].mount
+                                        l->kind == LETHE_STAYS_BRANCH ? s->unions[l->index].mount
                                                                       : l->index};
-        if (has_name(a, node)) {
-            print_stays(a->s, l, a->stacked);
+        if (has_name(s, node, a->name)) {
+            print_stays(s, l, a->was);
             any = true;
         }
     }
     return any;
 }
 
-static bool explain(const struct about *a, size_t n_nodes)
+static bool explain_gone(const struct about *a)
 {
     bool any = false;
-    bool *tied = calloc(n_nodes + 1, sizeof *tied);
-    for (size_t i = 0; tied && i < a->plan->n_edges; i++)
-        tied[a->plan->edges[i].before] = tied[a->plan->edges[i].after] = true;
-    for (size_t number = 0; tied && number < n_nodes; number++) {
+    for (size_t i = 0; i < a->handed->n_gone; i++) {
+        const struct lethe_node node = lethe_plan_node(a->handed->before, a->handed->gone[i]);
+        if (has_name(a->handed->before, node, a->name)) {
+            print_gone(a->handed, node, a->was);
+            any = true;
+        }
+    }
+    return any;
+}
+
+static bool explain(const struct about *a, const bool *tied, size_t n_nodes)
+{
+    bool any = explain_gone(a);
+    for (size_t number = 0; number < n_nodes; number++) {
         const struct lethe_node node = lethe_plan_node(a->s, number);
         if ((a->steps[number] || tied[number] || node.kind == LETHE_NODE_DEVICE) &&
-            has_name(a, node)) {
+            has_name(a->s, node, a->name)) {
             explain_node(a, number);
             any = true;
         }
     }
-    free(tied);
     return explain_stays(a) || any;
 }
 
-int lethe_plan_text_explain(const struct lethe_plan *plan, const struct lethe_snapshot *s,
+/* Explains what has the name, or else the mount that a path of this name leads to. */
+static int explain_any(struct about a, const bool *tied, size_t n_nodes)
+{
+    char path[4096], shown[300];
+    snprintf(path, sizeof path, "%s", a.name);
+    lethe_text_printable(shown, sizeof shown, a.name);
+    bool found = explain(&a, tied, n_nodes);
+    a.name = path;
+    while (!found && path[0] == '/' && path[1] && strncmp(path, "/dev/", 5) != 0) {
+        char *end = strrchr(path, '/');
+        end[end == path] = '\0';
+        found = explain(&a, tied, n_nodes);
+    }
+    if (!found)
+        fprintf(stderr,
+                "lethe plan: nothing is mounted at %s, and no device or swap has this name\n",
+                shown);
+    return found ? 0 : -ENODEV;
+}
+
+int lethe_plan_text_explain(const struct lethe_plan *plan, const struct lethe_handed *handed,
                             const struct lethe_stays_list *stays, const char *name)
 {
+    const struct lethe_snapshot *s = &handed->after;
     const size_t n = lethe_plan_count_nodes(s);
-    char shown[300];
     struct about a = {.plan = plan,
+                      .handed = handed,
                       .s = s,
                       .stays = stays,
                       .name = name,
-                      .stacked = find_stacked(s),
+                      .stacked = lethe_plan_text_stacked(s),
+                      .was = lethe_plan_text_stacked(handed->before),
                       .steps = calloc(n + 1, sizeof *a.steps)};
-    int r = a.stacked && a.steps ? 0 : -ENOMEM;
+    bool *tied = calloc(n + 1, sizeof *tied);
+    int r = a.stacked && a.was && a.steps && tied ? 0 : -ENOMEM;
     for (size_t i = 0; !r && i < plan->n_steps; i++)
         a.steps[lethe_plan_step_node(s, &plan->steps[i])] = i + 1;
-    if (!r && !explain(&a, n)) {
-        fprintf(stderr,
-                "lethe plan: nothing is mounted at %s, and no device or swap has this name\n",
-                lethe_text_printable(shown, sizeof shown, name));
-        r = -ENODEV;
-    }
+    for (size_t i = 0; !r && i < plan->n_edges; i++)
+        tied[plan->edges[i].before] = tied[plan->edges[i].after] = true;
+    if (!r)
+        r = explain_any(a, tied, n);
     free(a.stacked);
+    free(a.was);
     free(a.steps);
+    free(tied);
     return r;
 }

@@ -65,7 +65,6 @@ static const struct lethe_usage usage = {
  * calls it. */
 int lethe_end_main(int argc, char **argv)
 {
-    char name[32];
     int status;
     static struct lethe_end end = {.policy = &lethe_policy_clean, .own_root = true};
     end.started_ms = lethe_sys_now_ms();
@@ -77,8 +76,7 @@ int lethe_end_main(int argc, char **argv)
         return lethe_command_refuse("end", "only root can do this");
     if (!lethe_identity_is_machine())
         return lethe_command_refuse("end", "a pid or user namespace of its own ends no machine");
-    if (lethe_sys_read_line(AT_FDCWD, "/proc/1/comm", name, sizeof name) &&
-        !strcmp(name, "systemd"))
+    if (lethe_command_has_systemd())
         return lethe_command_refuse("end", "systemd is PID 1, whose own end comes to Lethe");
     lethe_self_close_all();
     lethe_end_prepare_workers();

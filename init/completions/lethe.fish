@@ -31,6 +31,7 @@ complete -c lethe -n '__fish_seen_subcommand_from status plan' -l json -d 'for p
 complete -c lethe -n '__fish_seen_subcommand_from status' -l verify-memory-clearing -d 'try whether the kernel clears'
 complete -c lethe -n '__fish_seen_subcommand_from plan' -l dot -d 'a picture'
 complete -c lethe -n '__fish_seen_subcommand_from plan' -l explain -r -F -d 'what happens to this'
+complete -c lethe -n '__fish_seen_subcommand_from plan' -l at -x -a 'now end' -d 'as it is, or at the end'
 complete -c lethe -n '__fish_seen_subcommand_from plan' -l own-root -d 'the root is Lethe\'s own'
 complete -c lethe -n '__fish_seen_subcommand_from plan capture' -l root -x -a '(__fish_complete_directories)' -d 'a captured tree'
 complete -c lethe -n '__fish_seen_subcommand_from capture' -l names -d 'keep all names'

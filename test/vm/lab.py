@@ -456,6 +456,10 @@ class Guest:
         self._shell_until(re.escape(READY.encode()) + rb"\r?\n", timeout, "boot")
         return time.monotonic() - self.started
 
+    def wait_shown(self, pattern, timeout):
+        """Wait until the shell's terminal has shown this; returns the match."""
+        return self._shell_until(pattern, timeout, "the terminal")
+
     def send(self, command):
         """Start a command that may well end the guest, and do not wait for it."""
         self._shell.send(command.encode() + b"\n")
