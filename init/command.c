@@ -102,7 +102,7 @@ size_t lethe_command_armed_mount(const struct lethe_snapshot *snapshot)
     for (size_t i = snapshot->n_mounts; i--;) {
         const struct lethe_mount *m = &snapshot->mounts[i];
         if (!strcmp(m->path, LETHE_ARMED_DIR))
-            return !strcmp(m->fstype, "tmpfs") && !strcmp(m->source, "lethe") ? i : LETHE_NONE;
+            return lethe_mount_is_ram(m) && !strcmp(m->source, "lethe") ? i : LETHE_NONE;
     }
     return LETHE_NONE;
 }

@@ -130,7 +130,7 @@ int lethe_place_make(const struct lethe_snapshot *snapshot)
     if (mkdir(LETHE_ARMED_DIR, 0755) && errno != EEXIST)
         return -errno;
     keep(&kept, snapshot);
-    int r = lethe_own_root_mount_tmpfs(LETHE_ARMED_DIR);
+    int r = lethe_own_root_mount_ram(LETHE_ARMED_DIR);
     if (!r)
         r = lethe_sys->mount(NULL, LETHE_ARMED_DIR, NULL, MS_PRIVATE, NULL);
     return r ? r : put_back(&kept);

@@ -144,16 +144,6 @@ static void check_plan(struct status *s)
                            lethe_stays_origin_text(s->stays.origin));
 }
 
-static void check_program(struct status *s)
-{
-    const size_t armed = lethe_command_armed_mount(&s->snapshot);
-    if (s->snapshot.n_swaps && armed != LETHE_NONE &&
-        !strstr(s->snapshot.mounts[armed].super_options, "noswap"))
-        lethe_findings_add(
-            &s->findings, LETHE_WEAKNESS, "program-swaps",
-            "the armed program can be swapped out: use Linux 6.4 or later, or no swap");
-}
-
 static void check_bounce(struct status *s)
 {
     struct lethe_bounce bounce;
@@ -206,7 +196,6 @@ static int look(struct status *s, bool verify)
     check_ready(s);
     s->systemd = lethe_ways_look(&s->findings);
     check_plan(s);
-    check_program(s);
     check_bounce(s);
     if (verify)
         check_clearing(s);

@@ -29,8 +29,9 @@ void lethe_own_root_mount_api(void)
     mount_if_missing("devtmpfs", "/dev", "/dev/null");
 }
 
-/* tmpfs has noswap since Linux 6.4 (Documentation/filesystems/tmpfs.rst); an older kernel would
- * complain on the console. */
+/* tmpfs has noswap since Linux 6.4 (Documentation/filesystems/tmpfs.rst), and ramfs never swaps, but
+ * has no limit. What was swapped out may not come back: the stick has gone, or swap on a loop lies
+ * on what was swapped out to it. */
 static bool kernel_is_at_least(unsigned major, unsigned minor)
 {
     struct utsname name;
@@ -40,10 +41,11 @@ static bool kernel_is_at_least(unsigned major, unsigned minor)
     return have_major > major || (have_major == major && have_minor >= minor);
 }
 
-int lethe_own_root_mount_tmpfs(const char *path)
+int lethe_own_root_mount_ram(const char *path)
 {
-    const char *options = kernel_is_at_least(6, 4) ? "size=4m,mode=700,noswap" : "size=4m,mode=700";
-    return lethe_sys->mount("lethe", path, "tmpfs", MS_NOSUID | MS_NODEV, options);
+    const bool limited = kernel_is_at_least(6, 4);
+    return lethe_sys->mount("lethe", path, limited ? "tmpfs" : "ramfs", MS_NOSUID | MS_NODEV,
+                            limited ? "size=4m,mode=700,noswap" : "mode=700");
 }
 
 static int copy_bytes(int to, int from)
@@ -122,7 +124,7 @@ static const char *mount_somewhere(int *r)
     *r = -ENOENT;
     for (size_t i = 0; *r && i < sizeof places / sizeof *places; i++) {
         place = places[i];
-        *r = lethe_own_root_mount_tmpfs(place);
+        *r = lethe_own_root_mount_ram(place);
     }
     return place;
 }

@@ -30,6 +30,7 @@ PORTED = set()
 # All kinds that plant can plant in a system without a disk.
 EVERYTHING = ["rw:16M", "shm:8M", "run:2M", "file:1M", "file+dev:1M:/dev", "heap:8M", "names", "pipe", "unlinked", "mapped", "memfd",
               "sealed", "hugetlb", "huge", "links:500", "xattrs:500", "environ", "stack", "registers", "socket", "sysv", "mqueue", "keyring"]
+HANG = 300  # seconds: no end takes as long
 verbose = False
 skipping = None
 
@@ -74,7 +75,7 @@ def want_gone(guest, kinds, **options):
     want(not any(left.values()), f"left in RAM: {left}", guest)
 
 
-def want_end(guest, end, timeout=60):
+def want_end(guest, end, timeout=HANG):
     ended = guest.wait_end(timeout)
     if verbose:
         print("\n".join(guest.said))
@@ -88,13 +89,13 @@ def wait_said(guest, words, timeout=60):
         time.sleep(0.1)
 
 
-def want_clean_end(guest, end="poweroff", timeout=60, says="nothing is left"):
+def want_clean_end(guest, end="poweroff", timeout=HANG, says="nothing is left"):
     """The end that is asked for, and on the console one line of Lethe's: that all is gone."""
     want_end(guest, end, timeout)
     want(len(guest.said) == 1 and guest.said[0].endswith(says), f"it said: {guest.said}", guest)
 
 
-def end_clean(guest, *plants, verb="poweroff", end="poweroff", timeout=60, before=""):
+def end_clean(guest, *plants, verb="poweroff", end="poweroff", timeout=HANG, before=""):
     """The whole of a usual case: what was planted is there, is gone after the end, and Lethe says one line."""
     kinds = kinds_of(plants)
     plant(guest, *plants) if plants else None
@@ -480,11 +481,12 @@ def loop_on_tmpfs(boot):
 @case
 @ported
 def swap(boot):
-    """swap on a file, on zram and on a loop over a tmpfs: all of it is called back and switched off"""
+    """swap on a file, on zram and on a loop over RAM: all of it is called back and switched off"""
     with boot(disk=True) as guest:
         guest.arm()
         open_disk(guest)
-        guest.do("dd if=/dev/zero of=/mnt/swap bs=1M count=12\ntruncate -s 8M /run/s\nlosetup /dev/loop7 /run/s\n"
+        guest.do("dd if=/dev/zero of=/mnt/swap bs=1M count=12\n"
+                 "mkdir /run/ram\nmount -t ramfs x /run/ram\ntruncate -s 8M /run/ram/s\nlosetup /dev/loop7 /run/ram/s\n"
                  "modprobe zram num_devices=1\necho 16M >/sys/block/zram0/disksize\n"
                  "for s in /dev/zram0 /dev/loop7 /mnt/swap; do mkswap $s; swapon $s; done")
         plant(guest, "shm:32M", "heap:8M")
@@ -496,6 +498,20 @@ def swap(boot):
         want_clean_end(guest)
         want_gone(guest, ["shm", "heap"], key=small.encrypted_disk() / "key")
         want_disk_clean(guest)
+
+
+@long_case
+def swap_on_itself(boot):
+    """swap on a loop over a tmpfs whose own pages are swapped out to it, which no read gets back: off all the same, and told"""
+    with boot() as guest:
+        guest.arm()
+        guest.do("truncate -s 24M /run/s\nlosetup /dev/loop7 /run/s\nmkswap /dev/loop7\nswapon /dev/loop7")
+        plant(guest, "shm:16M", "heap:2M")
+        guest.do("mkdir -p /run/cg\nmount -t cgroup2 x /run/cg\necho 200 >/proc/sys/vm/swappiness\n"
+                 "for i in $(seq 72); do echo 4M >/run/cg/memory.reclaim || true; done", timeout=60)
+        guest.hand_over("poweroff")
+        want_end(guest, "poweroff")
+        want(guest.said[-1].endswith("NOT all is gone, see above"), f"it said: {guest.said}", guest)
 
 
 @case
@@ -1292,7 +1308,7 @@ def multipath(boot):
 
 @case
 def now_swap_file(boot):
-    """lethe now: PID 1 and the armed copy are swapped out to a file on dm-crypt, whose key goes last"""
+    """lethe now: PID 1 is swapped out to a file on dm-crypt, whose key goes last"""
     with boot_with_tools(boot) as guest:
         guest.do(stacks.HELPERS + PLAIN + "mkfs.ext4 -q /dev/mapper/plain; mkdir -p /mnt; mount /dev/mapper/plain /mnt\n"
                  "dd if=/dev/zero of=/mnt/swap bs=1M count=64; mkswap /mnt/swap; swapon /mnt/swap; echo 200 >/proc/sys/vm/swappiness\n"
@@ -1478,6 +1494,8 @@ def commands(boot):
         want({"/run", "/run/live/overlay", "/dev/shm", "/tmp"} <= {fs["path"] for fs in status["erases"]}, f"status: {status}")
         devices = [(d["role"], d["name"], d["type"]) for d in status["devices"]]
         want(devices == [("medium", "loop0", "squashfs"), ("medium", "vda", "ext4")], f"status: {devices}")
+        armed = guest.run("grep ' /run/initramfs ' /proc/self/mountinfo")
+        want("- ramfs lethe" in armed or "noswap" in armed, f"the program can be swapped out: {armed}")
         guest.run("mount -o remount,noexec /run/initramfs")
         want(status_of("lethe status") == 1, "noexec is no problem to it")
         guest.run("lethe disarm")

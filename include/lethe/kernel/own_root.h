@@ -10,15 +10,15 @@
 /* Mounts /proc, /sys and /dev where they are missing. */
 void lethe_own_root_mount_api(void);
 
-/* Mounts a tmpfs (noswap where the kernel knows it), copies the running program into it as
+/* Mounts a file system in RAM that is not swapped, copies the running program into it as
  * LETHE_OWN_ROOT_PROGRAM, gives it its own /proc, /sys and /dev, makes all mounts private and
  * pivots, so that the old root is found at /oldroot. pivot_root(2) moves every process whose root
  * was the old one, the caller's parent too. From rootfs, which can't be pivoted away, the new root
  * is moved over it. 0, or -errno with the old root still in place. */
 int lethe_own_root_enter(void);
 
-/* Mounts a tmpfs for a copy of Lethe: small, not swapped, and executable. 0, or -errno. */
-int lethe_own_root_mount_tmpfs(const char *path);
+/* Mounts a file system in RAM for a copy of Lethe: not swapped, and executable. 0, or -errno. */
+int lethe_own_root_mount_ram(const char *path);
 
 /* Copies the running program to `path`, made executable; the copy is whole when the name appears.
  * 0, or -errno. */
