@@ -25,6 +25,7 @@
 #include "lethe/kernel/keys.h"
 #include "lethe/kernel/log.h"
 #include "lethe/kernel/network.h"
+#include "lethe/kernel/own_root.h"
 #include "lethe/kernel/pid1.h"
 #include "lethe/kernel/process.h"
 #include "lethe/kernel/self.h"
@@ -235,7 +236,7 @@ _Noreturn void lethe_now_fire(const struct lethe_kill *kill)
     pid_t early = lethe_deadman_start(e.end.dead_ms, e.end.verb, NULL, NULL, NULL);
     lethe_process_hurry(0, true);
     (void)setsid();
-    if (!lethe_confined_join_mounts())
+    if (!lethe_confined_join())
         lethe_helper_ask(kill);
     lethe_end_prepare_workers();
     lethe_pid1_leave_cgroup(); /* a session or a service that is being stopped ends all in it */
@@ -357,6 +358,9 @@ int lethe_now_main(int argc, char **argv)
     if (!lethe_identity_is_machine())
         return lethe_command_refuse("now", "a pid or user namespace of its own ends no machine");
     lethe_self_close_all();
+    lethe_own_root_mount_api(); /* a chroot may have no /proc */
+    lethe_confined_join();
+    kill.triggered_ms = lethe_sys_now_ms(); /* a time namespace has another clock */
     become_armed_copy(argv);
     if (kill.after_seconds) {
         wait_for_shutdown(&kill);

@@ -10,6 +10,7 @@
 #include "end.h"
 #include "handover.h"
 #include "init.h"
+#include "lethe/kernel/confined.h"
 #include "lethe/kernel/identity.h"
 #include "lethe/kernel/log.h"
 #include "lethe/kernel/power.h"
@@ -79,6 +80,7 @@ int lethe_end_main(int argc, char **argv)
     if (lethe_command_has_systemd())
         return lethe_command_refuse("end", "systemd is PID 1, whose own end comes to Lethe");
     lethe_self_close_all();
+    lethe_confined_join();
     lethe_end_prepare_workers();
     lethe_end_keep_script(&end);
     lethe_end_prepare(&end);

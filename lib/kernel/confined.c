@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lethe/kernel/sys.h"
 
@@ -41,19 +42,30 @@ bool lethe_confined(void)
            (init.capabilities & ~own.capabilities);
 }
 
-bool lethe_confined_has_mounts(void)
+static bool is_same(const char *one, const char *other)
 {
-    struct stat own, init;
-    return stat("/proc/self/ns/mnt", &own) || stat("/proc/1/ns/mnt", &init) ||
-           own.st_ino == init.st_ino;
+    struct stat a, b;
+    return stat(one, &a) || stat(other, &b) || (a.st_dev == b.st_dev && a.st_ino == b.st_ino);
 }
 
-bool lethe_confined_join_mounts(void)
+bool lethe_confined_has_mounts(void)
 {
-    int fd = lethe_confined_has_mounts() ? -1 : lethe_sys->open("/proc/1/ns/mnt", O_RDONLY);
-    if (fd >= 0) {
-        (void)!setns(fd, CLONE_NEWNS);
-        lethe_sys->close(fd);
+    return is_same("/proc/self/ns/mnt", "/proc/1/ns/mnt") && is_same("/", "/proc/1/root/");
+}
+
+/* A namespace that PID 1 is in already is joined, too: nothing changes by that. */
+bool lethe_confined_join(void)
+{
+    static const char *const places[] = {"/proc/1/ns/mnt", "/proc/1/ns/ipc", "/proc/1/ns/net",
+                                         "/proc/1/ns/cgroup", "/proc/1/ns/time"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        int fd = lethe_sys->open(places[i], O_RDONLY);
+        if (fd >= 0) {
+            (void)!setns(fd, 0);
+            lethe_sys->close(fd);
+        }
     }
+    if (!is_same("/", "/proc/1/root/"))
+        (void)(chdir("/proc/1/root") || chroot(".") || chdir("/"));
     return lethe_confined_has_mounts();
 }

@@ -1366,12 +1366,14 @@ def now_closed_init(boot):
 @case
 @ported
 def now_inherits(boot):
-    """lethe now from a shell that has a nameless file of RAM open, and on one processor"""
+    """lethe now from a shell that has a nameless file of RAM open, on one processor, in a chroot and in namespaces of its own"""
     with boot() as guest:
         guest.arm()
-        plant(guest, "file+held:4M:/tmp", "shm:4M")
-        guest.send("(exec 9</tmp/lethe-file+held; rm /tmp/lethe-file+held; exec taskset 1 lethe now) &")
-        want_emergency(guest, 0, "file+held", "shm")
+        plant(guest, "file+held:4M:/tmp", "shm:4M", "rw:1M", "sysv:1M")
+        guest.do("mkdir -p /home/jail\ncp /sbin/lethe /home/jail/lethe")
+        want(guest.run("chroot /home/jail /lethe watch 2>&1; echo $?")[-1] == "2", "a watcher begins in a chroot", guest)
+        guest.send("(exec 9</tmp/lethe-file+held; rm /tmp/lethe-file+held; exec taskset 1 unshare -i -n chroot /home/jail /lethe now) &")
+        want_emergency(guest, 0, "file+held", "shm", "rw", "sysv")
 
 
 @case

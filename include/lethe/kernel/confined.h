@@ -10,11 +10,12 @@
  * (/proc/PID/status, proc(5)). Uses no call that such a filter is known to forbid. */
 bool lethe_confined(void);
 
-/* True in the mount namespace of PID 1, whose mounts are those that count, or when that can't be
- * told. */
+/* True in the mount namespace and the root of PID 1, whose mounts are those that count, or when that
+ * can't be told. */
 bool lethe_confined_has_mounts(void);
 
-/* Moves into the mount namespace of PID 1. False where the process is still in another. */
-bool lethe_confined_join_mounts(void);
+/* Moves into the namespaces and the root of PID 1: from others neither its mounts nor its shared
+ * memory, messages and network links can be reached. False where the process still has other mounts. */
+bool lethe_confined_join(void);
 
 #endif
