@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lethe/kernel/cgroup.h"
 #include "lethe/kernel/log.h"
 #include "lethe/kernel/sys.h"
 #include "lethe/plan/meminfo.h"
@@ -38,6 +39,7 @@ pid_t lethe_supervise_fork(void)
 {
     pid_t child = fork();
     for (int i = 1; child < 0 && i < TRIES; i++) {
+        lethe_cgroup_leave(); /* the group may have a limit on processes */
         nanosleep(&while_refused, NULL);
         child = fork();
     }

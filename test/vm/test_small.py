@@ -773,11 +773,11 @@ def rest_left_out(boot):
 
 @case
 def memory_limit(boot):
-    """PID 1 is in a control group with a limit on memory: the filler leaves it, and all of memory is filled"""
+    """PID 1 is in a control group with a limit on memory and on processes: it is left, and all of memory is filled"""
     def limit(guest):
-        guest.do("mount -t cgroup2 cgroup /sys/fs/cgroup\necho +memory >/sys/fs/cgroup/cgroup.subtree_control\nmkdir /sys/fs/cgroup/init.scope\n"
+        guest.do("mount -t cgroup2 cgroup /sys/fs/cgroup\necho +memory +pids >/sys/fs/cgroup/cgroup.subtree_control\nmkdir /sys/fs/cgroup/init.scope\n"
                  "echo 1 >/sys/fs/cgroup/init.scope/cgroup.procs\necho 60M >/sys/fs/cgroup/init.scope/memory.max")
-    want_read_back(boot, ["heap:150M"], prepare=limit)
+    want_read_back(boot, ["heap:150M", "rw:1M"], prepare=limit, before="echo 2 >/sys/fs/cgroup/init.scope/pids.max")
 
 
 @case
