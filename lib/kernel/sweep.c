@@ -23,26 +23,43 @@
 #include "lethe/kernel/sys.h"
 #include "lethe/plan/meminfo.h"
 
-void lethe_sweep_ipc(const struct lethe_policy *policy, struct lethe_progress *progress)
+static void erase_ipc(const struct lethe_policy *policy, struct lethe_progress *progress)
 {
     struct lethe_ram_fs_erased erased;
     uint64_t task = lethe_task_id(LETHE_TASK_ERASE_IPC, 0);
     if (lethe_task_is_finished(progress, task) ||
-        !lethe_task_begin(progress, task, policy->erase_ms, "erase IPC objects and keys"))
+        !lethe_task_begin(progress, task, policy->erase_ms, "erase IPC objects"))
         return;
     lethe_ipc_erase(&erased);
+    lethe_task_done(progress);
+    lethe_task_set_finished(progress, task);
+    progress->account.erased_bytes += erased.bytes;
+    progress->account.not_erased += (unsigned)erased.failed;
+    if (erased.failed)
+        lethe_log(LETHE_LOG_ERROR, "%llu segments or queues could not be erased: %s",
+                  (unsigned long long)erased.failed, strerror(-erased.first_error));
+}
+
+static void revoke_keys(const struct lethe_policy *policy, struct lethe_progress *progress)
+{
+    uint64_t task = lethe_task_id(LETHE_TASK_REVOKE_KEYS, 0);
+    if (lethe_task_is_finished(progress, task) ||
+        !lethe_task_begin(progress, task, policy->erase_ms, "revoke the keys of users"))
+        return;
     bool revoked = lethe_ipc_revoke_keys();
     if (!revoked)
         revoked = lethe_ipc_revoke_keys();
     lethe_task_done(progress);
     lethe_task_set_finished(progress, task);
-    progress->account.erased_bytes += erased.bytes;
-    progress->account.not_erased += (unsigned)erased.failed + !revoked;
+    progress->account.not_erased += !revoked;
     if (!revoked)
         lethe_log(LETHE_LOG_ERROR, "not all keys of users could be revoked");
-    if (erased.failed)
-        lethe_log(LETHE_LOG_ERROR, "%llu segments or queues could not be erased: %s",
-                  (unsigned long long)erased.failed, strerror(-erased.first_error));
+}
+
+void lethe_sweep_ipc(const struct lethe_policy *policy, struct lethe_progress *progress)
+{
+    revoke_keys(policy, progress);
+    erase_ipc(policy, progress);
 }
 
 static uint64_t unwritten_kib(void)

@@ -43,6 +43,7 @@ static const char *const words[] = {
     [LETHE_TASK_ERASE] = "erase",
     [LETHE_TASK_ERASE_DEVICE] = "erase-device",
     [LETHE_TASK_ERASE_IPC] = "erase-ipc",
+    [LETHE_TASK_REVOKE_KEYS] = "revoke-keys",
     [LETHE_TASK_UNMOUNT] = "unmount",
     [LETHE_TASK_UNMOUNT_TOGETHER] = "unmount-together",
     [LETHE_TASK_DETACH] = "detach",
