@@ -30,6 +30,10 @@ void lethe_power_prepare(void)
         {"/proc/sys/kernel/panic_on_oops", "0"}, /* it costs a worker; a panic, all that is left */
         {"/proc/sys/kernel/hung_task_panic", "0"},
         {"/proc/sys/kernel/softlockup_panic", "0"},
+        {"/proc/sys/kernel/hardlockup_panic", "0"},
+        {"/proc/sys/kernel/panic_on_rcu_stall", "0"},
+        {"/proc/sys/kernel/oops_limit", "0"}, /* 0: as many as there are (Linux 6.2) */
+        {"/proc/sys/kernel/warn_limit", "0"},
         {"/proc/sys/vm/panic_on_oom", "0"},
         {"/proc/sys/vm/overcommit_memory",
          "1"}, /* a worker's fork() is not refused for its arena */
