@@ -15,10 +15,12 @@
 #include "lethe/kernel/sys.h"
 
 /* With tcp_max_orphans below zero every orphaned socket is over the limit, so the kernel drops
- * it at once (Documentation/networking/ip-sysctl.rst). */
+ * it at once; so it does with those in TIME-WAIT, which keep the keys of TCP-MD5 and TCP-AO
+ * (Documentation/networking/ip-sysctl.rst). */
 void lethe_network_close_at_once(void)
 {
     lethe_sys->write_file("/proc/sys/net/ipv4/tcp_max_orphans", "-1");
+    lethe_sys->write_file("/proc/sys/net/ipv4/tcp_max_tw_buckets", "0");
 }
 
 static void write_back(const struct lethe_mount *m, const struct lethe_policy *policy,
