@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lethe/kernel/sys.h"
+#include "lethe/kernel/watchdog.h"
 
 /* True when the descriptor's link leads to a device that a daemon serves, wherever /dev or /sys was
  * mounted when it was opened. */
@@ -22,7 +23,8 @@ static bool serves(const char *link)
 {
     const char *array = strstr(link, "/block/md");
     return strstr(link, "/dev/fuse") || strstr(link, "/dev/nbd") || strstr(link, "/dev/ublkc") ||
-           (array && strstr(array, "/md/")) || strstr(link, "/dev/uio");
+           strstr(link, "/dev/vduse/") || (array && strstr(array, "/md/")) ||
+           strstr(link, "/dev/uio");
 }
 
 static bool has_open(const char *pid)
@@ -82,6 +84,6 @@ void lethe_daemons_await(const struct lethe_progress *progress, int64_t ms)
     const struct timespec pause = {0, 10 * 1000 * 1000};
     for (int64_t end = lethe_sys_now_ms() + ms; is_any_alive(progress) && lethe_sys_now_ms() < end;
          nanosleep(&pause, NULL))
-        while (waitpid(-1, NULL, WNOHANG) > 0)
+        for (lethe_watchdog_ping(NULL); waitpid(-1, NULL, WNOHANG) > 0;)
             ;
 }

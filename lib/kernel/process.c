@@ -215,6 +215,7 @@ unsigned lethe_process_stop_others(const pid_t *spared, unsigned n, int64_t ms)
     unsigned left;
     for (int64_t end = lethe_sys_now_ms() + ms;; nanosleep(&pause, NULL)) {
         lethe_sys->kill(-1, SIGSTOP);
+        lethe_watchdog_ping(NULL);
         left = kill_others(spared, n);
         for (unsigned i = 0; i < n; i++)
             lethe_sys->kill(spared[i], SIGCONT);
