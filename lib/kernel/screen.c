@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/fb.h>
+#include <linux/tiocl.h>
 #include <linux/vt.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -52,6 +53,23 @@ static void clear_frame_buffer(int number)
     lethe_sys->close(fd);
 }
 
+/* What was selected on a terminal last stays in the kernel until something else is: a cell is, on
+ * the terminal in front (set_selection_kernel(), drivers/tty/vt/selection.c). */
+static void forget_selection(void)
+{
+    struct {
+        char unused, command; /* so that the area is aligned */
+        struct tiocl_selection area;
+    } request = {.command = TIOCL_SETSEL, .area = {1, 1, 1, 1, TIOCL_SELCHAR}};
+    int fd = lethe_sys_open_device("/dev/tty0", O_RDWR | O_NOCTTY | O_NONBLOCK, S_IFCHR, 0);
+    if (fd < 0)
+        return;
+    ioctl(fd, TIOCLINUX, &request.command);
+    request.area.sel_mode = TIOCL_SELCLEAR; /* takes the highlight away */
+    ioctl(fd, TIOCLINUX, &request.command);
+    lethe_sys->close(fd);
+}
+
 void lethe_screen_clear(void)
 {
     enum { FRAME_BUFFERS = 32 }; /* FB_MAX, linux/fb.h */
@@ -60,5 +78,6 @@ void lethe_screen_clear(void)
             clear_terminal(i);
     for (int i = 0; i < FRAME_BUFFERS; i++)
         clear_frame_buffer(i);
+    forget_selection();
     lethe_face_redraw();
 }

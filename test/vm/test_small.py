@@ -853,17 +853,21 @@ def again(boot, times):
 
 @case
 def screens(boot):
-    """what was written to virtual terminals is no longer on their screens"""
-    secret = "On the screen of tty3"
+    """what was written to virtual terminals is no longer on their screens, nor what was selected there"""
+    secret, selected = "On the screen of tty3", b"zelectet:my.diary"
     cells = b"".join(bytes([c, 7]) for c in secret.encode())
     for start, gone in [(boot, True), (functools.partial(small.booted, skipping, "lethe.skip=clear-screens"), False)]:
         with start(kernel=live.base("bookworm"), load=["ext4"]) as guest:
             guest.arm()
             guest.run(f"for i in $(seq 40); do echo '{secret}' >/dev/tty3; echo '{secret}' >/dev/tty4; done")
             want(guest.ram_file.read_bytes().count(cells) > 40, "it was not on the screens")
+            guest.do(f"printf '\\033c%s' $(echo {selected.decode()[::-1]} | rev) >/dev/tty1\nsplash 1 {len(selected)}")
+            want(selected in guest.ram_file.read_bytes(), "it was not selected")
             guest.hand_over("poweroff")
             want_end(guest, "poweroff")
-            left = guest.ram_file.read_bytes().count(cells)
+            ram = guest.ram_file.read_bytes()
+            left = ram.count(cells)
+            want((ram.count(selected) == 0) == gone, f"what was selected is {'left' if gone else 'gone'}", guest)
             want((left == 0) == gone, f"{left} times left on screens, {'with' if gone else 'without'} that step", guest)
 
 
