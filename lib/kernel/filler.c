@@ -40,6 +40,7 @@ static void lower_reserves(void)
         {"/proc/sys/vm/oom_kill_allocating_task", "0"},
         {"/proc/sys/vm/overcommit_memory", "1"},
         {"/proc/sys/vm/min_free_kbytes", "0"},
+        {"/proc/sys/vm/enable_soft_offline", "1"}, /* read_back.h gives pages up (Linux 6.11) */
         {"/proc/sys/vm/oom_dump_tasks", "0"},
         {"/proc/sys/vm/watermark_scale_factor", "1"},
         {"/proc/sys/vm/watermark_boost_factor", "0"},

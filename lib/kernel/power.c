@@ -40,6 +40,9 @@ void lethe_power_prepare(void)
         {"/proc/sys/kernel/printk_devkmsg", "on"},
         {"/sys/kernel/rcu_expedited", "1"}, /* device-mapper waits for RCU several times a device */
         {"/proc/sys/kernel/pid_max", "4194304"}, /* a fork bomb may have used up all numbers */
+        {"/proc/sys/kernel/threads-max", "1000000"},
+        {"/proc/sys/vm/max_map_count", "1000000"},
+        {"/proc/sys/fs/mount-max", "1000000"},
     };
     lethe_sys_write_settings(settings, sizeof settings / sizeof *settings);
     /* Otherwise a panic starts the kernel for a crash dump (kdump), with RAM as it is. */
