@@ -157,16 +157,24 @@ void lethe_checks_clearing(struct lethe_findings *f)
 
 /* -- ways round the end ------------------------------------------------------------------------ */
 
+/* The argument enables all keys, whatever the sysctl says (sysrq_on(), drivers/tty/sysrq.c). */
 static void check_sysrq(struct lethe_findings *f)
 {
-    enum { ALL = 1, REBOOT = 128 };
+    enum { ALL = 1, CRASH = 8, REBOOT = 128 };
+    struct line value;
     const int bits = atoi(read_line("/proc/sys/kernel/sysrq").text);
-    if (bits == ALL || bits & REBOOT)
+    if (find_argument("sysrq_always_enabled", &value))
         lethe_findings_add(
             f, LETHE_WEAKNESS, "sysrq",
-            "the magic SysRq key may reboot or switch off at once, with nothing erased: set "
-            "the sysctl kernel.sysrq to %d",
-            bits == ALL ? 0 : bits & ~REBOOT);
+            "the magic SysRq key may reboot or switch off at once, with nothing erased: take "
+            "sysrq_always_enabled off the kernel's arguments");
+    else if (bits == ALL || bits & (CRASH | REBOOT))
+        lethe_findings_add(
+            f, LETHE_WEAKNESS, "sysrq",
+            "the magic SysRq key may %s at once, with nothing erased: set the sysctl "
+            "kernel.sysrq to %d",
+            bits == ALL || bits & REBOOT ? "reboot or switch off" : "crash the kernel",
+            bits == ALL ? 0 : bits & ~(CRASH | REBOOT));
 }
 
 void lethe_checks_ways_round(struct lethe_findings *f)

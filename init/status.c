@@ -24,7 +24,7 @@
 #include "options.h"
 #include "ways.h"
 
-enum { ANSWER_MS = 2000, HANGS_MAX = 4 };
+enum { ANSWER_MS = 2000, HANGS_MAX = 4, ALL_ANSWERS_MS = 5000 };
 
 struct status {
     struct lethe_snapshot snapshot;
@@ -67,11 +67,19 @@ static void find_fact(void *context, size_t fact)
     }
 }
 
+/* True for a device with a role, and for all that lies on a disk with one. */
+static bool is_concerned(const struct status *s, size_t i)
+{
+    const size_t disk = s->snapshot.blocks[i].disk;
+    return s->stays.roles[i] != LETHE_ROLE_NONE ||
+           (disk != LETHE_NONE && s->stays.roles[disk] != LETHE_ROLE_NONE);
+}
+
 static void identify(void *context, size_t i)
 {
     struct status *s = context;
     char path[300];
-    if (s->stays.roles[i] == LETHE_ROLE_NONE)
+    if (!is_concerned(s, i))
         return;
     snprintf(path, sizeof path, "/dev/%.255s", s->snapshot.blocks[i].name);
     lethe_probe(path, &s->identities[i]);
@@ -96,15 +104,15 @@ static void check_ready(struct status *s)
                            "not armed: nothing of Lethe is mounted on %s%s (run: lethe arm)",
                            LETHE_ARMED_DIR,
                            facts && facts[FACT_RUNS] == 1 ? ", where another program stands" : "");
-    else if (facts && !facts[FACT_RUNS])
-        lethe_findings_add(f, LETHE_PROBLEM, "not-executable",
-                           "%s can't be executed (run: lethe arm)", LETHE_ARMED_PROGRAM);
     else if (facts && facts[FACT_NOEXEC] == 1)
         lethe_findings_add(
             f, LETHE_PROBLEM, "noexec",
             "%s is mounted noexec, so systemd-shutdown will pass it by (run: lethe disarm, "
             "lethe arm)",
             LETHE_ARMED_DIR);
+    else if (facts && !facts[FACT_RUNS])
+        lethe_findings_add(f, LETHE_PROBLEM, "not-executable",
+                           "%s can't be executed (run: lethe arm)", LETHE_ARMED_PROGRAM);
     else if (facts && !facts[FACT_SAME])
         lethe_findings_add(f, LETHE_PROBLEM, "other-build",
                            "%s is another build than this program (run: lethe arm)",
@@ -142,6 +150,19 @@ static void check_plan(struct status *s)
         lethe_findings_add(&s->findings, LETHE_WEAKNESS, "medium",
                            "%s: name it to the watcher as a cord (lethe watch --list)",
                            lethe_stays_origin_text(s->stays.origin));
+}
+
+/* What a suspended system has written to its swap is all of its RAM. */
+static void check_images(struct status *s)
+{
+    char shown[120];
+    for (size_t i = 0; i < s->snapshot.n_blocks; i++)
+        if (!strcmp(s->identities[i].type, "swsuspend"))
+            lethe_findings_add(
+                &s->findings, LETHE_WEAKNESS, "hibernation-image",
+                "%s holds the image of a system that has hibernated, with all that "
+                "was in its RAM: resume that system, or overwrite it (mkswap)",
+                lethe_text_printable(shown, sizeof shown, s->snapshot.blocks[i].name));
 }
 
 static void check_bounce(struct status *s)
@@ -196,6 +217,7 @@ static int look(struct status *s, bool verify)
     check_ready(s);
     s->systemd = lethe_ways_look(&s->findings);
     check_plan(s);
+    check_images(s);
     check_bounce(s);
     if (verify)
         check_clearing(s);
@@ -332,6 +354,7 @@ int lethe_status_main(int argc, char **argv)
     int r;
     if (!lethe_options_read(&usage, &request, argc, argv, &r))
         return r;
+    lethe_ask_limit(ALL_ANSWERS_MS);
     if (lethe_command_snapshot("status", NULL, &status.snapshot, &status.arena))
         return 2;
     r = look(&status, request.verify);

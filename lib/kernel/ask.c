@@ -31,6 +31,26 @@ static pid_t begin(void (*ask)(void *context, size_t i), void *context, atomic_s
     _exit(0);
 }
 
+static int64_t all_ms = INT64_MAX; /* what is left for all questions that are not answered */
+
+void lethe_ask_limit(int64_t ms)
+{
+    all_ms = ms;
+}
+
+/* Returns how long one question may take that would have `ms` by itself. */
+static int64_t patience(int64_t ms)
+{
+    enum { LEAST_MS = 100 };
+    return ms <= all_ms ? ms : all_ms > LEAST_MS ? all_ms : LEAST_MS;
+}
+
+static void note_hang(int64_t ms)
+{
+    if (all_ms != INT64_MAX)
+        all_ms -= ms;
+}
+
 /* Waits until the child has ended, or has been at one question for `ms`. True when it has ended. */
 static bool await(pid_t child, const atomic_size_t *at, int64_t ms)
 {
@@ -45,6 +65,7 @@ static bool await(pid_t child, const atomic_size_t *at, int64_t ms)
         }
     }
     kill(child, SIGKILL); /* it ends when it is answered after all */
+    note_hang(ms);
     return false;
 }
 
@@ -60,7 +81,7 @@ size_t lethe_ask(void (*ask)(void *context, size_t i), void *context, size_t n, 
         const size_t from = atomic_load(at);
         if (child < 0)
             return missed + n - from;
-        if (!await(child, at, ms) || atomic_load(at) < n) { /* it hangs, or has crashed */
+        if (!await(child, at, patience(ms)) || atomic_load(at) < n) { /* it hangs, or has crashed */
             atomic_fetch_add(at, 1);
             missed++;
         }
@@ -75,6 +96,10 @@ int lethe_ask_once(int (*ask)(const void *context), const void *context, int64_t
     pid_t child = fork();
     if (!child)
         _exit(ask(context));
-    bool answered = child > 0 && lethe_process_await(child, ms, &status) && WIFEXITED(status);
+    ms = patience(ms);
+    const bool ended = child > 0 && lethe_process_await(child, ms, &status);
+    if (!ended)
+        note_hang(ms);
+    const bool answered = ended && WIFEXITED(status);
     return answered ? (signed char)WEXITSTATUS(status) : -1;
 }

@@ -49,6 +49,21 @@ static void nothing_to_ask_is_answered(void **unused)
     assert_int_equal(lethe_ask(ask, NULL, 0, 300, 1), 0);
 }
 
+/* Within the limit two hang for their whole time, the others for a tenth of a second; what is
+ * answered is answered all the same. */
+static void all_together_are_waited_for_only_so_long(void **unused)
+{
+    (void)unused;
+    enum { LONG_MS = 60000 };
+    int *answers = lethe_ask_memory(N * sizeof *answers);
+    assert_non_null(answers);
+    lethe_ask_limit(300);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(lethe_ask(ask, answers, N, LONG_MS, 3), 2);
+    lethe_ask_limit(INT64_MAX);
+    assert_int_equal(answers[N - 1], N);
+}
+
 static int answer(const void *context)
 {
     int number = *(const int *)context;
@@ -75,6 +90,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_not_answered_is_passed_over),
         cmocka_unit_test(after_so_many_hangs_nothing_more_is_asked),
+        cmocka_unit_test(all_together_are_waited_for_only_so_long),
         cmocka_unit_test(nothing_to_ask_is_answered),
         cmocka_unit_test(one_question_is_answered_by_a_number),
     };

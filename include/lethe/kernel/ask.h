@@ -13,6 +13,10 @@
  * none. */
 void *lethe_ask_memory(size_t size);
 
+/* From here on, all questions together are waited for in vain no longer than `ms`; once that is over
+ * each still has a tenth of a second, which is plenty where somebody answers. */
+void lethe_ask_limit(int64_t ms);
+
 /* Calls ask(context, i) in a child for each i below n, in order. One that takes longer than `ms` is
  * passed over, and after `hangs` of them the rest is. Answers have to be put into shared memory.
  * Returns how many were passed over; n where there can be no child. */
