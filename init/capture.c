@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -80,11 +81,42 @@ static const struct lethe_usage usage = {
     .take = take_path,
 };
 
+/* Writes the tree beside its place and renames it when it is whole: a capture that is killed leaves
+ * nothing that could be taken for one. `begun` is set when something may have been written. */
+static int write_tree(const struct request *request, const struct lethe_snapshot *snapshot,
+                      struct lethe_arena *arena, bool *begun)
+{
+    char part[PATH_MAX];
+    struct stat st;
+    size_t n = strlen(request->path);
+    while (n > 1 && request->path[n - 1] == '/')
+        n--;
+    if (!lstat(request->path, &st))
+        return -EEXIST;
+    if (snprintf(part, sizeof part, "%.*s.part", (int)n, request->path) >= (int)sizeof part)
+        return -ENAMETOOLONG;
+    int dir = make_new(part);
+    if (dir < 0)
+        return dir;
+    *begun = true;
+    int r = lethe_capture(dir, snapshot, request->names, arena);
+    if (!r && rename(part, request->path))
+        r = -errno;
+    if (r) {
+        remove_tree(dir);
+        rmdir(part);
+    }
+    close(dir);
+    return r;
+}
+
 int lethe_capture_main(int argc, char **argv)
 {
     struct lethe_snapshot snapshot;
     struct lethe_arena arena;
     struct request request = {0};
+    char shown[300];
+    bool begun = false;
     int r;
     if (!lethe_options_read(&usage, &request, argc, argv, &r))
         return r;
@@ -92,15 +124,9 @@ int lethe_capture_main(int argc, char **argv)
         return lethe_command_refuse("capture", "a directory to write to is missing");
     if (lethe_command_whole_snapshot("capture", request.tree, &snapshot, &arena))
         return 2;
-    int dir = make_new(request.path);
-    r = dir < 0 ? dir : lethe_capture(dir, &snapshot, request.names, &arena);
-    if (dir >= 0 && r) {
-        remove_tree(dir);
-        rmdir(request.path);
-    }
-    if (dir >= 0)
-        close(dir);
+    r = write_tree(&request, &snapshot, &arena, &begun);
     if (r)
-        fprintf(stderr, "lethe capture: %s: %s\n", request.path, strerror(-r));
-    return !r ? 0 : dir < 0 ? 2 : 1;
+        fprintf(stderr, "lethe capture: %s: %s\n",
+                lethe_text_printable(shown, sizeof shown, request.path), strerror(-r));
+    return !r ? 0 : begun ? 1 : 2;
 }

@@ -79,9 +79,10 @@ static int take(const char *command, const char *tree, bool namespaces,
     }
     if (root >= 0)
         close(root);
+    char shown[300];
     if (r)
-        fprintf(stderr, "lethe %s: %s/proc/self/mountinfo: %s\n", command, tree ? tree : "",
-                strerror(-r));
+        fprintf(stderr, "lethe %s: %s/proc/self/mountinfo: %s\n", command,
+                lethe_text_printable(shown, sizeof shown, tree ? tree : ""), strerror(-r));
     return r;
 }
 

@@ -66,6 +66,15 @@ static struct lethe_devno loop_host(const struct lethe_source *s, const char *na
     return r < 0 ? none : devno_of((dev_t)info.lo_device);
 }
 
+/* A running system's device may go while the others are listed. */
+static void note_unread(const struct lethe_source *s, const char *name)
+{
+    char path[300], text[32];
+    snprintf(path, sizeof path, "sys/class/block/%.255s/dev", name);
+    if (!s->live || lethe_sys_read_file(s->root, path, text, sizeof text) != -ENOENT)
+        s->snapshot->unseen |= LETHE_UNSEEN_ENTRIES;
+}
+
 static int read_block(const struct lethe_source *s, const char *name, struct lethe_block *b)
 {
     char line[ATTRIBUTE_MAX];
@@ -77,8 +86,10 @@ static int read_block(const struct lethe_source *s, const char *name, struct let
     b->file = attribute(s, name, "loop/backing_file");
     if (!number || !b->name || !b->dm_name || !b->dm_uuid || !b->file)
         return -ENOMEM;
-    if (lethe_devno(lethe_span(number), &b->devno))
+    if (lethe_devno(lethe_span(number), &b->devno)) {
+        note_unread(s, name);
         return -EINVAL;
+    }
     b->read_only = !strcmp(attribute_line(s, name, "ro", line), "1");
     b->kind =
         lethe_devices_kind(b->name, b->dm_uuid, attribute_line(s, name, "md/array_state", line)[0]);

@@ -34,6 +34,8 @@ const char *lethe_stays_unseen_text(enum lethe_unseen unseen)
         return "what only root may look at: mount namespaces of others' processes, and where "
                "loops' "
                "files lie";
+    case LETHE_UNSEEN_ENTRIES:
+        return "a device, since its entry in /sys/class/block can't be read";
     case LETHE_UNSEEN_ANSWERS:
     case LETHE_UNSEEN_ALL:
         break;

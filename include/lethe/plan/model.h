@@ -94,7 +94,8 @@ enum lethe_unseen {
     LETHE_UNSEEN_SWAPS = 2,   /* /proc/swaps */
     LETHE_UNSEEN_RIGHTS = 4,  /* what only root may ask: other processes, devices themselves */
     LETHE_UNSEEN_ANSWERS = 8, /* what a file system or a device that hangs would have to say */
-    LETHE_UNSEEN_ALL = 15,
+    LETHE_UNSEEN_ENTRIES = 16, /* a device that /sys/class/block has, but not its number */
+    LETHE_UNSEEN_ALL = 31,
 };
 
 struct lethe_tree;
