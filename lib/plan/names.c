@@ -14,17 +14,17 @@ struct lethe_name {
 
 /* Names that stay as they are, separated by blanks. */
 static const char common[] =
-    " .. . bin boot branches bpf by-id by-label by-partuuid by-path by-uuid cache cdrom cgroup "
+    " .. . .ro-store .rw-store bin boot branches bpf by-id by-label by-partuuid by-path by-uuid cache cdrom cgroup "
     "config "
     "connections control cow credentials data debug deleted dev devpts devtmpfs disk efi efivars "
     "etc "
-    "filesystem filesystem.squashfs firmware fs fuse fuse-overlayfs fusectl home hugepages "
+    "filesystem filesystem.squashfs firmware fs fuse fuse-overlayfs fusectl gnu home hugepages "
     "hugetlbfs "
     "image initramfs kernel lethe lib lib64 live lock log lower lowerdir mapper md media medium "
     "mergerfs "
-    "misc mnt mounts mqueue net netns none ns oldroot opt overlay persistence proc pstore pts "
+    "misc mnt mounts mqueue net netns nix none ns oldroot opt overlay persistence proc pstore pts "
     "ramfs "
-    "rofs root rootfs run rw sbin security securityfs self shm shutdown srv swap swapfile sys "
+    "rofs root rootfs run rw sbin security securityfs self shm shutdown srv store swap swapfile sys "
     "sysfs "
     "system systemd tmp tmpfs tracefs tracing udev union unionfs upper upperdir user usr var work "
     "workdir ";

@@ -29,15 +29,19 @@ ABOUT = "Linux 6.1 (Debian's {} kernel), the small guest of test/vm: {}.\n"
 PACK = "tar -c tree | gzip -9 | base64"
 CAPTURE = """cd /; lethe plan --at=now >/tmp/live; rm -rf /tmp/tree; lethe capture --names /tmp/tree; lethe plan --root /tmp/tree >/tmp/again"""
 # A program that systemd hands over to and that captures what it finds.
-EXITRD = """rm /run/initramfs/shutdown; mount -o remount,size=64m /run/initramfs; cd /run/initramfs
+EXITRD = """mount -o remount,size=64m /run/initramfs; cd /run/initramfs; rm shutdown lethe; cp -L "$(command -v lethe)" lethe
 for program in /bin/sh /bin/tar /bin/gzip /bin/base64; do
-    for file in $program $(ldd $program | grep -o '/[^ ]*'); do mkdir -p .${file%/*}; cp -L $file .$file; done
+    for file in $program $(ldd $program | grep -o '/[^ ]*'); do mkdir -p .${file%/*}; cp -L --remove-destination $file .$file; done
 done
 cat >shutdown <<'END'
 #!/bin/sh
-exec >/dev/ttyS1 2>&1
-/lethe capture --names /tree && cd / && echo BEGIN && tar -c tree | /bin/gzip -9 | /bin/base64 && echo END
-echo o >/proc/sysrq-trigger
+exec >/dev/ttyS1 2>/dev/console
+cd /
+/lethe capture --names /tree
+echo BEGIN
+/bin/tar -c tree | /bin/gzip -9 | /bin/base64
+echo END
+while :; do :; done
 END
 chmod 755 shutdown"""
 
@@ -71,6 +75,7 @@ def started(name, build):
     with tempfile.TemporaryDirectory() as folder:
         image = live.stick(live.installed(build, Path(folder) / "lethe"), name)
     with live.booted(image, name=name) as guest:
+        guest.run("! command -v systemctl || systemctl is-system-running --wait; sleep 3", timeout=300, check=False)
         yield guest
 
 

@@ -3,8 +3,9 @@
 """Takes stacks apart: test_stacks.py [--lethe FILE] [--list] [CASE...]
 
 A case for each stack of stacks.py that has something to lose: it is set up in the small system, secrets are planted in it, and the system
-is ended through Lethe, which must plan as test/data says. The end tells all of its steps, which must be those that were planned. Then
-nothing of the secrets may be left in RAM, a second guest must find the file systems on its disks clean, and the medium must be as it was. The last cases are servers that no longer answer. CASE may be a part of a name.
+is ended through Lethe, which must plan as test/data says. The end tells all of its steps, which must be those that were planned, and each
+disk must be what plan and status have said of it. Then nothing of the secrets may be left in RAM, and a second guest must find the file
+systems on its disks clean. The last cases are servers that no longer answer. CASE may be a part of a name.
 """
 
 import json
@@ -72,8 +73,8 @@ HELD = "may hold, unseen,"  # the kernel keeps a device that is held
 
 def planned(guest):
     """The steps, each as the log has it, and the pairs of them of which the first has to be done before the second."""
-    plan = json.loads(guest.run("cd /; lethe plan --json"))
-    lines = [line.partition(". ")[2] for line in guest.run("cd /; lethe plan").splitlines() if re.match(r"\d+\. ", line)]
+    plan = json.loads(guest.run("cd /; lethe plan --at=now --json"))
+    lines = [line.partition(". ")[2] for line in guest.run("cd /; lethe plan --at=now").splitlines() if re.match(r"\d+\. ", line)]
     steps = [re.sub(r" \[mount \d+\]$", "", line[:line.rindex(": " + step["reason"])]) for line, step in zip(lines, plan["steps"], strict=True)]
     number = {step["node"]: i for i, step in enumerate(plan["steps"])}
     before = {}
@@ -113,10 +114,64 @@ def want_plan_done(guest, steps, pairs):
     t.want(not wrong, f"done in another order: {wrong}", guest)
 
 
-def want_medium_as_it_was(guest):
-    same = subprocess.run(["qemu-img", "compare", "-U", "-f", "raw", "-F", "qcow2", guest.medium.image, guest.medium.overlay],
-                          capture_output=True, text=True)
-    t.want(not same.returncode, f"the medium: {same.stdout}{same.stderr}", guest)
+# -- whether what was said of what is erased and what is left is so -------------------------------------------------------------
+
+REASONS = {"medium": "the medium: read", "persistence": "the persistence: written back", "both": "the medium and the persistence: written"}
+PLAIN_SWAP = "not encrypted"
+
+
+def erased(plan):
+    """The file systems that a plan erases but for the armed one, each by the path where it was mounted first."""
+    mounts = {node["node"]: node for node in plan["nodes"] if node["kind"] == "mount"}
+    first = {}
+    for mount in mounts.values():
+        first.setdefault(mount["number"], mount)
+    numbers = {mounts[node["of"]]["number"] for node in plan["nodes"] if node["kind"] == "erasure" and "step" in node}
+    return sorted(first[number]["path"] for number in numbers if first[number]["source"] != "lethe")
+
+
+class Told:
+    """What plan and status say before the end of each disk (/dev/vda, …), and of what is erased: they have to agree."""
+
+    def __init__(self, guest):
+        plan, status = (json.loads(guest.run(f"cd /; lethe {command} --json", check=False)) for command in ("plan", "status"))
+        self.roles = {device["name"]: device["role"] for device in status["devices"]}
+        disks = {node["name"] for node in plan["nodes"] if node["kind"] == "device" and node["type"] == "disk"}
+        said = {left["name"]: left["reason"] for left in plan["left"] if "name" in left and "built on" not in left["reason"]}
+        wrong = {name for name in said.keys() | (self.roles.keys() & disks) if not said.get(name, "").startswith(REASONS.get(self.roles.get(name), "?"))}
+        t.want(not wrong, f"plan and status differ on {wrong}: {said}, {self.roles}", guest)
+        in_status = sorted(one["path"] for one in status["erases"] if one["type"] != "ramdisk")
+        t.want(in_status == erased(plan), f"plan erases {erased(plan)}, status {in_status}", guest)
+        self.swaps = {left["swap"] for left in plan["left"] if "swap" in left and PLAIN_SWAP in left["reason"]}
+        self.disks = dict(zip([f"vd{letter}" for letter in "abcdefgh"], [guest.medium, *guest.disks]))
+        guest.run("sync")
+        self.before = {name: self._image(guest, name) for name in self.disks if name != "vda" and not self._is_written(name)}
+
+    def _is_written(self, name):
+        return self.roles.get(name) in ("persistence", "both") or any(name in swap for swap in self.swaps)
+
+    def _image(self, guest, name):
+        guest.qmp("stop")  # which writes back what QEMU has of its images
+        image = guest.folder / f"{name}.before"
+        self.disks[name].export(image)
+        guest.qmp("cont")
+        return image
+
+    def want_so(self, guest):
+        """A disk that is read, or is nobody's, is as it was; one that is written to was never zeroed, and nor was a swap that stays."""
+        for name, disk in self.disks.items():
+            image = guest.folder / f"{name}.after"
+            disk.export(image)
+            if not self._is_written(name):
+                before = self.before.get(name, disk.image)
+                same = subprocess.run(["qemu-img", "compare", "-f", "raw", "-F", "raw", before, image], capture_output=True, text=True)
+                t.want(not same.returncode, f"{name}, {self.roles.get(name, 'nobody')}: {same.stdout}{same.stderr}", guest)
+            else:
+                with open(image, "rb") as file:
+                    t.want(file.read(64 << 20).strip(b"\0"), f"{name}, the {self.roles.get(name, 'swap')}, is zeroed", guest)
+            if f"/dev/{name}" in self.swaps:
+                t.want(b"SWAPSPACE2" in image.read_bytes()[:4096], f"the swap on {name} is gone, which was said to stay", guest)
+            image.unlink()
 
 
 def want_clean_end(guest, says):
@@ -129,18 +184,18 @@ def want_clean_end(guest, says):
 def take_apart(lethe, stack, memory):
     with stack.boot(lethe, memory=memory, arguments="lethe.verbose") as guest:
         guest.do(stacks.HELPERS + stack.setup, timeout=120)
-        want_known_plan(stack, guest.run("cd /; lethe plan"))
+        want_known_plan(stack, guest.run("cd /; lethe plan --at=now"))
         guest.arm()
         kinds = planted_in(stack.setup) + t.kinds_of(stack.plants)
         t.plant(guest, *stack.plants) if stack.plants else None
         t.want_there(guest, kinds)
         key = key_in_ram(stack, guest)
-        plan = planned(guest)
+        plan, told = planned(guest), Told(guest)
         guest.hand_over("poweroff")
         want_clean_end(guest, "nothing is left" if "init_on_free=1" in memory else "nothing else is known to be left")
         if max(map(len, plan[0])) < PATH_MAX:  # what lies deeper is told by the part of its path that can be told
             want_plan_done(guest, *plan)
-        want_medium_as_it_was(guest)
+        told.want_so(guest)
         t.want_gone(guest, kinds, key=key)
         if stack.check:
             check_disks(lethe, stack, guest)
