@@ -224,13 +224,15 @@ static int read_slaves(const struct lethe_source *s, struct lethe_block *b)
     const size_t more = r ? LETHE_NONE : unlinked_slave(s, b);
     if (more == LETHE_NONE)
         return r;
-    size_t *list = lethe_arena_take(s->arena, b->n_slaves + 1, sizeof *list);
+    size_t *list = lethe_arena_take(s->arena, b->n_slaves + 1, sizeof *list), n = 0;
     if (!list)
         return -ENOMEM;
-    if (b->n_slaves)
-        memcpy(list, b->slaves, b->n_slaves * sizeof *list);
-    list[b->n_slaves++] = more;
+    for (size_t i = 0; i < b->n_slaves; i++)
+        if (b->slaves[i] != more) /* a capture has a link to it, too */
+            list[n++] = b->slaves[i];
+    list[n++] = more;
     b->slaves = list;
+    b->n_slaves = n;
     return 0;
 }
 

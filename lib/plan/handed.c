@@ -6,11 +6,15 @@
 
 #include "lethe/plan/edges.h"
 #include "lethe/plan/nodes.h"
+#include "lethe/plan/roles.h"
 #include "lethe/plan/tree.h"
 
-/* `waits` has for each node how many of those that hold it are not gone yet. */
+/* `roles` are the devices'; `waits` has for each node how many of those that hold it are not gone
+ * yet. */
 struct walk {
     struct lethe_graph *g;
+    enum lethe_role *roles;
+    enum lethe_origin origin;
     unsigned *waits;
     size_t *gone, n_gone;
 };
@@ -39,23 +43,31 @@ static bool is_to_be_anchored(const struct lethe_graph *g, size_t mount)
     return true;
 }
 
-static bool is_taken(const struct lethe_graph *g, struct lethe_node node)
+/* The medium stays in use, whatever is seen of its users: it is what "/" runs from. Where that is
+ * not seen, anything that is only read may be it. */
+static bool is_taken_device(const struct walk *w, size_t device)
 {
-    const struct lethe_snapshot *s = g->snapshot;
-    switch (node.kind) {
-    case LETHE_NODE_MOUNT:
-        return !is_passed_by(s->mounts[node.index].path) && !is_to_be_anchored(g, node.index);
-    case LETHE_NODE_DEVICE:
-        break;
-    default:
-        return node.kind == LETHE_NODE_SWAP || node.kind == LETHE_NODE_NAMESPACE;
-    }
-    const struct lethe_block *b = &s->blocks[node.index];
-    const enum lethe_block_kind kind = s->blocks[b->disk != LETHE_NONE ? b->disk : node.index].kind;
-    return g->held[node.index] == LETHE_HELD_NOT &&
+    const struct lethe_snapshot *s = w->g->snapshot;
+    const struct lethe_block *b = &s->blocks[device];
+    const enum lethe_block_kind kind = s->blocks[b->disk != LETHE_NONE ? b->disk : device].kind;
+    return w->g->held[device] == LETHE_HELD_NOT && !(w->roles[device] & LETHE_ROLE_MEDIUM) &&
+           (!b->read_only || w->origin == LETHE_ORIGIN_SEEN) &&
            (b->disk != LETHE_NONE || lethe_graph_stops(b)) &&
            (kind == LETHE_BLOCK_LOOP || kind == LETHE_BLOCK_CRYPT || kind == LETHE_BLOCK_DM ||
             kind == LETHE_BLOCK_MD);
+}
+
+static bool is_taken(const struct walk *w, struct lethe_node node)
+{
+    switch (node.kind) {
+    case LETHE_NODE_MOUNT:
+        return !is_passed_by(w->g->snapshot->mounts[node.index].path) &&
+               !is_to_be_anchored(w->g, node.index);
+    case LETHE_NODE_DEVICE:
+        return is_taken_device(w, node.index);
+    default:
+        return node.kind == LETHE_NODE_SWAP || node.kind == LETHE_NODE_NAMESPACE;
+    }
 }
 
 /* What orders Lethe's own steps holds nothing. */
@@ -79,8 +91,8 @@ static void take_away(struct walk *w)
     while (n) {
         const size_t at = g->stack[--n];
         const struct lethe_node node = lethe_plan_node(g->snapshot, at);
-        const bool taken = is_taken(g, node);
-        if (taken)
+        const bool taken = is_taken(w, node);
+        if (taken && (node.kind != LETHE_NODE_DEVICE || lethe_graph_is_step(g, at)))
             w->gone[w->n_gone++] = at;
         else if (node.kind == LETHE_NODE_MOUNT ||
                  (node.kind == LETHE_NODE_DEVICE && lethe_graph_is_step(g, at)))
@@ -197,8 +209,10 @@ int lethe_handed_over(struct lethe_handed *handed, const struct lethe_snapshot *
         return r;
     w.waits = lethe_arena_alloc(arena, g.n_nodes, sizeof *w.waits);
     w.gone = lethe_arena_take(arena, g.n_nodes, sizeof *w.gone);
-    if (!w.waits || !w.gone)
+    w.roles = lethe_arena_take(arena, before->n_blocks, sizeof *w.roles);
+    if (!w.waits || !w.gone || !w.roles)
         return -ENOMEM;
+    w.origin = lethe_roles_find(before, false, w.roles);
     take_away(&w);
     *handed = (struct lethe_handed){.before = before, .gone = w.gone, .n_gone = w.n_gone};
     return keep(handed, &g, arena);

@@ -29,7 +29,8 @@ ABOUT = "Linux 6.1 (Debian's {} kernel), the small guest of test/vm: {}.\n"
 PACK = "tar -c tree | gzip -9 | base64"
 CAPTURE = """cd /; lethe plan --at=now >/tmp/live; rm -rf /tmp/tree; lethe capture --names /tmp/tree; lethe plan --root /tmp/tree >/tmp/again"""
 # A program that systemd hands over to and that captures what it finds.
-EXITRD = """mount -o remount,size=64m /run/initramfs; cd /run/initramfs; rm shutdown lethe; cp -L "$(command -v lethe)" lethe
+EXITRD = """systemctl stop lethe-arm; lethe disarm; mkdir -p /run/initramfs; mount -t tmpfs -o mode=755 exitrd /run/initramfs
+cd /run/initramfs; mkdir -p branches/0; mount --bind /run/live/overlay branches/0; cp /usr/sbin/lethe lethe
 for program in /bin/sh /bin/tar /bin/gzip /bin/base64; do
     for file in $program $(ldd $program | grep -o '/[^ ]*'); do mkdir -p .${file%/*}; cp -L --remove-destination $file .$file; done
 done
@@ -100,8 +101,7 @@ SYSTEMS = [(f"live-{name}", ABOUT_LIVE.format(about, ""), captured_system, name)
     "trixie-dracut": "Debian 13 with dracut's dmsquash-live, systemd 257", "trixie-sysvinit": "Debian 13 with live-boot, sysvinit",
     "trixie-openrc": "Debian 13 with live-boot, OpenRC", "trixie-runit": "Debian 13 with live-boot, runit"}.items()]
 SYSTEMS += [(f"live-{name}-after", ABOUT_LIVE.format(about, AFTER), captured_after, name) for name, about in {
-    "bookworm": "Debian 12 with live-boot, systemd 252", "trixie": "Debian 13 with live-boot, systemd 257",
-    "trixie-dracut": "Debian 13 with dracut's dmsquash-live, systemd 257"}.items()]
+    "bookworm": "Debian 12 with live-boot, systemd 252", "trixie": "Debian 13 with live-boot, systemd 257"}.items()]
 SYSTEMS += [("busybox-init", "Linux 6.1, the small guest of test/vm with busybox init as PID 1.\n", captured_busybox, None)]
 SYSTEMS += [(s.name, "Linux 6.1 (Debian's {} kernel), the small guest of test/vm: {}.\n".format("full" if s.full else "cloud", s.about),
              captured_stack, s) for s in stacks.STACKS]
