@@ -19,16 +19,15 @@ struct walk {
     size_t *gone, n_gone;
 };
 
-static bool is_passed_by(const char *path)
+static bool is_passed_by(const struct lethe_mount *m)
 {
-    static const char *const exact[] = {"/", "/usr", "/run", "/run/lock"}, *const below[] = {
-                                                                               "/proc", "/sys",
-                                                                               "/dev",
-                                                                               "/run/initramfs"};
-    for (size_t i = 0; i < sizeof exact / sizeof *exact; i++)
-        if (!strcmp(path, exact[i]) || lethe_text_path_below(path, below[i]))
-            return true;
-    return false;
+    static const char *const below[] = {"/proc", "/sys", "/dev", "/run/initramfs"};
+    if (!strcmp(m->fstype, "autofs"))
+        return false;
+    bool found = !strcmp(m->path, "/") || !strcmp(m->path, "/usr") || !strcmp(m->path, "/run");
+    for (size_t i = 0; !found && i < sizeof below / sizeof *below; i++)
+        found = lethe_text_path_below(m->path, below[i]);
+    return found;
 }
 
 /* True for a union's branch in RAM that no mount which systemd passes by shows. */
@@ -38,7 +37,7 @@ static bool is_to_be_anchored(const struct lethe_graph *g, size_t mount)
         !lethe_mount_is_ram(&g->snapshot->mounts[mount]))
         return false;
     for (size_t i = 0; i < g->snapshot->n_mounts; i++)
-        if (g->first[i] == g->first[mount] && is_passed_by(g->snapshot->mounts[i].path))
+        if (g->first[i] == g->first[mount] && is_passed_by(&g->snapshot->mounts[i]))
             return false;
     return true;
 }
@@ -61,7 +60,7 @@ static bool is_taken(const struct walk *w, struct lethe_node node)
 {
     switch (node.kind) {
     case LETHE_NODE_MOUNT:
-        return !is_passed_by(w->g->snapshot->mounts[node.index].path) &&
+        return !is_passed_by(&w->g->snapshot->mounts[node.index]) &&
                !is_to_be_anchored(w->g, node.index);
     case LETHE_NODE_DEVICE:
         return is_taken_device(w, node.index);

@@ -89,6 +89,13 @@ static bool has_branch(const struct lethe_snapshot *s, struct lethe_devno devno)
     return false;
 }
 
+static bool is_anchor(const char *path, bool own_root)
+{
+    return strstr(path, "/run/initramfs/branches/") ||
+           (own_root && (lethe_text_path_below(path, "/branches") ||
+                         lethe_text_path_below(path, "/oldroot/branches")));
+}
+
 /* `lethe arm` binds the branches in RAM where nobody unmounts them, and there they are erased. What
  * lies there and is no branch that another mount shows is the root's. */
 static bool is_anchored(const struct lethe_snapshot *s, const struct lethe_union *u, bool own_root)
@@ -97,8 +104,7 @@ static bool is_anchored(const struct lethe_snapshot *s, const struct lethe_union
         return false;
     bool found = false;
     for (size_t i = 0; !found && i < s->n_mounts; i++)
-        found = lethe_mount_is_ram(&s->mounts[i]) &&
-                strstr(s->mounts[i].path, "/run/initramfs/branches/") &&
+        found = lethe_mount_is_ram(&s->mounts[i]) && is_anchor(s->mounts[i].path, own_root) &&
                 !has_branch(s, s->mounts[i].devno);
     return found;
 }

@@ -3,8 +3,9 @@
  * handed: what systemd-shutdown leaves of a system when it hands over (src/shutdown/umount.c,
  * systemd 252 to 257). It ends all processes, swaps off, unmounts what is not busy and takes loops,
  * device-mapper and MD devices away that nothing holds, again and again until nothing changes. It
- * passes by "/", "/usr", "/run", "/run/lock" and what is in /proc, /sys, /dev and /run/initramfs. A
- * union keeps no layer's mount busy, but the devices below it.
+ * passes by "/", "/usr", "/run" and what is in /proc, /sys, /dev and /run/initramfs, but for the
+ * mounts of its own units (autofs; /run/lock, which Debian 12's passes by). A union keeps no layer's
+ * mount busy, but the devices below it.
  */
 #ifndef LETHE_PLAN_HANDED_H
 #define LETHE_PLAN_HANDED_H
