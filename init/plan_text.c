@@ -136,12 +136,13 @@ int lethe_plan_text_print(const struct lethe_plan *plan, const struct lethe_hand
                           const struct lethe_stays_list *stays)
 {
     bool *stacked = lethe_plan_text_stacked(&handed->after);
-    bool *was = lethe_plan_text_stacked(handed->before);
+    bool *was = handed->gone ? lethe_plan_text_stacked(handed->before) : stacked;
     const int r = stacked && was ? 0 : -ENOMEM;
     if (!r)
         print_all(plan, handed, stays, stacked, was);
+    if (was != stacked)
+        free(was);
     free(stacked);
-    free(was);
     return r;
 }
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lethe/plan/handed.h"
+
 struct check {
     const struct lethe_snapshot *s;
     const struct lethe_plan *plan;
@@ -34,7 +36,7 @@ static bool is_own(const struct check *c, size_t mount)
 {
     const char *path = c->s->mounts[mount].path;
     return c->own_root && (!strcmp(path, "/") || !strcmp(path, "/proc") || !strcmp(path, "/sys") ||
-                           !strcmp(path, "/dev"));
+                           !strcmp(path, "/dev") || !strcmp(path, "/sys/kernel/tracing"));
 }
 
 static bool same_file_system(const struct lethe_snapshot *s, size_t a, size_t b)
@@ -446,9 +448,30 @@ const char *invariants_broken(const struct scene *scene, bool own_root)
     return NULL;
 }
 
+/* What systemd leaves of it is a system like any other, and nothing is in neither part or in both. */
+static const char *find_broken_handover(const struct scene *scene)
+{
+    const struct lethe_plan_options options = {0};
+    struct scene after = *scene; /* what is taken of the arena is given back with the copy */
+    struct lethe_handed handed;
+    if (lethe_handed_over(&handed, &scene->snapshot, &after.arena))
+        return NULL;
+    after.snapshot = handed.after;
+    size_t n_mounts = after.snapshot.n_mounts;
+    for (size_t i = 0; i < handed.n_gone; i++)
+        n_mounts += lethe_plan_node(&scene->snapshot, handed.gone[i]).kind == LETHE_NODE_MOUNT;
+    if (n_mounts != scene->snapshot.n_mounts)
+        return "a mount is neither handed over nor gone, or both";
+    if (lethe_plan_make(&after.plan, &after.snapshot, &options, &after.arena))
+        return NULL;
+    return invariants_broken(&after, false);
+}
+
 void invariants_must_hold(const struct scene *scene, bool own_root)
 {
     const char *broken = invariants_broken(scene, own_root);
+    if (!broken && !own_root)
+        broken = find_broken_handover(scene);
     if (!broken)
         return;
     fprintf(stderr, "%s\n", broken);
