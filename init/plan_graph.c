@@ -111,7 +111,7 @@ static void print_node(const struct lethe_snapshot *s, size_t number, size_t ste
 
 static void print_gone(const struct lethe_handed *handed)
 {
-    for (size_t i = 0; i < handed->n_gone; i++) {
+    for (size_t i = 0; handed->gone && i < handed->n_gone; i++) {
         fputs(i ? ",\n    {" : "\n    {", stdout);
         print_kind(handed->before, lethe_plan_node(handed->before, handed->gone[i]));
     }

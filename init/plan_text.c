@@ -112,7 +112,7 @@ static void print_all(const struct lethe_plan *plan, const struct lethe_handed *
 {
     const struct lethe_snapshot *s = &handed->after;
     const struct lethe_cycle *cycle = plan->cycles;
-    for (size_t i = 0; i < handed->n_gone; i++)
+    for (size_t i = 0; handed->gone && i < handed->n_gone; i++)
         print_gone(handed, lethe_plan_node(handed->before, handed->gone[i]), was);
     for (size_t i = 0; i < s->n_namespaces; i++) {
         fputs("first: end ", stdout);
@@ -248,7 +248,7 @@ static bool explain_stays(const struct about *a)
 static bool explain_gone(const struct about *a)
 {
     bool any = false;
-    for (size_t i = 0; i < a->handed->n_gone; i++) {
+    for (size_t i = 0; a->handed->gone && i < a->handed->n_gone; i++) {
         const struct lethe_node node = lethe_plan_node(a->handed->before, a->handed->gone[i]);
         if (has_name(a->handed->before, node, a->name)) {
             print_gone(a->handed, node, a->was);

@@ -106,7 +106,7 @@ def want_plan_done(guest, steps, pairs):
     done = {as_planned(line): i for i, line in enumerate(guest.said[:-1]) if STEP.fullmatch(line)}  # the last time
     missing = [step for step in steps if step[:SHOWN] not in done]
     more = done.keys() - {step[:SHOWN] for step in steps} - {as_planned(f"{how} /oldroot{place} ({kind})") for how in ("unmount", "detach")
-           for place, kind in (("", "tmpfs"), ("/run", "tmpfs"), ("/proc", "proc"), ("/dev", "devtmpfs"), ("/sys", "sysfs"))}
+           for place, kind in (("", "ramfs"), ("/run", "tmpfs"), ("/proc", "proc"), ("/dev", "devtmpfs"), ("/sys", "sysfs"))}
     t.want(not missing and not more, f"planned and not done: {missing}, done and not planned: {sorted(more)}", guest)
     alike = {step for step in steps if steps.count(step) > 1}  # mounts on one another at one place
     wrong = [f"{steps[a]} after {steps[b]}" for a, b in pairs
