@@ -49,17 +49,28 @@ static int open_attribute(const struct lethe_slabinfo_cache *c, const char *attr
     return lethe_sys->open(path, flags);
 }
 
-/* Returns how many slabs the cache has, or -1 when that can't be read. */
-static long count_slabs(int slabs)
+/* Returns the number in an attribute, or -1 when that can't be read. */
+static long read_number(int attribute)
 {
     char text[32];
-    ssize_t n = pread(slabs, text, sizeof text - 1, 0);
+    ssize_t n = pread(attribute, text, sizeof text - 1, 0);
     text[n > 0 ? n : 0] = '\0';
     return n > 0 ? strtol(text, NULL, 10) : -1;
 }
 
+/* How many objects a processor may hold in its two sheaves (Linux 6.18). They count as active. */
+static long count_in_sheaves(const struct lethe_slabinfo_cache *c)
+{
+    int capacity = open_attribute(c, "sheaf_capacity", O_RDONLY);
+    const long n = read_number(capacity);
+    if (capacity >= 0)
+        lethe_sys->close(capacity);
+    return n > 0 ? 2 * n : 0;
+}
+
 /* Makes `n` objects, then more until the cache gets a new slab: only then is no free slot left that
- * this processor reaches, whatever was counted. True when that was seen. */
+ * this processor reaches, whatever was counted, but for those in its sheaves. True when that was
+ * seen. */
 static bool make_until_it_grows(struct refilling *r, const struct lethe_slabinfo_cache *c,
                                 enum lethe_slabinfo_maker maker, uint64_t n, int slabs)
 {
@@ -67,14 +78,15 @@ static bool make_until_it_grows(struct refilling *r, const struct lethe_slabinfo
     const uint64_t by_bytes = MORE_BYTES / c->size, slack = 8 * c->per_slab,
                    more = by_bytes < MORE_MAX ? by_bytes : MORE_MAX,
                    most = n + (more > slack ? more : slack);
-    const long before = count_slabs(slabs);
+    const long before = read_number(slabs);
     bool grown = false;
     uint64_t made = 0;
-    while (made < most && !(made >= n && grown) && may_go_on(r, made) &&
+    long in_sheaves = count_in_sheaves(c);
+    while (made < most && !(made >= n && grown && in_sheaves-- <= 0) && may_go_on(r, made) &&
            lethe_slab_makers_make(&r->makers, maker, (size_t)c->size)) {
         made++;
-        if (made >= n && (made - n) % (c->per_slab / 4 + 1) == 0)
-            grown = before >= 0 && count_slabs(slabs) > before;
+        if (made >= n && !grown && (made - n) % (c->per_slab / 4 + 1) == 0)
+            grown = before >= 0 && read_number(slabs) > before;
     }
     r->refill->objects += made;
     return grown;
@@ -91,7 +103,7 @@ static bool is_emptied(const struct lethe_slabinfo_cache *c, int slabs)
     for (int i = 0; shrink >= 0 && !good && i < TRIES; i++) {
         if (i)
             nanosleep(&pause, NULL);
-        good = write(shrink, "1", 1) == 1 && !count_slabs(slabs);
+        good = write(shrink, "1", 1) == 1 && !read_number(slabs);
     }
     if (shrink >= 0)
         lethe_sys->close(shrink);
@@ -100,8 +112,7 @@ static bool is_emptied(const struct lethe_slabinfo_cache *c, int slabs)
 
 /* Makes as many objects as the cache has free slots, and two slabs' worth more: the slab that a
  * processor takes from, and the one that it keeps beside it, count as full (mm/slub.c:
- * get_partial_node() takes a second one even where cpu_partial is 0). Kernels from 6.18 on keep
- * more. */
+ * get_partial_node() takes a second one even where cpu_partial is 0). */
 static void refill_cache(struct refilling *r, const struct lethe_slabinfo_cache *c,
                          const struct lethe_slabinfo_family *f)
 {

@@ -123,11 +123,11 @@ static bool set_attribute(struct lethe_slab_makers *m, size_t name_size, size_t 
     return !fsetxattr(m->bearer, name, filling(value_size), value_size, XATTR_CREATE);
 }
 
-/* Makes an attribute: struct simple_xattr, 40 bytes, and the value. Its name is another object, of
- * 16 bytes. */
+/* Makes an attribute: struct simple_xattr, 40 bytes, 64 in Linux 7.2, and the value. Its name is
+ * another object. */
 static bool make_attribute(struct lethe_slab_makers *m, size_t size)
 {
-    return set_attribute(m, 20, size - 40);
+    return set_attribute(m, 20, size - (m->linux_major < 7 ? 40 : 64));
 }
 
 /* Makes an attribute whose name has at least 20 bytes: a shorter one could not be new each time. */
@@ -186,12 +186,12 @@ static void raise_limits(void)
 
 /* True since Linux 6.6. Before it attributes lie in other caches, and in a list, which becomes
  * slow. */
-static bool accounts_attributes(void)
+static bool accounts_attributes(unsigned *major)
 {
     struct utsname name;
-    unsigned major, minor;
-    return !uname(&name) && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
-           (major > 6 || (major == 6 && minor >= 6));
+    unsigned minor;
+    return !uname(&name) && sscanf(name.release, "%u.%u", major, &minor) == 2 &&
+           (*major > 6 || (*major == 6 && minor >= 6));
 }
 
 int lethe_slab_makers_open(struct lethe_slab_makers *m)
@@ -201,8 +201,9 @@ int lethe_slab_makers_open(struct lethe_slab_makers *m)
     if (top < 0)
         return top;
     *m = (struct lethe_slab_makers){.top = top, .dir = top};
-    m->bearer =
-        accounts_attributes() ? openat(top, "bearer", O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+    m->bearer = accounts_attributes(&m->linux_major)
+                    ? openat(top, "bearer", O_RDWR | O_CREAT | O_CLOEXEC, 0600)
+                    : -1;
     m->queue = msgget(IPC_PRIVATE, 0600);
     m->datagrams = open_datagrams();
     return pipe2(m->gate, O_CLOEXEC) ? -errno : 0;

@@ -2,7 +2,7 @@
 /*
  * slab_makers: makes objects of the kernel's caches, with content that is nobody's.
  *
- * Which call makes an object of which cache was read in the kernel's sources (v6.1, v6.12) and is
+ * Which call makes an object of which cache was read in the kernel's sources (v6.1, v6.12, v7.2) and is
  * verified by scanning RAM (test/vm/test_small.py): d_alloc(), simple_xattr_alloc(), load_msg(),
  * user_preparse(), shmem_symlink(), dup_task_struct(), kmalloc_reserve().
  */
@@ -23,6 +23,7 @@ struct lethe_slab_makers {
     unsigned n_names; /* made so far: every one is new */
     int queue, datagrams;
     int gate[2];
+    unsigned linux_major;
     unsigned n_processes;
 };
 
