@@ -139,6 +139,9 @@ int lethe_arm_main(int argc, char **argv)
         return exit_status;
     if (geteuid())
         return lethe_command_refuse("arm", "only root can do this");
+    if (lethe_command_is_apart())
+        return lethe_command_refuse("arm", "in a chroot or a mount namespace of its own PID 1 "
+                                           "sees nothing of it");
     if (lethe_command_snapshot("arm", NULL, &snapshot, &arena))
         return 2;
     if (refuse_if_taken(&snapshot, take_over))

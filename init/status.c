@@ -99,7 +99,11 @@ static void check_ready(struct status *s)
             f, LETHE_PROBLEM, "no-answer",
             "a file system that the system runs from does not answer: look in the kernel's log "
             "for the disk or server that fails");
-    if (lethe_command_armed_mount(&s->snapshot) == LETHE_NONE)
+    if (lethe_command_is_apart())
+        lethe_findings_add(f, LETHE_PROBLEM, "apart",
+                           "PID 1 sees other mounts than this chroot or namespace shows (ask "
+                           "there: nsenter -t 1 -m lethe status)");
+    else if (lethe_command_armed_mount(&s->snapshot) == LETHE_NONE)
         lethe_findings_add(f, LETHE_PROBLEM, "not-armed",
                            "not armed: nothing of Lethe is mounted on %s%s (run: lethe arm)",
                            LETHE_ARMED_DIR,
