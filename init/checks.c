@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
+#include "init.h"
 #include "lethe/kernel/ask.h"
 #include "lethe/kernel/sys.h"
 #include "lethe/plan/cmdline.h"
@@ -342,6 +344,28 @@ static void check_watchdogs(struct lethe_findings *f)
             active);
 }
 
+/* Asks SELinux whether PID 1 may execute the armed program and stay what it is, as systemd-shutdown
+ * does. False too where it does not answer. */
+static bool policy_lets_init_execute(void)
+{
+    char question[700], answer[80] = "", label[256] = "";
+    const struct line init = read_line("/proc/1/attr/current"),
+                      class = read_line("/sys/fs/selinux/class/file/index"),
+                      execute = read_line("/sys/fs/selinux/class/file/perms/execute"),
+                      stay = read_line("/sys/fs/selinux/class/file/perms/execute_no_trans");
+    const unsigned wanted = 1U << (atoi(execute.text) - 1) % 32 | 1U << (atoi(stay.text) - 1) % 32;
+    unsigned allowed = 0;
+    int fd = open("/sys/fs/selinux/access", O_RDWR | O_CLOEXEC);
+    const bool known =
+        fd >= 0 && getxattr(LETHE_ARMED_PROGRAM, "security.selinux", label, sizeof label - 1) > 0;
+    int n = snprintf(question, sizeof question, "%.220s %s %.20s", init.text, label, class.text);
+    if (known && write(fd, question, (size_t)n) == n && read(fd, answer, sizeof answer - 1) > 0)
+        sscanf(answer, "%x", &allowed);
+    if (fd >= 0)
+        close(fd);
+    return (allowed & wanted) == wanted;
+}
+
 void lethe_checks_hardware(struct lethe_findings *f)
 {
     check_encryption(f);
@@ -352,10 +376,9 @@ void lethe_checks_hardware(struct lethe_findings *f)
             f, LETHE_WEAKNESS, "lockdown",
             "lockdown=confidentiality keeps Lethe from seeing that the kernel clears what is "
             "freed, so that it fills all free memory: lockdown=integrity does not");
-    if (says("/sys/fs/selinux/enforce", "1"))
+    if (says("/sys/fs/selinux/enforce", "1") && !policy_lets_init_execute())
         lethe_findings_add(
             f, LETHE_WEAKNESS, "selinux",
-            "SELinux is enforcing, which Lethe was never tested with: label /run/initramfs "
-            "as dracut's is (restorecon, or chcon -t bin_t), and try a poweroff with "
-            "lethe.pause");
+            "SELinux is enforcing, and its policy is not seen to let PID 1 execute " LETHE_ARMED_DIR
+            "/*: label that as dracut's exitrd is (chcon -t bin_t), until this is said no more");
 }
