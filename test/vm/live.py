@@ -103,6 +103,8 @@ class System:
     squashfs: str = "live/filesystem.squashfs"  # its place on the medium
     medium: str = "/run/live/medium"
     arguments: str = "boot=live persistence persistence-encryption=luks noeject"
+    selinux: bool = False  # its files are labelled
+    ext4: bool = False  # its root is an ext4 in the squashfs, for a dm-snapshot
 
 
 SYSTEMS = {
@@ -112,7 +114,12 @@ SYSTEMS = {
     "trixie-dracut": System("trixie", packages=(*PACKAGES, *SYSTEMD, "dracut", "dracut-live"), files=tuple(DRACUT.items()),
                             squashfs="LiveOS/squashfs.img", medium="/run/initramfs/live",
                             arguments=f"root=live:LABEL={MEDIUM_LABEL} rd.live.image rd.live.overlay.overlayfs=1"),
+    "trixie-snapshot": System("trixie", packages=(*PACKAGES, *SYSTEMD, "dracut", "dracut-live"), files=tuple(DRACUT.items()),
+                              squashfs="LiveOS/squashfs.img", medium="/run/initramfs/live", ext4=True,
+                              arguments=f"root=live:LABEL={MEDIUM_LABEL} rd.live.image rd.live.overlay.size=4096"),
     "trixie-session": System("trixie", packages=(*LIVE_BOOT, *SYSTEMD, "libpam-systemd", "polkitd")),
+    "trixie-selinux": System("trixie", packages=(*LIVE_BOOT, *SYSTEMD, "selinux-policy-default", "policycoreutils"), selinux=True,
+                             arguments=System.arguments + " security=selinux enforcing=1 sysctl.kernel.printk_ratelimit=0"),
     "trixie-sysvinit": System("trixie", "sysvinit", (*LIVE_BOOT, "sysvinit-core", "sysv-rc", "procps", "psmisc")),
     "trixie-runit": System("trixie", "runit", (*LIVE_BOOT, "runit-init", "procps", "psmisc")),
     "trixie-openrc": System("trixie", "openrc", (*LIVE_BOOT, "sysvinit-core", "openrc", "procps", "psmisc")),
@@ -241,22 +248,58 @@ def put_shell(root, init):
             sh("systemctl", f"--root={root}", "enable", "--quiet", unit)
 
 
-def printed_commands(init):
-    """What docs/systems.md tells a user of this PID 1 to enter in a chroot."""
-    rows = {"systemd": "systemd", "sysvinit": "sysvinit, runit on Debian", "runit": "sysvinit, runit on Debian", "openrc": "OpenRC on Debian"}
+def printed_commands(init, running=False):
+    """What docs/systems.md tells a user of this PID 1 to enter in a chroot, or in the running system."""
+    rows = {"systemd": "systemd", "sysvinit": "sysvinit, runit on Debian", "runit": "sysvinit, runit on Debian", "openrc": "OpenRC on Debian",
+            "busybox": "busybox init"}
     text = (lab.HERE.parent.parent / "docs/systems.md").read_text()
     row = re.search(rf"(?m)^\| {rows[init]} \| (.*) \|$", text)[1]
-    return re.findall("`(.*?)`", row.split(";")[0])
+    commands = re.findall("`(.*?)`", row if running else row.split("; in a running system also")[0])
+    if not 1 <= len(commands) <= 3 + running:
+        raise lab.Failure(f"docs/systems.md: {commands}")
+    if init == "systemd" and f"chroot /path/to/chroot {commands[0]}\n" not in (lab.HERE.parent.parent / "README.md").read_text():
+        raise lab.Failure("README.md says something else than docs/systems.md")
+    return commands
 
 
 def put_lethe(root, init, lethe):
     """What `DESTDIR=lethe meson install` has put there, and what a user enters then: at most three commands."""
     sh("cp", "-a", "--remove-destination", f"{lethe}/.", root)
-    commands = printed_commands(init)
-    if not 1 <= len(commands) <= 3:
-        raise lab.Failure(f"docs/systems.md: {commands}")
-    for command in commands:
+    for command in printed_commands(init):
         sh("chroot", root, "sh", "-c", command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def label(root):
+    """Gives the files their SELinux labels, as fixfiles would in the running system."""
+    sh("chroot", root, "setfiles", "-F", "/etc/selinux/default/contexts/files/file_contexts", "/")
+
+
+def in_ext4(root, outer):
+    """A folder with the file system that dracut makes a dm-snapshot of."""
+    shutil.rmtree(root / "boot")
+    image = outer / "LiveOS/rootfs.img"
+    image.parent.mkdir(parents=True)
+    sh("truncate", "-s", "768M", image)
+    sh("mke2fs", "-q", "-t", "ext4", "-d", root, image)
+    return outer
+
+
+def install_disk(lethe):
+    """What `DESTDIR=lethe meson install` has put there, on a disk that a running system copies it from."""
+    def build(path):
+        for old in path.parent.glob("install-*[0-9a-f]"):
+            old.unlink()
+        sh("truncate", "-s", "16M", path)
+        sh("mke2fs", "-q", "-t", "ext4", "-L", "INSTALL", "-E", "root_owner=0:0", "-d", lethe, path)
+
+    return lab.cached(f"live/install-{lab.digest(lethe)}", build)
+
+
+def install(guest, init):
+    """Puts Lethe into a running system, and enters what is printed for that."""
+    guest.run("mount -r LABEL=INSTALL /mnt && cp -R /mnt/usr / && umount /mnt", timeout=60)
+    for command in printed_commands(init, running=True):
+        guest.run(command, timeout=120)
 
 
 def put_on_medium(image, files):
@@ -288,6 +331,10 @@ def stick(lethe=None, name=MAIN):
                 put_lethe(root, system.init, lethe)
             sh("cp", "--remove-destination", plant, root / "usr/local/bin/plant")
             put_shell(root, system.init)
+            if system.selinux:
+                label(root)
+            if system.ext4:
+                root = in_ext4(root, tmp / "outer")
             sh("mksquashfs", root, squashfs, "-comp", "zstd", "-Xcompression-level", "1", "-quiet", "-no-progress",
                "-e", "boot", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             size = squashfs.stat().st_size // 2**20 + 80

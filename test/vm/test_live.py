@@ -47,6 +47,7 @@ class Case:
     systemd: bool = False  # means nothing to another PID 1
     emergency: bool = False  # on live-boot with systemd it is test_kill.py's
     pulls: bool = False  # the stick
+    late: bool = False  # Lethe comes into the running system, by the commands of docs/systems.md
 
 
 CASES = [
@@ -58,6 +59,7 @@ CASES = [
     Case("now", NOW, "poweroff", emergency=True),
     Case("pulled", "", "poweroff", prepare="$WATCH", emergency=True, pulls=True),
     Case("without-lethe", "systemctl poweroff", "poweroff", lethe=False, prepare="$REMOVE"),
+    Case("installed-late", "systemctl poweroff", "poweroff", late=True),
     Case("default-kernel", "systemctl poweroff", "poweroff", arguments="", says="nothing else is known to be left"),
     # As Kicksecure sets it: nobody can look whether freed memory is cleared, so it is filled all the same.
     Case("hardened", "systemctl poweroff", "poweroff", arguments="init_on_free=1 lockdown=confidentiality", asked=True,
@@ -69,7 +71,7 @@ CASES = [
          prepare="systemctl stop lethe-arm; lethe disarm; mount -t tmpfs -o size=20% tmpfs /run/initramfs; "
                  "if lethe arm 2>/dev/null; then false; else lethe arm --take-over && echo 1 >/run/initramfs/pause; fi"),
 ]
-WITH_KILL = ["bookworm", "trixie", "forky"]  # what test_kill.py runs on
+WITH_KILL = ["bookworm", "trixie", "forky"]  # what test_kill.py runs on; there Lethe is part of the image
 
 
 def check_status(guest, lethe=True):
@@ -112,8 +114,15 @@ def check_console(console, case):
 
 def check_hook(console, case):
     """A user's hook has run, and before Lethe's end."""
-    if not re.search(f"lab: hook of {case.name}.*lethe: {case.name} after", console, re.DOTALL):
+    if not re.search(f"lab: hook of.*lethe: {case.name} after", console, re.DOTALL):
         yield f"the hook {HOOK} did not run before Lethe"
+
+
+def check_selinux(console):
+    """The policy was enforced, and kept Lethe from nothing."""
+    if "SELinux:  policy capability" not in console:
+        yield "no policy of SELinux was loaded"
+    yield from re.findall(r'avc:  denied .*comm="(?:lethe|shutdown|systemd-shutdow)".*', console)
 
 
 def check_ram(before, after, case):
@@ -133,9 +142,15 @@ def check_ram(before, after, case):
 @contextmanager
 def planted(case, lethe, suite):
     """A booted system with secrets in RAM, which are counted: (guest, before)."""
-    with live.booted(live.stick(lethe, suite), case.arguments, name=suite) as guest:
+    disks = [lab.Stick(live.install_disk(lethe), "install")] if case.late else []
+    with live.booted(live.stick(None if case.late else lethe, suite), case.arguments, name=suite, sticks=disks) as guest:
         guest.booted = time.monotonic() - guest.started
+        guest.booting = guest.console
+        if case.late:
+            live.install(guest, live.SYSTEMS[suite].init)
         check_status(guest)
+        if live.SYSTEMS[suite].selinux and guest.run("getenforce; lethe status | grep -i selinux", check=False) != "Enforcing":
+            raise lab.Failure("SELinux is not enforcing, or status has something to say of it")
         guest.run("plant " + " ".join(live.KINDS), timeout=300)
         yield guest, guest.scan(live.KINDS, live.persistence() / "key")
 
@@ -161,10 +176,13 @@ def ended(guest, case, before, suite):
     end = guest.wait_end(400)
     took = time.monotonic() - begun
     after = guest.scan(live.KINDS, live.persistence() / "key")
-    problems = [f"it ended with {end}, not {case.end}"] if end != case.end else []
+    expected = "poweroff" if case.end == "halt" and system.init == "runit" else case.end  # where halt means that
+    problems = [f"it ended with {end}, not {expected}"] if end != expected else []
     problems += [*check_ram(before, after, case), *check_console(guest.console, case), *([] if case.emergency else check_persistence(guest))]
     if case.prepare == PUT_HOOK and system.init == "systemd":
         problems += check_hook(guest.console, case)
+    if system.selinux:
+        problems += check_selinux(guest.booting + guest.console)
     if problems:
         problems.append(guest._tail())
     left = ", ".join(f"{kind} {count}" for kind, count in after.items() if count) or "nothing"
@@ -193,17 +211,17 @@ def run(cases, lethe, suite, tell):
 
 
 def grouped(cases):
-    """One boot serves what has the same kernel arguments."""
+    """One boot serves what has the same kernel arguments and the same stick."""
     groups = {}
     for case in cases:
-        groups.setdefault(case.arguments, []).append(case)
+        groups.setdefault((case.arguments, case.late), []).append(case)
     return list(groups.values())
 
 
 def chosen(options):
     system = live.SYSTEMS[options.suite]
     cases = [case for case in CASES if case.name in options.cases or
-             not (options.cases or case.asked or case.emergency and options.suite in WITH_KILL)]
+             not (options.cases or case.asked or (case.emergency or case.late) and options.suite in WITH_KILL)]
     return [case for case in cases if system.init == "systemd" or not case.systemd]
 
 

@@ -325,9 +325,12 @@ def busybox_init(boot):
         want_end(guest, "poweroff")
         want_there(guest, ["rw"])
     with boot(disk=True) as guest:
-        guest.arm()
         open_disk(guest)
-        guest.become_busybox_init("::shutdown:/bin/sh -c '/run/initramfs/lethe end poweroff; echo it went on >/dev/kmsg'")
+        guest.become_busybox_init()
+        lines = (lab.HERE.parent.parent / "init/scripts/busybox/inittab").read_text()
+        guest.run(f"mkdir -p /usr/share/lethe/busybox; cat >/usr/share/lethe/busybox/inittab <<'END'\n{lines}\nEND")
+        guest.do("\n".join(live.printed_commands("busybox", running=True)))
+        guest.do("echo \"::shutdown:/bin/sh -c 'echo it went on >/dev/kmsg'\" >>/etc/inittab; kill -HUP 1")
         want(guest.run("lethe status").startswith("ready"), guest.run("lethe status"))
         plant(guest, *EVERYTHING, "cache:8M:/mnt")
         guest.send("poweroff")
@@ -528,6 +531,8 @@ def chroot_without_proc(boot):
         want(guest.run("dmsetup table crypt; cat /proc/self/mountinfo /proc/sys/kernel/panic") == table, "something was changed", guest)
         guest.run("echo more >/mnt/after; sync; mount -t proc x /home/jail/proc || mkdir /home/jail/proc && mount -t proc x /home/jail/proc")
         want("unmount" in guest.run("unshare -p -f chroot /home/jail /lethe plan"), "no plan where there is a /proc", guest)
+        said = guest.run("mkdir /home/jail/run; chroot /home/jail /lethe arm; echo status $?; ls /home/jail/run")
+        want("in a chroot" in said and said.endswith("status 2"), f"arm in a chroot: {said}")
         guest.run("umount /home/jail/proc; umount /mnt; cryptsetup close crypt; sync")
         guest.send("poweroff -f")
         want_end(guest, "poweroff")
@@ -676,6 +681,12 @@ def want_filled(boot, clearing="none", most=0, **options):
 def default_kernel(boot):
     """a kernel that clears nothing that is freed, as most boot: nothing is left all the same"""
     want_filled(boot, memory="")
+
+
+@long_case
+def default_kernel_newest(boot):
+    """the same on the newest kernel that Debian has, of which live.py builds a system: from 6.18 on processors keep objects in sheaves"""
+    want_filled(boot, memory="", kernel=live.base("forky"), load=("ext4",), ram="1G")
 
 
 @case
@@ -1502,6 +1513,9 @@ def commands(boot):
         want(devices == [("medium", "loop0", "squashfs"), ("medium", "vda", "ext4")], f"status: {devices}")
         armed = guest.run("grep ' /run/initramfs ' /proc/self/mountinfo")
         want("- ramfs lethe" in armed or "noswap" in armed, f"the program can be swapped out: {armed}")
+        for command, expected in ("lethe arm", 2), ("lethe status", 1):
+            got = status_of(f"unshare -m {command}")
+            want(got == expected, f"{command} in a mount namespace of its own: exit status {got} instead of {expected}")
         guest.run("mount -o remount,noexec /run/initramfs")
         want(status_of("lethe status") == 1, "noexec is no problem to it")
         guest.run("lethe disarm")
