@@ -26,13 +26,27 @@ static bool is_wanted(const struct lethe_cmdline *cmdline, const struct lethe_pr
            (cmdline->scrub == LETHE_CMDLINE_SCRUB_AUTO && !progress->account.fill.kernel_clears);
 }
 
+/* Where the kernel clears what is freed it leaves out the objects of caches that have a constructor,
+ * such as ext4's inodes, where the targets of short links lie; and some empty slabs are kept. */
+static void give_slabs_back(const struct lethe_policy *policy, bool is_last,
+                            struct lethe_progress *progress)
+{
+    if (!is_last || !lethe_task_begin(progress, lethe_task_id(LETHE_TASK_REFILL_SLABS, 0),
+                                      policy->step_ms, "give empty slabs back"))
+        return;
+    lethe_slab_settle();
+    lethe_task_done(progress);
+}
+
 void lethe_scrub_objects(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
                          int64_t ms, bool is_last, struct lethe_progress *progress)
 {
     const enum lethe_log_level level = is_last ? LETHE_LOG_ERROR : LETHE_LOG_VERBOSE;
     struct lethe_slab_refilled refill;
-    if (!is_wanted(cmdline, progress))
+    if (!is_wanted(cmdline, progress)) {
+        give_slabs_back(policy, is_last, progress);
         return;
+    }
     progress->account.slabs_refilled = false;
     if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_REFILL_SLABS, 0), ms + policy->step_ms,
                           "overwrite freed kernel objects"))

@@ -456,18 +456,18 @@ def want_disk_clean(guest, *complete):
 @case
 @ported
 def encrypted(boot):
-    """dm-crypt with a mounted ext4, a file held open and a working directory in it: no key left, the file system clean"""
+    """dm-crypt with a mounted ext4, a file held open and a working directory in it: no key and no target of a link left, the file system clean"""
     with boot(disk=True) as guest:
         guest.arm()
         open_disk(guest)
         guest.run("mount --bind /mnt/many /home")
-        plant(guest, "cache:8M:/mnt")
+        plant(guest, "cache:8M:/mnt", "links+disk:2000:/mnt")
         guest.run("(cd /home; exec -a @/busybox /bin/busybox sleep 1000 >/mnt/held) & until [ -e /mnt/held ]; do usleep 20000; done")
         key = small.encrypted_disk() / "key"
         want(guest.scan([], key=key)["key"], "the key is not in RAM before")
         guest.hand_over("poweroff")
         want_clean_end(guest)
-        want_gone(guest, ["cache"], key=key)
+        want_gone(guest, ["cache", "links+disk"], key=key)
         want_disk_clean(guest, ("lethe-cache", 8 << 20), ("notes", 22), ("many/lines", 70_000))
 
 
