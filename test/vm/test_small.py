@@ -1533,7 +1533,7 @@ def main():
     parser.add_argument("--lethe", type=Path, default=lab.HERE.parent.parent / "build/init/lethe", help="the program under test")
     parser.add_argument("--memory", default="init_on_free=1", help="what the kernel is told about clearing memory (%(default)s)")
     parser.add_argument("--skipping", type=Path, help="the build that can leave steps out (lethe-skipping beside the program)")
-    parser.add_argument("--again", type=int, help="no cases, but one system in a storm on a default kernel ended so many times")
+    parser.add_argument("--again", type=int, help="each case named so many times; without a name one system in a storm on a default kernel, ended so many times")
     parser.add_argument("--jobs", type=int, default=1, help="guests at a time (%(default)s)")
     parser.add_argument("--all", action="store_true", help="the cases that take minutes, too")
     args = parser.parse_args()
@@ -1546,7 +1546,9 @@ def main():
         parser.error("no such case")
     boot = functools.partial(small.booted, args.lethe.resolve(), memory=args.memory)
     tally = cases.Tally(Path(sys.argv[0]).stem.removeprefix("test_"), args.list, args.jobs)
-    if args.again:
+    if args.again and args.cases:
+        chosen *= args.again
+    elif args.again:
         tally.passed, tally.failed = again(boot, args.again)
         chosen = []
     for run in chosen:
