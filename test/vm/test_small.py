@@ -579,11 +579,13 @@ def want_end_in_time(guest, limit=90):
 
 @case
 def frozen(boot):
-    """a frozen file system on dm-crypt, with a process that waits to write to it: thawed, unmounted and clean"""
+    """a frozen file system on dm-crypt, with a process that waits to write to it, and in a file on it another one, covered: thawed, unmounted, clean"""
     with boot(disk=True) as guest:
         guest.arm()
         open_disk(guest)
         plant(guest, "cache:4M:/mnt", "shm:1M")
+        guest.do("truncate -s 8M /mnt/inner\nmkfs.ext4 -q /mnt/inner\nlosetup /dev/loop5 /mnt/inner\nmount /dev/loop5 /home\necho data >/home/file\n"
+                 "sync\nfsfreeze --freeze /home\nmount -t tmpfs x /home")
         guest.run("sync; fsfreeze --freeze /mnt; (exec -a @/busybox /bin/busybox touch /mnt/late) & until grep -q '^State:.D' /proc/$!/status; do usleep 20000; done")
         guest.hand_over("poweroff")
         want_clean_end(guest, timeout=200)
