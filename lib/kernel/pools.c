@@ -11,6 +11,7 @@
 #include "lethe/kernel/log.h"
 #include "lethe/kernel/modules.h"
 #include "lethe/kernel/sys.h"
+#include "lethe/kernel/tracing.h"
 #include "lethe/kernel/zswap.h"
 
 static bool visit_stream(const char *path, bool free)
@@ -57,6 +58,11 @@ void lethe_pools_clear(const struct lethe_policy *policy, struct lethe_progress 
     }
     if (begin(progress, policy->step_ms, LETHE_TASK_FREE_SOUND, "free the buffers of sound")) {
         visit_sound("/proc/asound", 0, true);
+        lethe_task_done(progress);
+    }
+    if (begin(progress, policy->step_ms, LETHE_TASK_CLEAR_TRACES, "clear what was traced")) {
+        if (lethe_tracing_open())
+            lethe_tracing_clear();
         lethe_task_done(progress);
     }
     if (lethe_zswap_was_used() && begin(progress, policy->erase_ms, LETHE_TASK_OVERWRITE_ZSWAP,

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lethe/kernel/release.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
@@ -13,6 +11,7 @@
 #include "lethe/kernel/claimed.h"
 #include "lethe/kernel/stop.h"
 #include "lethe/kernel/sys.h"
+#include "lethe/kernel/tracing.h"
 
 /* Thaws until the kernel refuses, since newer kernels count how often a file system was frozen. False
  * where the path leads to another file system, which covers this one. */
@@ -114,27 +113,12 @@ void lethe_release_frozen(const struct lethe_snapshot *snapshot, const struct le
         thaw_everything(policy, progress);
 }
 
-#define TRACING "/sys/kernel/tracing"
-
-static void remove_probes(void)
-{
-    char some[64];
-    ssize_t n = lethe_sys_read_file(AT_FDCWD, TRACING "/uprobe_events", some, sizeof some);
-    if (n <= 0 && n != -EFBIG)
-        return;
-    lethe_sys->write_file(TRACING "/events/enable", "0");
-    int fd = lethe_sys->open(TRACING "/uprobe_events", O_WRONLY | O_TRUNC);
-    if (fd >= 0)
-        lethe_sys->close(fd);
-}
-
 void lethe_release_probes(const struct lethe_policy *policy, struct lethe_progress *progress)
 {
     if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_REMOVE_PROBES, 0), policy->step_ms,
                           "remove uprobes"))
         return;
-    int r = lethe_sys->mount("tracefs", TRACING, "tracefs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-    if (!r || r == -EBUSY) /* it is mounted there already */
-        remove_probes();
+    if (lethe_tracing_open())
+        lethe_tracing_remove_probes();
     lethe_task_done(progress);
 }

@@ -605,7 +605,8 @@ def resumed(boot):
 
 
 UPROBE = """mkfs.ext4 -q /dev/vdb; mkdir -p /mnt; mount /dev/vdb /mnt; cp /bin/busybox /mnt/program; mount -t tracefs t /sys/kernel/tracing
-echo 'p:probe /mnt/program:0x1000' >/sys/kernel/tracing/uprobe_events"""
+cd /sys/kernel/tracing; echo 'p:probe /mnt/program:0x1000' >uprobe_events; mkdir instances/other; echo 1 >instances/other/events/uprobes/enable
+for i in $(seq 2000); do echo "it is written in my diary"; done | tee trace_marker >instances/other/trace_marker; head -n 20 trace_pipe >/dev/null; cd /"""
 
 
 def plain_disk_state(guest):
@@ -616,13 +617,19 @@ def plain_disk_state(guest):
 
 @case
 def uprobe(boot):
-    """a uprobe holds a file of a plain disk: it is removed, and the disk is clean; where it is not, that is said"""
+    """a uprobe holds a file of a plain disk: it is removed, with what was traced, and the disk is clean; where it is not, that is said"""
     disks = [small.blank_disk()]
+
+    def count_traced(guest):
+        return guest.ram_file.read_bytes().count(b"written in my diary\n")
+
     with boot(disks=disks) as guest:
         guest.arm()
         guest.do(UPROBE)
+        want(count_traced(guest) > 100, "nothing was traced", guest)
         end_clean(guest, "rw:1M", "cache+f:4M:/mnt", timeout=200)
         want("needs_recovery" not in plain_disk_state(guest), "the disk was not closed clean", guest)
+        want(count_traced(guest) == 0, f"{count_traced(guest)} lines of what was traced are left", guest)
     with small.booted(skipping, "lethe.skip=remove-probes", disks=disks) as guest:
         guest.arm()
         guest.do(UPROBE)
