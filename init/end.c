@@ -193,7 +193,7 @@ static void go_on(const void *context)
 
 pid_t lethe_end_start_deadman(const struct lethe_end *end, struct lethe_progress *progress)
 {
-    if (!end->dead_ms && getpid() == 1)
+    if (!end->dead_ms && getpid() == 1 && !end->guarded)
         return 0;
     return lethe_deadman_start(end->dead_ms, end->verb, progress, go_on, end);
 }
@@ -383,7 +383,12 @@ static bool work(struct lethe_end *end, struct lethe_progress *progress)
 void lethe_end_finish(struct lethe_end *end, struct lethe_progress *progress)
 {
     end->init_stays = getpid() != 1;
+    end->guarded = progress;
+    if (progress)
+        lethe_watchdog_count(&progress->beats);
     stop_again(end, progress);
+    if (!end->init_stays && !end->dead_ms)
+        lethe_end_start_deadman(end, progress);
     lethe_face_start(progress);
     end->arena = lethe_snapshot_map_arena();
     bool clean = progress && work(end, progress);

@@ -41,6 +41,7 @@ struct lethe_end {
     bool cut_off;          /* a server that does not answer was given up */
     int64_t memory_end_ms; /* by when free memory has to be cleared; lethe_sys_now_ms() */
     bool served;           /* daemons serve what is mounted */
+    bool guarded;          /* a deadman looks whether the second stage hangs */
     bool own_root;         /* false once there could be no root of Lethe's own */
     bool init_stays;       /* the second stage runs beside PID 1 */
     struct lethe_cmdline cmdline;
@@ -57,7 +58,7 @@ void lethe_end_keep_script(const struct lethe_end *end);
 /* Prepares all else: locks memory, opens the log and the watchdogs, reads the command line. */
 void lethe_end_prepare(struct lethe_end *end);
 
-/* Starts the deadman, unless Lethe is PID 1 and has no deadline. `progress` may be NULL. Returns its
+/* Starts the deadman, unless Lethe is PID 1 in the first stage of an end that has no deadline. `progress` may be NULL. Returns its
  * pid, 0 or -errno. */
 pid_t lethe_end_start_deadman(const struct lethe_end *end, struct lethe_progress *progress);
 

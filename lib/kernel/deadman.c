@@ -46,14 +46,19 @@ static int tell(struct lethe_progress *progress, void *context)
     return 0;
 }
 
-/* Waits until `dead_ms`, for ever if that is 0. False as soon as the parent has ended, if `looks`.
- */
-static bool outwait(int64_t dead_ms, pid_t parent, bool looks)
+/* Waits until `dead_ms`, or, if that is 0, until the supervisor has pinged no watchdog for a minute.
+ * False as soon as the parent has ended, if `looks`. */
+static bool outwait(int64_t dead_ms, const struct lethe_progress *work, pid_t parent, bool looks)
 {
+    enum { LOOKS_MAX = 600 }; /* the machine may stand still meanwhile: no clock is looked at */
     const struct timespec pause = {0, 100 * 1000 * 1000};
-    for (; !dead_ms || lethe_sys_now_ms() < dead_ms; nanosleep(&pause, NULL))
+    unsigned before = 0, same = 0;
+    for (; dead_ms ? lethe_sys_now_ms() < dead_ms : same < LOOKS_MAX; nanosleep(&pause, NULL)) {
         if (looks && getppid() != parent)
             return false;
+        same = work && work->beats && work->beats == before ? same + 1 : 0;
+        before = work ? work->beats : 0;
+    }
     return true;
 }
 
@@ -67,7 +72,7 @@ pid_t lethe_deadman_start(int64_t dead_ms, enum lethe_verb verb, struct lethe_pr
         return deadman;
     lethe_self_harden();
     lethe_log_close();
-    if (!outwait(dead_ms, parent, go_on))
+    if (!outwait(dead_ms, work, parent, go_on))
         go_on(context);
     lethe_process_hurry(0, true);
     if (progress) {

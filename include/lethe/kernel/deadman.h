@@ -13,8 +13,9 @@
  * that are left, reports what was under way and how free memory was filled (`work`, which may be
  * NULL), and ends the machine by all ways there are (power.h), each in a child with a deadline.
  * Until then it keeps no log open (log.h). If the caller ends before, the deadman calls `go_on`,
- * unless that is NULL, and ends the machine when that comes back; for this alone is a `dead_ms` of
- * 0, which never comes. Returns its pid, or -errno. */
+ * unless that is NULL, and ends the machine when that comes back. With a `dead_ms` of 0 it ends the
+ * machine when `work` counts no beats any more (lethe_watchdog_count()): the caller hangs. Returns
+ * its pid, or -errno. */
 pid_t lethe_deadman_start(int64_t dead_ms, enum lethe_verb verb, struct lethe_progress *work,
                           void (*go_on)(const void *context), const void *context);
 

@@ -68,6 +68,8 @@ struct lethe_progress {
     uint64_t finished[LETHE_SUPERVISE_STUCK_MAX]; /* tasks that need no second try */
     unsigned n_finished;
 
+    _Atomic unsigned beats; /* pings of a supervisor that a deadman looks after */
+
     bool cut_off; /* a server that does not answer was given up */
     uint64_t stores
         [LETHE_SUPERVISE_STUCK_MAX]; /* devices that were mounted for writing, by their numbers */

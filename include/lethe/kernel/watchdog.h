@@ -18,6 +18,9 @@ void lethe_watchdog_open(void);
  * `end_ms` (lethe_sys_now_ms()) without another ping, as far as it can count. */
 void lethe_watchdog_arm(int64_t end_ms);
 
+/* Has each ping counted in `in`, so that a process can see whether this one still pings. */
+void lethe_watchdog_count(_Atomic unsigned *in);
+
 /* Pings all open watchdogs, and twice a second looks for those that could not be opened before. The
  * argument is not used. */
 void lethe_watchdog_ping(void *unused);
