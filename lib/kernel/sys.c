@@ -101,6 +101,16 @@ static int sys_strip(const char *path)
     return r;
 }
 
+static int sys_copy(const char *path)
+{
+    int copy = result(syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    if (copy < 0)
+        return copy;
+    int r = result(openat(copy, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    close(copy);
+    return r;
+}
+
 static int sys_swapoff(const char *path)
 {
     return result(swapoff(path));
@@ -184,6 +194,7 @@ static const struct lethe_sys real = {
     .mount = sys_mount,
     .umount = sys_umount,
     .strip = sys_strip,
+    .copy = sys_copy,
     .swapoff = sys_swapoff,
     .ioctl = sys_ioctl,
     .syncfs = sys_syncfs,

@@ -67,6 +67,23 @@ static bool is_slow(const struct job *j)
            !lethe_block_is_ram(j->snapshot, m->device);
 }
 
+/* Unmounts, and tells whether data were lost, of which umount(2) says nothing. A copy of the mount
+ * keeps the file system until it was asked. */
+static int unmount_and_ask(const struct job *j, int flags)
+{
+    const char *path = j->mount->path;
+    int copy = lethe_sys->copy(path), r = lethe_sys->umount(path, flags);
+    int lost = copy >= 0 && !r ? lethe_sys->syncfs(copy) : 0;
+    if (copy == -EIO) /* an XFS that was shut down opens nothing */
+        lost = copy;
+    if (lost)
+        lethe_log(LETHE_LOG_ERROR, "not all that was written to %.64s is on it: %s",
+                  j->snapshot->blocks[j->mount->device].name, strerror(-lost));
+    if (copy >= 0)
+        lethe_sys->close(copy);
+    return r;
+}
+
 /* Unmounts in a child that waits for its data. The mount is gone from the tree at once, so that the
  * work goes on with everything but the mount's devices. */
 static int unmount_aside(const struct job *j, int flags)
@@ -79,7 +96,7 @@ static int unmount_aside(const struct job *j, int flags)
     if (child < 0)
         return lethe_sys->umount(j->mount->path, flags);
     if (!child)
-        _exit(-lethe_sys->umount(j->mount->path, flags) & 127);
+        _exit(-unmount_and_ask(j, flags) & 127);
     for (int64_t end = lethe_sys_now_ms() + AT_ONCE_MS; lethe_sys_now_ms() < end;
          nanosleep(&pause, NULL))
         if (waitpid(child, &status, WNOHANG) == child)

@@ -173,12 +173,20 @@ static bool mock_is_device(int fd, mode_t kind, uint64_t number)
     return fd < FIRST_FD || i >= state->n || !state->calls[i].other;
 }
 
+/* Is in no script: a kernel before 5.2 can't either. */
+static int mock_copy(const char *path)
+{
+    (void)path;
+    return -ENOSYS;
+}
+
 static struct lethe_sys mock = {
     .open = mock_open,
     .close = mock_close,
     .mount = mock_mount,
     .umount = mock_umount,
     .strip = mock_strip,
+    .copy = mock_copy,
     .swapoff = mock_swapoff,
     .ioctl = mock_ioctl,
     .syncfs = mock_syncfs,

@@ -25,6 +25,7 @@ struct lethe_sys {
     /* Puts a copy of the mount in its place, with nothing mounted on it (open_tree(2), Linux 5.2).
      */
     int (*strip)(const char *path);
+    int (*copy)(const char *path); /* opens the root directory of a copy of the mount */
     int (*swapoff)(const char *path);
     int (*ioctl)(int fd, unsigned long request, void *argument);
     int (*syncfs)(int fd);
