@@ -39,7 +39,7 @@ struct status {
 
 /* -- questions to file systems ----------------------------------------------------------------- */
 
-enum fact { FACT_RUNS, FACT_NOEXEC, FACT_SAME, FACT_INITRD, FACT_TAKEOVER, N_FACTS };
+enum fact { FACT_RUNS, FACT_NOEXEC, FACT_SAME, FACT_INITRD, FACT_TAKEOVER, FACT_APART, N_FACTS };
 
 /* Answers one question with 0 or 1; -1 stays where nobody answers. */
 static void find_fact(void *context, size_t fact)
@@ -61,6 +61,9 @@ static void find_fact(void *context, size_t fact)
         break;
     case FACT_TAKEOVER:
         answers[fact] = lethe_takeover_is_armed(LETHE_ARMED_COPY);
+        break;
+    case FACT_APART:
+        answers[fact] = lethe_command_is_apart();
         break;
     case N_FACTS:
         break;
@@ -99,7 +102,7 @@ static void check_ready(struct status *s)
             f, LETHE_PROBLEM, "no-answer",
             "a file system that the system runs from does not answer: look in the kernel's log "
             "for the disk or server that fails");
-    if (lethe_command_is_apart())
+    if (facts && facts[FACT_APART] == 1)
         lethe_findings_add(f, LETHE_PROBLEM, "apart",
                            "PID 1 sees other mounts than this chroot or namespace shows (ask "
                            "there: nsenter -t 1 -m lethe status)");
