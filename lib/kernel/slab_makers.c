@@ -71,12 +71,13 @@ static bool make_link(struct lethe_slab_makers *m, size_t size)
     return enter_dir(m) && !symlinkat(filling(size - 1), m->dir, new_name(m, 10, name));
 }
 
-/* Makes a name too long for its dentry: struct external_name,
- * 16 bytes and the name with its NUL. */
+/* Makes a name too long for its dentry: struct external_name, 16 bytes, 24 in Linux 7.2, and the
+ * name with its NUL. */
 static bool make_long_name(struct lethe_slab_makers *m, size_t size)
 {
     char name[NAME_MAX + 1];
-    size_t n = size - 17 < NAME_MAX ? size - 17 : NAME_MAX;
+    const size_t room = size - (m->linux_major < 7 ? 17 : 25),
+                 n = room < NAME_MAX ? room : NAME_MAX;
     return enter_dir(m) && !symlinkat("0", m->dir, new_name(m, n, name));
 }
 

@@ -53,6 +53,7 @@ enum { KEY_MAX = 32768 }; /* of a key's payload */
 
 /* kmalloc-cg- holds messages, and the attributes of files since 6.6; where messages have caches of
  * their own (6.11), attributes alone. Their names too lie in caches too small for a message.
+ * Names that their dentry has no room for have 65 bytes or more in Linux 7.2.
  * kmalloc-rnd- is sixteen families, chosen by the calling place in the kernel. memdup_user- and
  * names_cache hold what system calls copy from their callers. */
 static const struct lethe_slabinfo_family families[] = {
@@ -61,7 +62,8 @@ static const struct lethe_slabinfo_family families[] = {
     {"kmalloc-", 0, 128, {LETHE_SLABINFO_LINK}, false},
     {"kmalloc-", 129, KEY_MAX, {LETHE_SLABINFO_KEY}, false},
     {"kmalloc-", KEY_MAX + 1, UINT64_MAX, {LETHE_SLABINFO_NO_MAKER}, false},
-    {"kmalloc-rcl-", 64, 512, {LETHE_SLABINFO_LONG_NAME}, false},
+    {"kmalloc-rcl-", 64, 64, {LETHE_SLABINFO_LONG_NAME}, true},
+    {"kmalloc-rcl-", 65, 512, {LETHE_SLABINFO_LONG_NAME}, false},
     {"kmalloc-cg-", 16, 63, {LETHE_SLABINFO_ATTRIBUTE_NAME}, true},
     {"kmalloc-cg-", 64, 4096, {LETHE_SLABINFO_MESSAGE, LETHE_SLABINFO_ATTRIBUTE}, false},
     {"kmalloc-cg-", 4097, UINT64_MAX, {LETHE_SLABINFO_ATTRIBUTE}, true},
