@@ -65,12 +65,15 @@ static bool erase(const struct pass *p, const struct lethe_mount *m, const char 
     uint64_t number = part_number(m), task = lethe_task_id(LETHE_TASK_ERASE, number),
              zeroed = lethe_task_id(LETHE_TASK_ERASE, ~number);
     bool again = lethe_task_is_finished(p->progress, zeroed),
-         wait = (!again || p->progress->n_daemons) && names_are_needed(p->snapshot, m),
-         keep_names = wait || !strcmp(m->fstype, "devtmpfs");
+         wait = (!again || p->progress->n_daemons) && names_are_needed(p->snapshot, m);
+    const enum lethe_ram_fs_keeps keeps = wait ? LETHE_RAM_FS_KEEPS_ALL
+                                          : !strcmp(m->fstype, "devtmpfs")
+                                              ? LETHE_RAM_FS_KEEPS_NODES
+                                              : LETHE_RAM_FS_KEEPS_NONE;
     if (lethe_task_is_finished(p->progress, task) || (wait && again) ||
         !lethe_task_begin(p->progress, task, p->policy->erase_ms, text))
         return false;
-    int r = lethe_ram_fs_erase(m->path, devno_number(m->devno), keep_names, &erased);
+    int r = lethe_ram_fs_erase(m->path, devno_number(m->devno), keeps, &erased);
     lethe_task_done(p->progress);
     if (!r) {
         lethe_task_set_finished(p->progress, wait ? zeroed : task);

@@ -30,7 +30,7 @@ static char zeroes[BLOCK];
 struct walk {
     int top; /* the root of the file system: what lies too deep is moved there */
     dev_t device;
-    bool keep_names;
+    enum lethe_ram_fs_keeps keeps;
     struct lethe_ram_fs_erased *erased;
     unsigned moved; /* numbers the new names of what was moved there */
     unsigned busy;  /* mount points met */
@@ -183,7 +183,7 @@ static void erase_open(struct walk *w, int fd)
         failed(w, r);
     else
         w->erased->files++;
-    if (!w->keep_names && ftruncate(fd, 0))
+    if (w->keeps != LETHE_RAM_FS_KEEPS_ALL && ftruncate(fd, 0))
         failed(w, -errno);
 }
 
@@ -244,6 +244,13 @@ static void erase_subdir(struct walk *w, int dir, const char *name, int depth)
     close(fd);
 }
 
+static bool is_kept(const struct walk *w, mode_t mode)
+{
+    return w->keeps == LETHE_RAM_FS_KEEPS_ALL ||
+           (w->keeps == LETHE_RAM_FS_KEEPS_NODES &&
+            (S_ISCHR(mode) || S_ISBLK(mode) || S_ISLNK(mode)));
+}
+
 /* Erases what one name stands for, and removes the name. After many mount points no directory is
  * removed any more: one that is a mount point can't be, and to find that out the kernel looks at
  * each mount (__is_local_mountpoint(), fs/namespace.c). Directories go with the file system. */
@@ -263,7 +270,7 @@ static void erase_entry(struct walk *w, int dir, const char *name, int depth)
         erase_file(w, dir, name);
     else if (S_ISDIR(st.st_mode))
         erase_subdir(w, dir, name, depth);
-    if (w->keep_names)
+    if (is_kept(w, st.st_mode))
         return;
     int flag = S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0;
     if (flag && w->busy == BUSY_MAX)
@@ -341,11 +348,11 @@ static int open_root(const char *path, uint64_t devno, struct stat *st)
     return r;
 }
 
-int lethe_ram_fs_erase(const char *path, uint64_t devno, bool keep_names,
+int lethe_ram_fs_erase(const char *path, uint64_t devno, enum lethe_ram_fs_keeps keeps,
                        struct lethe_ram_fs_erased *erased)
 {
     struct stat st = {0};
-    struct walk w = {.keep_names = keep_names, .erased = erased};
+    struct walk w = {.keeps = keeps, .erased = erased};
     *erased = (struct lethe_ram_fs_erased){0};
     w.top = open_root(path, devno, &st);
     if (w.top < 0) /* a device node, a socket: nothing to zero */

@@ -83,7 +83,7 @@ static int erase(void)
     int left = 0;
     if (stat("/tmp", &st))
         return FAULTY;
-    int r = lethe_ram_fs_erase("/tmp", st.st_dev, true, &files);
+    int r = lethe_ram_fs_erase("/tmp", st.st_dev, LETHE_RAM_FS_KEEPS_ALL, &files);
     lethe_ipc_erase(&segments);
     for (int fd = FIRST_FD; fd < FIRST_FD + N_FILES; fd++) {
         int there = is_there(fd);

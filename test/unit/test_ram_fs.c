@@ -257,7 +257,7 @@ static int erases_a_tree(void)
     CHECK(!mount("x", "/tmp/a/other", "tmpfs", 0, NULL) && put("/tmp/a/other/kept", 10));
     CHECK(!mount("x", "/tmp/a/b", "tmpfs", 0, NULL) && put("/tmp/a/b/kept", 10));
     int seen = open("/tmp/one", O_RDONLY | O_CLOEXEC);
-    CHECK(!lethe_ram_fs_erase("/tmp", st.st_dev, false, &erased));
+    CHECK(!lethe_ram_fs_erase("/tmp", st.st_dev, LETHE_RAM_FS_KEEPS_NONE, &erased));
     CHECK(!erased.failed);
     CHECK(erased.files >= 3);
     CHECK(erased.bytes >= 3 * PAGE);
@@ -276,7 +276,7 @@ static int erases_what_is_read_only(void)
     CHECK(put("/tmp/credential", 10));
     CHECK(!stat("/tmp", &st));
     CHECK(!mount(NULL, "/tmp", NULL, MS_REMOUNT | MS_RDONLY, NULL));
-    CHECK(!lethe_ram_fs_erase("/tmp", st.st_dev, false, &erased));
+    CHECK(!lethe_ram_fs_erase("/tmp", st.st_dev, LETHE_RAM_FS_KEEPS_NONE, &erased));
     CHECK(!erased.failed && erased.files == 1);
     CHECK(access("/tmp/credential", F_OK));
     return PASSED;
@@ -295,13 +295,14 @@ static int erases_parts(void)
     CHECK(!mount("/tmp/on/two", "/tmp/file", NULL, MS_BIND, NULL) && !unlink("/tmp/on/two"));
     int held = open("/tmp/on/three", O_RDONLY | O_CLOEXEC);
     CHECK(held >= 0 && !umount2("/tmp/on", MNT_DETACH));
-    CHECK(!lethe_ram_fs_erase("/tmp/dir", st.st_dev, false, &erased));
+    CHECK(!lethe_ram_fs_erase("/tmp/dir", st.st_dev, LETHE_RAM_FS_KEEPS_NONE, &erased));
     CHECK(!erased.failed && erased.files == 1 && erased.bytes == PAGE);
-    CHECK(!lethe_ram_fs_erase("/tmp/file", st.st_dev, false, &erased));
+    CHECK(!lethe_ram_fs_erase("/tmp/file", st.st_dev, LETHE_RAM_FS_KEEPS_NONE, &erased));
     CHECK(!erased.failed && erased.files == 1 && erased.bytes == PAGE);
     CHECK(!stat("/tmp/file", &st) && !st.st_size);
     CHECK(!mkfifo("/tmp/node", 0600) && !stat("/tmp/node", &st));
-    CHECK(!lethe_ram_fs_erase("/tmp/node", st.st_dev, false, &erased) && !erased.files);
+    CHECK(!lethe_ram_fs_erase("/tmp/node", st.st_dev, LETHE_RAM_FS_KEEPS_NONE, &erased) &&
+          !erased.files);
     return PASSED;
 }
 
@@ -323,7 +324,7 @@ static int erases_beyond_path_max(void)
     CHECK(!mount("x", name + 1, "tmpfs", 0, NULL) && !stat(name + 1, &st) && !chdir(name + 1));
     CHECK(put("secret", PAGE) && !chdir("/"));
     CHECK(access(path, F_OK) && errno == ENAMETOOLONG);
-    CHECK(!lethe_ram_fs_erase(path, st.st_dev, false, &erased));
+    CHECK(!lethe_ram_fs_erase(path, st.st_dev, LETHE_RAM_FS_KEEPS_NONE, &erased));
     CHECK(!erased.failed && erased.files == 1 && erased.bytes == PAGE);
     CHECK(lethe_sys->umount("/tmp", 0) == -EBUSY);
     CHECK(!lethe_sys->umount(path, 0) && lethe_sys->umount(path, 0) == -EINVAL);
@@ -337,13 +338,17 @@ static int keeps_names(void)
     struct lethe_ram_fs_erased erased;
     CHECK(!mkdir("/tmp/a", 0700) && put("/tmp/a/file", 10));
     CHECK(!stat("/tmp", &st));
-    CHECK(!lethe_ram_fs_erase("/tmp", st.st_dev, true, &erased));
+    CHECK(!lethe_ram_fs_erase("/tmp", st.st_dev, LETHE_RAM_FS_KEEPS_ALL, &erased));
     CHECK(erased.files == 1 && !access("/tmp/a/file", F_OK));
     int fd = open("/tmp/a/file", O_RDWR | O_CLOEXEC);
     char text[10];
     CHECK(fd >= 0 && read(fd, text, 10) == 10);
     for (int i = 0; i < 10; i++)
         CHECK(!text[i]);
+    CHECK(!symlink("file", "/tmp/a/link"));
+    CHECK(!lethe_ram_fs_erase("/tmp", st.st_dev, LETHE_RAM_FS_KEEPS_NODES, &erased));
+    CHECK(access("/tmp/a/file", F_OK) && !lstat("/tmp/a/link", &st));
+    CHECK(!fstat(fd, &st) && !st.st_size);
     return PASSED;
 }
 
@@ -362,7 +367,7 @@ static int erases_what_is_deep_and_wide(void)
     for (int i = 0; i < 1000; i++)
         CHECK(put("f", 1) && !mkdir("directory", 0700) && !chdir("directory"));
     CHECK(!chdir("/"));
-    CHECK(!lethe_ram_fs_erase("/tmp", st.st_dev, false, &erased));
+    CHECK(!lethe_ram_fs_erase("/tmp", st.st_dev, LETHE_RAM_FS_KEEPS_NONE, &erased));
     CHECK(!erased.failed);
     CHECK(erased.files == 6000);
     CHECK(count_used_blocks("/tmp") == 0);
@@ -381,7 +386,8 @@ static int erases_the_ends_of_a_huge_file_of_ramfs(void)
     CHECK(put("/tmp/huge", 10));
     int fd = open("/tmp/huge", O_RDWR | O_CLOEXEC);
     CHECK(fd >= 0 && pwrite(fd, "s", 1, INT64_MAX - 1) == 1);
-    CHECK(!stat("/tmp", &st) && !lethe_ram_fs_erase("/tmp", st.st_dev, true, &erased));
+    CHECK(!stat("/tmp", &st) &&
+          !lethe_ram_fs_erase("/tmp", st.st_dev, LETHE_RAM_FS_KEEPS_ALL, &erased));
     CHECK(erased.failed == 1);
     /* a program of 32 bits can't map the upper end */
     CHECK(erased.first_error == (sizeof(long) > 4 ? -ETIMEDOUT : -EINVAL));
@@ -396,9 +402,9 @@ static int leaves_another_file_system_alone(void)
     struct lethe_ram_fs_erased erased;
     CHECK(!stat("/tmp", &st));
     CHECK(!mount("x", "/tmp", "tmpfs", 0, NULL) && put("/tmp/kept", 10));
-    CHECK(lethe_ram_fs_erase("/tmp", st.st_dev, false, &erased) == -ESTALE);
+    CHECK(lethe_ram_fs_erase("/tmp", st.st_dev, LETHE_RAM_FS_KEEPS_NONE, &erased) == -ESTALE);
     CHECK(!access("/tmp/kept", F_OK));
-    CHECK(lethe_ram_fs_erase("/tmp/none", st.st_dev, false, &erased) == -ENOENT);
+    CHECK(lethe_ram_fs_erase("/tmp/none", st.st_dev, LETHE_RAM_FS_KEEPS_NONE, &erased) == -ENOENT);
     return PASSED;
 }
 
@@ -414,7 +420,7 @@ static int leaves_a_bound_file_alone(void)
     CHECK(!mkdir("/tmp/ram", 0700) && !mount("x", "/tmp/ram", "tmpfs", 0, NULL));
     CHECK(put("/tmp/diary", 8) && put("/tmp/ram/diary", PAGE) && put("/tmp/ram/own", PAGE));
     CHECK(!mount("/tmp/diary", "/tmp/ram/diary", NULL, MS_BIND, NULL) && !stat("/tmp/ram", &st));
-    CHECK(!lethe_ram_fs_erase("/tmp/ram", st.st_dev, false, &erased));
+    CHECK(!lethe_ram_fs_erase("/tmp/ram", st.st_dev, LETHE_RAM_FS_KEEPS_NONE, &erased));
     CHECK(!erased.failed && erased.files == 1 && erased.bytes == PAGE);
     CHECK(access("/tmp/ram/own", F_OK) && !access("/tmp/ram/diary", F_OK));
     int fd = open("/tmp/diary", O_RDONLY | O_CLOEXEC);
@@ -435,7 +441,7 @@ static int erases_ramfs(void)
     CHECK(map != MAP_FAILED);
     memset(map, 's', PAGE);
     CHECK(!stat("/tmp", &st));
-    CHECK(!lethe_ram_fs_erase("/tmp", st.st_dev, true, &erased));
+    CHECK(!lethe_ram_fs_erase("/tmp", st.st_dev, LETHE_RAM_FS_KEEPS_ALL, &erased));
     CHECK(!erased.failed && erased.files == 2);
     CHECK(erased.bytes <= 16 * PAGE);
     for (int i = 0; i < PAGE; i++)
