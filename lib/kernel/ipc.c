@@ -88,11 +88,12 @@ static void remove_messages(void)
     }
 }
 
-/* Removes POSIX message queues through a mount of its own: any mount of mqueue shows the queues of
- * the mounter's ipc namespace. */
-static int remove_posix_queues(void)
+/* Removes POSIX message queues, or leaves them, through a mount of its own: any mount of mqueue
+ * shows the queues of the mounter's ipc namespace. Returns how many stay, or -errno. */
+static int visit_posix_queues(bool remove)
 {
     static const char place[] = "/mqueue";
+    int n = 0;
     mkdir(place, 0700);
     int r = lethe_sys->mount("mqueue", place, "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     if (r)
@@ -101,13 +102,22 @@ static int remove_posix_queues(void)
     r = dir ? 0 : -errno;
     errno = 0;
     for (struct dirent *entry; dir && (entry = readdir(dir)); errno = 0)
-        if (entry->d_name[0] != '.' && unlinkat(dirfd(dir), entry->d_name, 0))
-            r = -errno;
+        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
+            (!remove || unlinkat(dirfd(dir), entry->d_name, 0))) {
+            r = remove ? -errno : r;
+            n++;
+        }
     r = r ? r : -errno;
     if (dir)
         closedir(dir);
     lethe_sys->umount(place, MNT_DETACH);
-    return r;
+    return r ? r : n;
+}
+
+unsigned lethe_ipc_count_posix_queues(void)
+{
+    int n = visit_posix_queues(false);
+    return n < 0 ? 1 : (unsigned)n;
 }
 
 void lethe_ipc_erase(struct lethe_ram_fs_erased *erased)
@@ -115,17 +125,26 @@ void lethe_ipc_erase(struct lethe_ram_fs_erased *erased)
     *erased = (struct lethe_ram_fs_erased){0};
     erase_segments(erased);
     remove_messages();
-    int r = remove_posix_queues();
+    int r = visit_posix_queues(true);
     if (r)
-        r = remove_posix_queues();
+        r = visit_posix_queues(true);
     if (r && !erased->failed++)
         erased->first_error = r;
 }
 
-/* Lines of /proc/keys, here in the working directory, begin with the key's serial number in
- * hexadecimal (proc(5)). Only keys whose type holds a payload of the user's are revoked: a revoked
- * keyring would hide its keys from the rest of the walk. */
-static bool revoke_visible_keys(void)
+/* A line of /proc/keys begins with the key's serial number in hexadecimal and its flags, of which
+ * the second tells of a revoked one and the seventh of an invalidated one (proc(5)). Only keys whose
+ * type holds a payload of the user's count: a revoked keyring would hide its keys from the rest of
+ * the walk, and the firmware's list of bad hashes can't be revoked. */
+static bool has_payload(const char *line)
+{
+    return strlen(line) > 15 && line[10] != 'R' && line[15] != 'i' && !strstr(line, " keyring ") &&
+           !strstr(line, " asymmetri") && !strstr(line, " blacklist ");
+}
+
+/* Reads /proc/keys, here in the working directory, and revokes what it shows. Returns how many keys
+ * those are, or -errno. */
+static int visit_visible_keys(bool revoke)
 {
     static int32_t keys[KEYS_MAX];
     char line[512];
@@ -134,17 +153,17 @@ static bool revoke_visible_keys(void)
     int error = list ? 0 : errno;
     errno = 0;
     while (list && n < KEYS_MAX && fgets(line, sizeof line, list))
-        if (!strstr(line, " keyring ") && !strstr(line, " asymmetri"))
+        if (has_payload(line))
             keys[n++] = (int32_t)strtoul(line, NULL, 16);
     error = error ? error : errno;
     if (list)
         fclose(list);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; revoke && i < n; i++) {
         syscall(SYS_keyctl, KEYCTL_SETPERM, keys[i], 0x3f3f3f3f);
         syscall(SYS_keyctl, KEYCTL_REVOKE, keys[i]);
         syscall(SYS_keyctl, KEYCTL_INVALIDATE, keys[i]);
     }
-    return !error;
+    return error ? -error : (int)n;
 }
 
 /* Joins the user's keyrings, to which the session of a systemd service does not lead. */
@@ -161,24 +180,31 @@ void lethe_ipc_leave_session(void)
     syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
 }
 
-static bool revoke_keys_of(uid_t uid)
+enum { UNKNOWN = 255 };
+
+/* Returns how many keys the user has, UNKNOWN where nobody can tell; they are revoked if that is asked
+ * for. */
+static unsigned visit_keys_of(uid_t uid, bool revoke)
 {
-    int status = 1;
+    int status = -1;
     pid_t child = fork();
     if (!child) {
         /* The list shows what its opener may see, to whom the root is closed. */
         if (chdir("/proc") || setresuid(uid, uid, uid))
-            _exit(1);
+            _exit(UNKNOWN);
         reach_keyrings(uid);
-        _exit(!revoke_visible_keys());
+        int n = visit_visible_keys(revoke);
+        _exit(n < 0 ? UNKNOWN : n < UNKNOWN ? n : UNKNOWN - 1);
     }
     if (child > 0)
         waitpid(child, &status, 0);
-    return !status;
+    return status == -1 || !WIFEXITED(status) ? UNKNOWN : (unsigned)WEXITSTATUS(status);
 }
 
-bool lethe_ipc_revoke_keys(void)
+/* Goes through all users. Returns their keys' number, or -1 where one of them is not known. */
+static int visit_keys(bool revoke)
 {
+    unsigned keys = 0;
     char line[256];
     FILE *users = fopen("/proc/key-users", "re");
     bool good = users || errno == ENOENT; /* a kernel without keys */
@@ -186,11 +212,23 @@ bool lethe_ipc_revoke_keys(void)
     for (; users && fgets(line, sizeof line, users); errno = 0) {
         char *end;
         unsigned long uid = strtoul(line, &end, 10);
-        if (*end == ':')
-            good &= revoke_keys_of((uid_t)uid);
+        unsigned n = *end == ':' ? visit_keys_of((uid_t)uid, revoke) : 0;
+        good &= n != UNKNOWN;
+        keys += n;
     }
     good &= !errno;
     if (users)
         fclose(users);
-    return good;
+    return good ? (int)keys : -1;
+}
+
+bool lethe_ipc_revoke_keys(void)
+{
+    return visit_keys(true) >= 0;
+}
+
+unsigned lethe_ipc_count_keys(void)
+{
+    int n = visit_keys(false);
+    return n < 0 ? 1 : (unsigned)n;
 }

@@ -305,12 +305,12 @@ static void plant_sysv(const struct order *o)
     fill(at, o->size);
 }
 
-/* Outlives its process. */
+/* Outlives its process; its name is one that ls(1) hides. */
 static void plant_mqueue(const struct order *o)
 {
     struct mq_attr attr = {.mq_maxmsg = 10, .mq_msgsize = (long)o->size / 10};
     char *message = malloc((size_t)attr.mq_msgsize);
-    mqd_t queue = mq_open("/lethe-mqueue", O_RDWR | O_CREAT, 0600, &attr);
+    mqd_t queue = mq_open("/.lethe-mqueue", O_RDWR | O_CREAT, 0600, &attr);
 
     if (!message || queue < 0)
         err(1, "mq_open");

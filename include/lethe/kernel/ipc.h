@@ -22,6 +22,11 @@ void lethe_ipc_erase(struct lethe_ram_fs_erased *erased);
  * one of them. */
 bool lethe_ipc_revoke_keys(void);
 
+/* A last look at what is still there: POSIX message queues, and keys that were not revoked. 1 where
+ * nobody can look. */
+unsigned lethe_ipc_count_posix_queues(void);
+unsigned lethe_ipc_count_keys(void);
+
 /* Leaves the session keyring that the caller was started with (session-keyring(7)), whose keys
  * would live on with it. */
 void lethe_ipc_leave_session(void);
