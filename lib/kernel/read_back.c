@@ -10,6 +10,7 @@
 
 #include "lethe/kernel/filler.h"
 #include "lethe/kernel/kcore.h"
+#include "lethe/kernel/log.h"
 #include "lethe/kernel/sys.h"
 #include "lethe/plan/zoneinfo.h"
 
@@ -19,7 +20,11 @@ enum {
     RUN = 16, /* where pages have 4 KiB; as many bytes in any case */
     CONTENT = LETHE_KCORE_PAGE_MAX,
     ZONEINFO_MAX = 256 << 10,
+    KPF_RESERVED = 32, /* linux/kernel-page-flags.h has it for the kernel alone */
 };
+
+/* What the kernel has in use, which no look can judge. */
+enum in_use { SLABS, PAGE_TABLES, RESERVED, OTHERS, N_IN_USE };
 
 static struct {
     struct lethe_kcore kcore;
@@ -27,6 +32,7 @@ static struct {
     bool missed; /* not all that was to be read could be */
     int page_flags, zoneinfo, offliner;
     uint64_t flags[BLOCK];
+    uint64_t in_use[N_IN_USE]; /* pages */
     uint64_t content[CONTENT / sizeof(uint64_t)];
     char text[ZONEINFO_MAX];
 } reader;
@@ -132,6 +138,33 @@ static void look_at_block(uint64_t page, size_t n, struct lethe_fill *fill)
     }
 }
 
+static void count_in_use(size_t n)
+{
+    const uint64_t elsewhere = UINT64_C(1) << KPF_BUDDY | UINT64_C(1) << KPF_LRU |
+                               UINT64_C(1) << KPF_ANON | UINT64_C(1) << KPF_MMAP |
+                               UINT64_C(1) << KPF_NOPAGE;
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t flags = reader.flags[i];
+        if (!(flags & elsewhere))
+            reader.in_use[flags >> KPF_SLAB & 1       ? SLABS
+                          : flags >> KPF_PGTABLE & 1  ? PAGE_TABLES
+                          : flags >> KPF_RESERVED & 1 ? RESERVED
+                                                      : OTHERS]++;
+    }
+}
+
+/* Tells it where the whole was looked at and no filler was at work, whose pipes would count. */
+static void tell_in_use(const struct lethe_fill *fill, bool whole)
+{
+    const uint64_t *n = reader.in_use, kib = reader.kcore.page / 1024;
+    if (!fill->is_filled && whole)
+        lethe_log(LETHE_LOG_VERBOSE,
+                  "not judged, since the kernel has it in use: %llu KiB of slabs, %llu of page "
+                  "tables, %llu reserved, %llu others",
+                  (unsigned long long)(n[SLABS] * kib), (unsigned long long)(n[PAGE_TABLES] * kib),
+                  (unsigned long long)(n[RESERVED] * kib), (unsigned long long)(n[OTHERS] * kib));
+}
+
 /* Looks at one block of every `stride`. */
 static void look_everywhere(uint64_t stride, int64_t end_ms, struct lethe_fill *fill)
 {
@@ -147,6 +180,7 @@ static void look_everywhere(uint64_t stride, int64_t end_ms, struct lethe_fill *
         const size_t size = stride > 1 ? BLOCK_OF_SAMPLE : BLOCK;
         size_t n = after - page < size ? (size_t)(after - page) : size;
         n = read_flags(page, n, reader.flags);
+        count_in_use(n);
         look_at_block(page, n, fill);
         page = n ? page + n * stride - 1 : after - 1;
     }
@@ -182,6 +216,11 @@ void lethe_read_back_drain(int64_t end_ms)
     }
 }
 
+uint64_t lethe_read_back_kept_kib(void)
+{
+    return lethe_zoneinfo_kept(read_zones()) * (lethe_sys->page_size() / 1024);
+}
+
 void lethe_read_back(uint64_t pages_max, int64_t end_ms, struct lethe_fill *fill)
 {
     const size_t page_kib = reader.kcore.page / 1024;
@@ -190,11 +229,13 @@ void lethe_read_back(uint64_t pages_max, int64_t end_ms, struct lethe_fill *fill
     fill->look = LETHE_FILL_LOOK_NONE;
     fill->read_kib = fill->not_zero = 0;
     reader.missed = false;
+    memset(reader.in_use, 0, sizeof reader.in_use);
     if (!pages_max)
         lethe_read_back_drain(end_ms);
     if (!reader.error)
         look_everywhere(stride, end_ms, fill);
-    fill->kept_kib = lethe_zoneinfo_kept(read_zones()) * page_kib;
+    tell_in_use(fill, !reader.error && stride == 1);
+    fill->kept_kib = lethe_read_back_kept_kib();
     fill->look = reader.error    ? LETHE_FILL_LOOK_REFUSED
                  : reader.missed ? LETHE_FILL_LOOK_PART
                                  : LETHE_FILL_LOOK_WHOLE;

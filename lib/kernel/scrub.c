@@ -13,7 +13,9 @@
 
 void lethe_scrub_look(const struct lethe_policy *policy, struct lethe_progress *progress)
 {
-    if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOOK_AT_CLEARING, 0), policy->step_ms,
+    const uint64_t task = lethe_task_id(LETHE_TASK_LOOK_AT_CLEARING, 0);
+    progress->account.fill.kernel_clears = lethe_task_is_skipped(task);
+    if (!lethe_task_begin(progress, task, policy->step_ms,
                           "look whether the kernel zeroes what is freed"))
         return;
     progress->account.fill.kernel_clears = lethe_clearing_look() == LETHE_CLEARING_ZERO;
@@ -92,6 +94,7 @@ static void fill(enum lethe_task task, const char *what, void (*take)(int64_t en
     lethe_task_done(p);
     p->account.fill.held_kib = lethe_filler_held_kib();
     p->account.fill.free_kib = lethe_filler_free_kib();
+    p->account.fill.kept_kib = lethe_read_back_kept_kib();
     p->account.fill.is_filled = true;
 }
 
@@ -128,6 +131,13 @@ static bool is_enough(const struct lethe_fill *fill)
            fill->kept_kib <= KEPT_KIB_EACH * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
+/* Returns when reading and filling again have to end. */
+static int64_t verify_end(const struct lethe_cmdline *cmdline, int64_t end_ms)
+{
+    int64_t asked = lethe_sys_now_ms() + 1000 * (int64_t)cmdline->verify_seconds;
+    return cmdline->verify_seconds && asked < end_ms ? asked : end_ms;
+}
+
 /* Fills and looks, in rounds. Pages that the kernel takes and gives back meanwhile may never be
  * zero, so the rounds are limited and the rest is reported. */
 static void fill_and_look(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
@@ -137,9 +147,7 @@ static void fill_and_look(const struct lethe_policy *policy, const struct lethe_
     const bool looks = cmdline->verify != LETHE_CMDLINE_VERIFY_OFF;
     int64_t at = lethe_sys_now_ms(), hangs_ms = (end_ms > at ? end_ms - at : 0) + policy->step_ms;
     fill(LETHE_TASK_FILL_MEMORY, "fill free memory", lethe_filler_take, end_ms, hangs_ms, p);
-    if (cmdline->verify_seconds &&
-        lethe_sys_now_ms() + 1000 * (int64_t)cmdline->verify_seconds < end_ms)
-        end_ms = lethe_sys_now_ms() + 1000 * (int64_t)cmdline->verify_seconds;
+    end_ms = verify_end(cmdline, end_ms);
     do {
         fill(LETHE_TASK_FILL_REST, "fill the rest of free memory",
              looks ? drain_and_take_rest : lethe_filler_take_rest, end_ms, hangs_ms, p);
@@ -162,7 +170,8 @@ static void look_at_some(const struct lethe_policy *policy, const struct lethe_c
     if (!p->account.fill.kernel_clears || cmdline->verify == LETHE_CMDLINE_VERIFY_OFF)
         return;
     open_reader(policy, p);
-    look(cmdline->verify == LETHE_CMDLINE_VERIFY_ON ? 0 : PAGES_MAX, end_ms, policy->memory_ms, p);
+    look(cmdline->verify == LETHE_CMDLINE_VERIFY_ON ? 0 : PAGES_MAX, verify_end(cmdline, end_ms),
+         policy->memory_ms, p);
     lethe_read_back_close();
 }
 

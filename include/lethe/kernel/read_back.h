@@ -20,6 +20,9 @@ void lethe_read_back_close(void);
  * such file. */
 void lethe_read_back_drain(int64_t end_ms);
 
+/* Returns how much of free memory processors keep on their own lists. */
+uint64_t lethe_read_back_kept_kib(void);
+
 /* Looks at about `pages_max` free pages (0: at all), until end_ms at the latest, and fills in what
  * `fill` says of the look. */
 void lethe_read_back(uint64_t pages_max, int64_t end_ms, struct lethe_fill *fill);
