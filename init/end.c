@@ -223,7 +223,7 @@ static unsigned stop_once(const struct lethe_end *end, struct lethe_progress *pr
 static void stop_processes(struct lethe_end *end, struct lethe_progress *progress)
 {
     enum { ROUNDS = 10, ROUND_MS = 300 };
-    unsigned left = 1;
+    unsigned left = !lethe_task_is_skipped(lethe_task_id(LETHE_TASK_STOP_PROCESSES, 0));
     for (int i = 0; progress->cut_off && left && i < ROUNDS; i++) {
         left = stop_once(end, progress, ROUND_MS);
         if (left)

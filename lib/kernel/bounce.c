@@ -225,7 +225,8 @@ static uint64_t overwrite(const struct lethe_kcore *kcore, const struct pool *po
     uint64_t left = count_slots(kcore, pool, NULL), before = left + 1;
     if (!left)
         return 0;
-    open_disks(disks);
+    if (!lethe_task_is_skipped(lethe_task_id(LETHE_TASK_READ_DISKS, 0)))
+        open_disks(disks);
     if (disks->n && !posix_memalign((void **)&disks->known, 4096, disks->n * LARGE)) {
         memset(disks->known, 0, disks->n * LARGE);
         for (int i = 0; left && left < before && i < LAPS_MAX && lethe_sys_now_ms() < end_ms; i++) {

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -63,6 +64,22 @@ static void unbind(const char *interface)
         return;
     snprintf(path, sizeof path, "/sys/class/net/%.15s/device/driver/unbind", interface);
     lethe_sys->write_file(path, name + 1);
+}
+
+unsigned lethe_interfaces_count_up(void)
+{
+    char path[64], flags[16];
+    unsigned n = 0;
+    DIR *dir = opendir("/sys/class/net");
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        snprintf(path, sizeof path, "/sys/class/net/%.15s/flags", entry->d_name);
+        n += entry->d_name[0] != '.' && strcmp(entry->d_name, "lo") != 0 &&
+             lethe_sys_read_line(AT_FDCWD, path, flags, sizeof flags) &&
+             strtoul(flags, NULL, 16) & IFF_UP;
+    }
+    if (dir)
+        closedir(dir);
+    return n;
 }
 
 void lethe_interfaces_down(void)

@@ -3,17 +3,23 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/major.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <sys/types.h>
 
 #include "lethe/kernel/claimed.h"
 #include "lethe/kernel/drm.h"
 #include "lethe/kernel/face.h"
+#include "lethe/kernel/interfaces.h"
+#include "lethe/kernel/ipc.h"
 #include "lethe/kernel/log.h"
+#include "lethe/kernel/ram_device.h"
+#include "lethe/kernel/screen.h"
 #include "lethe/kernel/sys.h"
 #include "lethe/plan/meminfo.h"
 
@@ -54,7 +60,9 @@ unsigned lethe_left_report(const struct lethe_plan *plan, const struct lethe_sna
     char what[120], text[300];
     for (size_t i = 0; i < plan->n_steps; i++) {
         const struct lethe_step *step = &plan->steps[i];
-        if (step->kind == LETHE_STEP_ERASE || step->kind == LETHE_STEP_ERASE_DEVICE)
+        if (step->kind == LETHE_STEP_ERASE ||
+            (step->kind == LETHE_STEP_ERASE_DEVICE &&
+             lethe_ram_device_is_zero(&snapshot->blocks[step->index])))
             continue;
         if (init_stays && step->kind == LETHE_STEP_STOP &&
             is_medium(&snapshot->blocks[step->index]))
@@ -190,10 +198,25 @@ static uint64_t count_lines(const char *path)
     return n ? n - 1 : 0;
 }
 
+/* Returns how much the files hold that were written into devtmpfs, which nobody can unmount. Where
+ * it is no tmpfs the kernel does not count that. */
+static uint64_t devtmpfs_kib(void)
+{
+    struct statfs fs;
+    return statfs("/dev", &fs) || (uint32_t)fs.f_type != TMPFS_MAGIC
+               ? 0
+               : (uint64_t)(fs.f_blocks - fs.f_bfree) * (uint64_t)fs.f_bsize >> 10;
+}
+
 unsigned lethe_left_report_objects(void)
 {
     return tell(count_lines("/proc/sysvipc/shm"), "segments of shared memory") +
            tell(count_lines("/proc/sysvipc/msg"), "queues of messages") +
+           tell(lethe_ipc_count_posix_queues(), "POSIX message queues") +
+           tell(lethe_ipc_count_keys(), "keys of users") +
+           tell(devtmpfs_kib(), "KiB of files in /dev") +
+           tell(lethe_screen_count_written(), "terminals that show something") +
+           tell(lethe_interfaces_count_up(), "network interfaces that are up") +
            tell(read_meminfo("Hugetlb"), "KiB of huge pages in their pool");
 }
 

@@ -44,15 +44,33 @@ static int zero_blocks(int fd, uint64_t *bytes)
     return n < 0 ? -errno : first;
 }
 
-int lethe_ram_device_erase(const struct lethe_block *block, uint64_t *bytes)
+static int open_block(const struct lethe_block *block, int flags)
 {
     char path[300];
     snprintf(path, sizeof path, "/dev/%.255s", block->name);
-    const uint64_t number = makedev(block->devno.major, block->devno.minor);
-    int fd = lethe_sys_open_device(path, O_RDWR | O_DIRECT | O_EXCL, S_IFBLK, number);
+    return lethe_sys_open_device(path, flags | O_DIRECT, S_IFBLK,
+                                 makedev(block->devno.major, block->devno.minor));
+}
+
+bool lethe_ram_device_is_zero(const struct lethe_block *block)
+{
+    ssize_t n = -1;
+    int fd = open_block(block, O_RDONLY);
+    bool zero = fd >= 0;
+    while (zero && (n = read(fd, held, sizeof held)) > 0)
+        zero = !held[0] && !memcmp(held, held + 1, (size_t)n - 1);
+    explicit_bzero(held, sizeof held);
+    if (fd >= 0)
+        lethe_sys->close(fd);
+    return zero && !n;
+}
+
+int lethe_ram_device_erase(const struct lethe_block *block, uint64_t *bytes)
+{
+    int fd = open_block(block, O_RDWR | O_EXCL);
     bool in_use = fd == -EBUSY;
     if (in_use)
-        fd = lethe_sys_open_device(path, O_RDWR | O_DIRECT, S_IFBLK, number);
+        fd = open_block(block, O_RDWR);
     if (fd < 0)
         return fd;
     int r = zero_blocks(fd, bytes);

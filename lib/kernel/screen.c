@@ -70,6 +70,42 @@ static void forget_selection(void)
     lethe_sys->close(fd);
 }
 
+/* Returns the terminal to which the kernel itself writes. */
+static int kernels_terminal(void)
+{
+    char get_redirect = TIOCL_GETKMSGREDIRECT;
+    struct vt_stat state = {0};
+    int fd = lethe_sys_open_device("/dev/tty0", O_RDWR | O_NOCTTY | O_NONBLOCK, S_IFCHR, 0);
+    if (fd < 0)
+        return 0;
+    int number = ioctl(fd, TIOCLINUX, &get_redirect);
+    if (number <= 0)
+        number = ioctl(fd, VT_GETSTATE, &state) ? 0 : state.v_active;
+    lethe_sys->close(fd);
+    return number;
+}
+
+static bool shows_something(int number)
+{
+    static char screen[1 << 17];
+    char path[32];
+    snprintf(path, sizeof path, "/dev/vcs%d", number);
+    ssize_t n = lethe_sys_read_file(AT_FDCWD, path, screen, sizeof screen);
+    for (ssize_t i = 0; i < n; i++)
+        if (screen[i] != ' ')
+            return true;
+    return false;
+}
+
+unsigned lethe_screen_count_written(void)
+{
+    unsigned n = 0;
+    const int kernels = kernels_terminal(), own = lethe_face_terminal();
+    for (int i = 1; i <= MAX_NR_CONSOLES; i++)
+        n += i != kernels && i != own && shows_something(i);
+    return n;
+}
+
 void lethe_screen_clear(void)
 {
     enum { FRAME_BUFFERS = 32 }; /* FB_MAX, linux/fb.h */

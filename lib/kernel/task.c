@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/sysmacros.h>
 #include <sys/types.h>
 
@@ -26,6 +27,7 @@ static const char *const words[] = {
     [LETHE_TASK_LOOK_AT_INIT] = "look-at-init",
     [LETHE_TASK_LOAD_PROGRAM] = "load-program",
     [LETHE_TASK_EMPTY_INIT] = "empty-init",
+    [LETHE_TASK_STOP_PROCESSES] = "stop-processes",
     [LETHE_TASK_ENTER_OWN_ROOT] = "enter-own-root",
     [LETHE_TASK_DETACH_OLD_ROOT] = "detach-old-root",
     [LETHE_TASK_WRITE_BACK_REMOTE] = "write-back-remote",
@@ -55,6 +57,7 @@ static const char *const words[] = {
     [LETHE_TASK_OVERWRITE_ZSWAP] = "overwrite-zswap",
     [LETHE_TASK_UNLOAD_MODULE] = "unload-module",
     [LETHE_TASK_OVERWRITE_BOUNCE] = "overwrite-bounce",
+    [LETHE_TASK_READ_DISKS] = "read-disks",
     [LETHE_TASK_LOOK_AT_DISPLAYS] = "look-at-displays",
     [LETHE_TASK_LOOK_AT_OBJECTS] = "look-at-objects",
     [LETHE_TASK_CLEAR_SCREENS] = "clear-screens",
@@ -91,9 +94,10 @@ static struct lethe_span next_word(struct lethe_span *list)
 bool lethe_task_is_skipped(uint64_t id)
 {
     char text[4096];
-    struct lethe_span list;
-    if (!lethe_cmdline_find(lethe_sys_read_span("/proc/cmdline", text, sizeof text), "lethe.skip",
-                            &list))
+    const char *asked = getenv("LETHE_SKIP");
+    struct lethe_span list = lethe_span(asked ? asked : "");
+    if (!asked && !lethe_cmdline_find(lethe_sys_read_span("/proc/cmdline", text, sizeof text),
+                                      "lethe.skip", &list))
         return false;
     while (list.n)
         if (lethe_span_is(next_word(&list), lethe_task_word(id)))

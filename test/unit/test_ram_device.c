@@ -61,6 +61,7 @@ static void zeroes_what_is_there_and_nothing_else(void **unused)
     assert_int_equal(lethe_ram_device_erase(&block, &bytes), -ESTALE); /* it is no device */
     lethe_sys = &believing;
     assert_int_equal(stat(path, &before), 0);
+    assert_false(lethe_ram_device_is_zero(&block));
     int r = lethe_ram_device_erase(&block, &bytes);
     if (r == -EINVAL) { /* no O_DIRECT here */
         lethe_sys = kernel;
@@ -78,6 +79,7 @@ static void zeroes_what_is_there_and_nothing_else(void **unused)
     bytes = 0;
     assert_int_equal(lethe_ram_device_erase(&block, &bytes), 0);
     assert_int_equal(bytes, 0);
+    assert_true(lethe_ram_device_is_zero(&block));
     lethe_sys = kernel;
 }
 
@@ -87,6 +89,7 @@ static void a_device_that_is_not_there_is_told(void **unused)
     uint64_t bytes = 0;
     const struct lethe_block block = {.name = "lethe-no-such-device", .kind = LETHE_BLOCK_BRD};
     assert_int_equal(lethe_ram_device_erase(&block, &bytes), -ENOENT);
+    assert_false(lethe_ram_device_is_zero(&block));
 }
 
 int main(void)

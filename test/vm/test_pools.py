@@ -6,6 +6,7 @@ What lives in the kernel after its owner has gone: keys of network links, buffer
 """
 
 import base64
+import functools
 import secrets
 import sys
 import tempfile
@@ -142,21 +143,6 @@ def zswap(boot):
         t.want_gone(guest, ["shm", "heap"])
 
 
-@t.case
-def liars(boot):
-    """what a build for this test leaves out, as if it were done, a look at the end tells"""
-    words = {"delete-links": "the keys of 1 network interfaces", "unload-module": "the module btrfs", "erase-ipc": "1 segments of shared memory",
-             "free-huge-pages": "KiB of huge pages"}
-    with small.booted(t.skipping, "lethe.skip=" + ",".join(words), tools=True, ram="768M") as guest:
-        guest.do(H + 'modprobe -a btrfs wireguard; /bin/ip link add wg0 type wireguard')
-        guest.arm()
-        t.plant(guest, "sysv:1M", "huge")
-        guest.hand_over("poweroff")
-        t.want_end(guest, "poweroff")
-        missed = [word for word in words.values() if not any(word in line for line in guest.said)]
-        t.want(not missed and "NOT all is gone" in guest.said[-1], f"not told: {missed}; it said: {guest.said}", guest)
-
-
 # -- bounce buffers ---------------------------------------------------------------------------------------------------------------
 
 
@@ -191,6 +177,14 @@ def bounce(boot):
     """swiotlb=force: what went through the pool is overwritten by the same way, and what is not is told with its size"""
     want_overwritten_or_told(*through_bounce_buffers(boot, ["-device", "usb-storage,bus=xhci.0,drive=us"], ["xhci_pci", "usb_storage", "sd_mod"],
                                                      "4M", "768M", "swiotlb=force"))
+
+
+@t.long_case
+def bounce_left_out(boot):
+    """the same where nothing is overwritten, as if it were: it is told"""
+    left, said = through_bounce_buffers(functools.partial(small.booted, t.skipping), ["-device", "usb-storage,bus=xhci.0,drive=us"],
+                                        ["xhci_pci", "usb_storage", "sd_mod"], "4M", "768M", "swiotlb=force lethe.skip=read-disks")
+    t.want(left and "NOT all is gone" in said[-1] and any("in bounce buffers" in line for line in said), f"left in RAM: {left}, and it said: {said}")
 
 
 # -- displays ---------------------------------------------------------------------------------------------------------------------

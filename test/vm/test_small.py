@@ -792,6 +792,25 @@ def rest_left_out(boot):
 
 
 @case
+def verify_asked(boot):
+    """lethe.verify=: auto reads a part of what the kernel has cleared, on all of it, off nothing; so many seconds are a limit"""
+    for asked, memory, says in [("auto", "init_on_free=1", r"by the kernel, ([2-5]\d\d) MiB of it read back, nothing is left$"),
+                                ("on", "init_on_free=1", r"by the kernel, ([7-9]\d\d) MiB of it read back, nothing is left$"),
+                                ("off", "init_on_free=1", "by the kernel, nothing is left$"),
+                                ("100", "init_on_free=1", r"by the kernel, ([7-9]\d\d) MiB of it read back, nothing is left$"),
+                                ("off", "", r"filled but for \d+ KiB, which was not read back, (nothing else is known to be left|NOT all is gone, see above)$")]:
+        kernel = small.KERNEL_13 if asked == "on" else small.KERNEL
+        with boot(f"lethe.verify={asked} loglevel=8 lethe.verbose", memory=memory, ram="1G", kernel=kernel) as guest:
+            guest.arm()
+            guest.hand_over("poweroff")
+            want_end(guest, "poweroff", 180)
+            said = [line for line in guest.said if line.startswith("poweroff after")][-1]
+            want(re.search(says, said), f"lethe.verify={asked}: {said}", guest)
+            in_use = [line for line in guest.said if line.startswith("not judged")]
+            want(len(in_use) == (asked in ("on", "100")), f"lethe.verify={asked}: {in_use}")
+
+
+@case
 def memory_limit(boot):
     """PID 1 is in a control group with a limit on memory and on processes: it is left, and all of memory is filled"""
     def limit(guest):
@@ -889,6 +908,8 @@ def screens(boot):
             left = ram.count(cells)
             want((ram.count(selected) == 0) == gone, f"what was selected is {'left' if gone else 'gone'}", guest)
             want((left == 0) == gone, f"{left} times left on screens, {'with' if gone else 'without'} that step", guest)
+            told = any("terminals that show something" in line for line in guest.said)
+            want(told != gone, f"it said: {guest.said}", guest)
 
 
 @case

@@ -6,4 +6,7 @@
 /* Takes them down, upon which drivers give back the memory in which they receive. */
 void lethe_interfaces_down(void);
 
+/* Returns how many are still up, besides the loopback. */
+unsigned lethe_interfaces_count_up(void);
+
 #endif

@@ -30,8 +30,8 @@ unsigned lethe_left_report_claimed(const struct lethe_snapshot *snapshot, bool i
 unsigned lethe_left_report_shmem(const struct lethe_policy *policy,
                                  struct lethe_progress *progress);
 
-/* Logs System V objects and huge pages that are still there. Returns how many kinds of them there
- * are. */
+/* Logs what is still there of System V's objects, queues, keys, files in devtmpfs, what terminals
+ * show, interfaces that are up, and huge pages. Returns how many of these kinds there are. */
 unsigned lethe_left_report_objects(void);
 
 /* Logs what tasks that were not done in time have left where nobody can look. Returns how many

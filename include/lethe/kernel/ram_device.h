@@ -11,11 +11,16 @@
 #ifndef LETHE_KERNEL_RAM_DEVICE_H
 #define LETHE_KERNEL_RAM_DEVICE_H
 
+#include <stdbool.h>
+
 #include "lethe/plan/model.h"
 
 /* Zeroes the whole device; the bytes that held anything go onto *bytes. 0, or -errno of the first
  * block that could not be zeroed; the others are zeroed nevertheless. -EBUSY when all are zeroed
  * but something still uses the device and may write to it once more. */
 int lethe_ram_device_erase(const struct lethe_block *block, uint64_t *bytes);
+
+/* True when the whole device was read and holds nothing but zeroes. */
+bool lethe_ram_device_is_zero(const struct lethe_block *block);
 
 #endif

@@ -8,4 +8,8 @@
  * (Documentation/fb/api.rst). What a graphics card keeps elsewhere is out of reach. */
 void lethe_screen_clear(void);
 
+/* Returns how many terminals still show something, besides those where face.h draws and to which the
+ * kernel's own messages go. */
+unsigned lethe_screen_count_written(void);
+
 #endif

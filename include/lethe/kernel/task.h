@@ -17,6 +17,7 @@ enum lethe_task {
     LETHE_TASK_LOOK_AT_INIT,
     LETHE_TASK_LOAD_PROGRAM,
     LETHE_TASK_EMPTY_INIT,
+    LETHE_TASK_STOP_PROCESSES, /* only tests know this one and the disks' reading */
     LETHE_TASK_ENTER_OWN_ROOT,
     LETHE_TASK_DETACH_OLD_ROOT,
     LETHE_TASK_WRITE_BACK_REMOTE,
@@ -46,6 +47,7 @@ enum lethe_task {
     LETHE_TASK_OVERWRITE_ZSWAP,
     LETHE_TASK_UNLOAD_MODULE,
     LETHE_TASK_OVERWRITE_BOUNCE,
+    LETHE_TASK_READ_DISKS,
     LETHE_TASK_LOOK_AT_DISPLAYS,
     LETHE_TASK_LOOK_AT_OBJECTS,
     LETHE_TASK_CLEAR_SCREENS,
@@ -68,8 +70,8 @@ uint64_t lethe_task_id_of_device(enum lethe_task task, struct lethe_devno devno)
 /* Returns the word for the task's kind; "?" for none. */
 const char *lethe_task_word(uint64_t id);
 
-/* True when lethe.skip= of a test's program names the task: words with commas between them, as
- * task.c lists them. False in any other program. */
+/* True when the environment's LETHE_SKIP of a test's program, or else lethe.skip= of its kernel, names
+ * the task: words with commas between them, as task.c lists them. False in any other program. */
 bool lethe_task_is_skipped(uint64_t id);
 
 #endif
