@@ -21,6 +21,21 @@ static bool is_memory(const struct lethe_kcore *kcore, const Elf64_Phdr *part)
     return part->p_type == PT_LOAD && part->p_paddr != (uint64_t)-1 && part->p_memsz >= kcore->page;
 }
 
+/* True for the kernel's own image (KCORE_TEXT, fs/proc/kcore.c), which lies in memory that another
+ * part shows, too. Once its beginning is freed (free_initmem()), it reads as zeroes there: on arm64,
+ * and on x86 with page table isolation. */
+static bool is_shown_by_another(const struct lethe_kcore *kcore, const Elf64_Phdr *part)
+{
+    const uint64_t end = part->p_paddr + part->p_memsz;
+    for (size_t i = 0; i < kcore->n; i++) {
+        const Elf64_Phdr *other = &kcore->parts[i];
+        if (other->p_memsz > part->p_memsz && other->p_paddr <= part->p_paddr &&
+            end <= other->p_paddr + other->p_memsz)
+            return true;
+    }
+    return false;
+}
+
 static int read_parts(struct lethe_kcore *kcore)
 {
     Elf64_Ehdr elf;
@@ -34,6 +49,9 @@ static int read_parts(struct lethe_kcore *kcore)
     for (size_t i = 0; i < elf.e_phnum; i++)
         if (is_memory(kcore, &kcore->parts[i]))
             kcore->parts[kcore->n++] = kcore->parts[i];
+    for (size_t i = 0; i < kcore->n; i++)
+        if (is_shown_by_another(kcore, &kcore->parts[i]))
+            kcore->parts[i--] = kcore->parts[--kcore->n];
     return kcore->n ? 0 : -EOPNOTSUPP;
 }
 
