@@ -594,6 +594,20 @@ def frozen(boot):
 
 
 @case
+def read_only_by_error(boot):
+    """an ext4 that an error has made read-only: told that it is not clean"""
+    with boot(disk=True) as guest:
+        guest.arm()
+        open_disk(guest)
+        plant(guest, "cache:4M:/mnt")
+        guest.run("mount -o remount,errors=remount-ro /mnt; sync; echo a test >/sys/fs/ext4/dm-0/trigger_fs_error; ! touch /mnt/more")
+        guest.hand_over("poweroff")
+        want_end(guest, "poweroff")
+        want("the file system on dm-0 was not closed clean" in guest.said, f"it said: {guest.said}", guest)
+        want_gone(guest, ["cache"], key=small.encrypted_disk() / "key")
+
+
+@case
 def resumed(boot):
     """a suspended device under a mounted file system is resumed, and closed clean"""
     with boot(disk=True) as guest:
@@ -808,6 +822,15 @@ def verify_asked(boot):
             want(re.search(says, said), f"lethe.verify={asked}: {said}", guest)
             in_use = [line for line in guest.said if line.startswith("not judged")]
             want(len(in_use) == (asked in ("on", "100")), f"lethe.verify={asked}: {in_use}")
+
+
+@case
+def page_tables_isolated(boot):
+    """with page table isolation, /proc/kcore shows zeroes in the kernel's image where memory was freed: it is not looked at there"""
+    with boot("pti=on") as guest:
+        seen = guest.run("for i in $(seq 12); do dd if=/dev/zero of=/dev/shm/$i bs=1M count=12 2>/dev/null\n"
+                         "lethe status --json --verify-memory-clearing | grep memory_clearing; done", timeout=120)
+        want(seen.count('"zero"') == 12, f"it was seen as {seen}", guest)
 
 
 @case
