@@ -83,7 +83,7 @@ void lethe_left_note_stores(const struct lethe_snapshot *snapshot, struct lethe_
 {
     for (size_t i = 0; i < snapshot->n_mounts; i++) {
         const struct lethe_mount *m = &snapshot->mounts[i];
-        if (lethe_mount_is_stored(m) && lethe_mount_is_writable(m))
+        if (lethe_mount_is_stored(m) && lethe_mount_was_writable(m))
             lethe_progress_add_store(progress, number_of(&snapshot->blocks[m->device]));
     }
 }

@@ -63,8 +63,19 @@ static bool is_slow(const struct job *j)
 {
     const struct lethe_mount *m = j->mount;
     return j->policy->writes_back && !j->progress->cut_off && lethe_mount_is_stored(m) &&
-           lethe_mount_is_writable(m) && j->progress->n_aside < LETHE_SUPERVISE_ASIDE_MAX &&
+           lethe_mount_was_writable(m) && j->progress->n_aside < LETHE_SUPERVISE_ASIDE_MAX &&
            !lethe_block_is_ram(j->snapshot, m->device);
+}
+
+/* True for a file system that an error, or somebody, made read-only while it was mounted. An ext4
+ * says itself which, and nothing is written to the others. */
+static bool has_stopped_writing(const struct lethe_mount *m)
+{
+    static const char *const others[] = {"ext4", "squashfs", "iso9660", "udf", "erofs", "cramfs"};
+    bool may_tell = !lethe_mount_is_writable(m) && lethe_mount_was_writable(m);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        may_tell &= strcmp(m->fstype, others[i]) != 0;
+    return may_tell;
 }
 
 /* Unmounts, and tells whether data were lost, of which umount(2) says nothing. A copy of the mount
@@ -79,6 +90,10 @@ static int unmount_and_ask(const struct job *j, int flags)
     if (lost)
         lethe_log(LETHE_LOG_ERROR, "not all that was written to %.64s is on it: %s",
                   j->snapshot->blocks[j->mount->device].name, strerror(-lost));
+    else if (!r && has_stopped_writing(j->mount))
+        lethe_log(LETHE_LOG_ERROR,
+                  "%.64s had become read-only: what was written last may not be on it",
+                  j->snapshot->blocks[j->mount->device].name);
     if (copy >= 0)
         lethe_sys->close(copy);
     return r;
@@ -180,7 +195,7 @@ int lethe_unmount(const struct lethe_snapshot *snapshot, const struct lethe_moun
     else
         return -EALREADY;
     lethe_task_done(progress);
-    if (!r && policy->writes_back && lethe_mount_is_stored(m) && lethe_mount_is_writable(m) &&
+    if (!r && policy->writes_back && lethe_mount_is_stored(m) && lethe_mount_was_writable(m) &&
         !lethe_block_is_ram(snapshot, m->device))
         look_at_store(&snapshot->blocks[m->device], policy, progress);
     return r;

@@ -21,10 +21,19 @@ bool lethe_mount_is_stored(const struct lethe_mount *mount)
     return mount->device != LETHE_NONE;
 }
 
+static bool says_rw(const char *options)
+{
+    return !strncmp(options, "rw", 2) && (options[2] == ',' || !options[2]);
+}
+
 bool lethe_mount_is_writable(const struct lethe_mount *mount)
 {
-    const char *options = mount->super_options;
-    return !strncmp(options, "rw", 2) && (options[2] == ',' || !options[2]);
+    return says_rw(mount->super_options);
+}
+
+bool lethe_mount_was_writable(const struct lethe_mount *mount)
+{
+    return says_rw(mount->super_options) || says_rw(mount->options);
 }
 
 bool lethe_mount_is_fuse(const struct lethe_mount *mount)

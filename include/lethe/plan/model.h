@@ -127,6 +127,10 @@ bool lethe_mount_is_stored(const struct lethe_mount *mount);
 /* True when the file system, not only this mount of it, may be written to. */
 bool lethe_mount_is_writable(const struct lethe_mount *mount);
 
+/* True when it may be, or was until an error or somebody made it read-only: the mount is none that
+ * only reads. */
+bool lethe_mount_was_writable(const struct lethe_mount *mount);
+
 /* True for FUSE, on a block device (fuseblk) too. */
 bool lethe_mount_is_fuse(const struct lethe_mount *mount);
 
