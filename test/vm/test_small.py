@@ -1115,8 +1115,9 @@ def watch_screen(guest, width=8):
 
     def follow(timeout=120):
         pictures, black, dark_since = [], 0.0, None
-        deadline = time.monotonic() + timeout
-        while not guest.has_ended and time.monotonic() < deadline:
+        deadline, is_over = time.monotonic() + timeout, False
+        while not is_over:  # the last picture is one of the end
+            is_over = guest.has_ended or time.monotonic() > deadline
             now = seen.picture()
             if not pictures or now.pixels != pictures[-1].pixels:
                 pictures.append(now)
