@@ -117,6 +117,8 @@ static int visit_posix_queues(bool remove)
 unsigned lethe_ipc_count_posix_queues(void)
 {
     int n = visit_posix_queues(false);
+    if (n < 0)
+        n = visit_posix_queues(false);
     return n < 0 ? 1 : (unsigned)n;
 }
 
@@ -230,5 +232,7 @@ bool lethe_ipc_revoke_keys(void)
 unsigned lethe_ipc_count_keys(void)
 {
     int n = visit_keys(false);
+    if (n < 0)
+        n = visit_keys(false);
     return n < 0 ? 1 : (unsigned)n;
 }
