@@ -6,10 +6,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysinfo.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,6 +36,8 @@
 #include "lethe/kernel/takeover.h"
 #include "lethe/kernel/watchdog.h"
 #include "options.h"
+
+#define AUFS_MAGIC 0x61756673 /* include/uapi/linux/aufs_type.h */
 
 enum { DEADLINE_SECONDS = 45, TAKEOVER_MS = 3000, KEYS_MS = 4000, LOAD_MS = 1500 };
 
@@ -179,6 +183,15 @@ static void wipe_all_keys(struct emergency *e, struct lethe_progress *progress)
                      e->end.started_ms;
 }
 
+/* True where "/" is no union, whose branch is zeroed in place beside PID 1 too. What was written to
+ * a dm-snapshot in RAM, as dracut's, goes only when PID 1 lets go of "/". */
+static bool root_goes_with_init(void)
+{
+    struct statfs fs;
+    return !statfs("/", &fs) && fs.f_type != OVERLAYFS_SUPER_MAGIC && fs.f_type != AUFS_MAGIC &&
+           fs.f_type != FUSE_SUPER_MAGIC;
+}
+
 static int look_whether_possible(struct lethe_progress *progress, void *context)
 {
     const struct emergency *e = context;
@@ -186,7 +199,8 @@ static int look_whether_possible(struct lethe_progress *progress, void *context)
                           e->end.policy->step_ms, "look at PID 1"))
         return 1;
     bool good = lethe_takeover_is_armed(LETHE_ARMED_COPY);
-    if (good && e->kill->is_confined) /* the other way is barred: the medium is worth waiting for */
+    /* The other way is barred, or does less: the medium is worth waiting for. */
+    if (good && (e->kill->is_confined || root_goes_with_init()))
         lethe_takeover_load();
     good = good && lethe_takeover_is_resident() && lethe_pid1_recall();
     lethe_task_done(progress);
