@@ -156,13 +156,13 @@ static void count_in_use(size_t n)
 /* Tells it where the whole was looked at and no filler was at work, whose pipes would count. */
 static void tell_in_use(const struct lethe_fill *fill, bool whole)
 {
-    const uint64_t *n = reader.in_use, kib = reader.kcore.page / 1024;
+    const uint64_t *n = reader.in_use;
+    const unsigned long long kib = reader.kcore.page / 1024;
     if (!fill->is_filled && whole)
         lethe_log(LETHE_LOG_VERBOSE,
                   "not judged, since the kernel has it in use: %llu KiB of slabs, %llu of page "
                   "tables, %llu reserved, %llu others",
-                  (unsigned long long)(n[SLABS] * kib), (unsigned long long)(n[PAGE_TABLES] * kib),
-                  (unsigned long long)(n[RESERVED] * kib), (unsigned long long)(n[OTHERS] * kib));
+                  n[SLABS] * kib, n[PAGE_TABLES] * kib, n[RESERVED] * kib, n[OTHERS] * kib);
 }
 
 /* Looks at one block of every `stride`. */
