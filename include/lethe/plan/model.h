@@ -90,10 +90,10 @@ struct lethe_namespace {
 
 /* What could not be read. */
 enum lethe_unseen {
-    LETHE_UNSEEN_DEVICES = 1, /* /sys/class/block */
-    LETHE_UNSEEN_SWAPS = 2,   /* /proc/swaps */
-    LETHE_UNSEEN_RIGHTS = 4,  /* what only root may ask: other processes, devices themselves */
-    LETHE_UNSEEN_ANSWERS = 8, /* what a file system or a device that hangs would have to say */
+    LETHE_UNSEEN_DEVICES = 1,  /* /sys/class/block */
+    LETHE_UNSEEN_SWAPS = 2,    /* /proc/swaps */
+    LETHE_UNSEEN_RIGHTS = 4,   /* what only root may ask: other processes, devices themselves */
+    LETHE_UNSEEN_ANSWERS = 8,  /* what a file system or a device that hangs would have to say */
     LETHE_UNSEEN_ENTRIES = 16, /* a device that /sys/class/block has, but not its number */
     LETHE_UNSEEN_ALL = 31,
 };
