@@ -332,15 +332,16 @@ static void sweep_all_memory(struct lethe_end *end, struct lethe_progress *progr
     lethe_sys->write_file("/proc/sys/kernel/printk", printk);
 }
 
-/* Returns for how long what is left is shown, where there is a screen. */
+/* Returns for how long what is left, or for a moment that nothing is, is shown where there is a
+ * screen. */
 static int64_t show_ms(const struct lethe_end *end, const struct lethe_progress *progress,
                        bool clean)
 {
+    enum { MOMENT_MS = 1000 };
     bool seen = lethe_face_end(progress ? lethe_summary_left(end, progress, clean) : 0);
-    if (clean || !seen)
-        return 0;
-    return end->cmdline.show_seconds < 0 ? end->policy->show_ms
-                                         : 1000 * (int64_t)end->cmdline.show_seconds;
+    int64_t ms = end->cmdline.show_seconds < 0 ? end->policy->show_ms
+                                               : 1000 * (int64_t)end->cmdline.show_seconds;
+    return !seen ? 0 : clean && ms > MOMENT_MS ? MOMENT_MS : ms;
 }
 
 static void stay(int64_t ms)
