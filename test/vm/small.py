@@ -10,6 +10,7 @@ Its root is an overlay: the squashfs below, a tmpfs above. PID 1 is a shell that
 """
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -303,8 +304,10 @@ class Small(lab.Guest):
 
     @property
     def said(self):
-        """The lines that Lethe put on the console, each without its time stamp and its "lethe: "."""
-        return [line.partition("lethe: ")[2].strip() for line in self.console.splitlines() if "lethe: " in line]
+        """The lines that Lethe put on the console, each without its time stamp and its "lethe: ". Its last word is the last one: steps come
+        another way to the console, and may be overtaken."""
+        lines = [line.partition("lethe: ")[2].strip() for line in self.console.splitlines() if "lethe: " in line]
+        return sorted(lines, key=lambda line: bool(re.match(r"\w+ after [\d.]+ s[ :]", line)))
 
 
 @contextmanager
