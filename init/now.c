@@ -192,6 +192,15 @@ static bool root_goes_with_init(void)
            fs.f_type != FUSE_SUPER_MAGIC;
 }
 
+/* True where the other way could not zero PID 1's memory (Yama's ptrace_scope 3). */
+static bool is_init_closed(void)
+{
+    int fd = lethe_sys->open("/proc/1/mem", O_RDWR);
+    if (fd >= 0)
+        lethe_sys->close(fd);
+    return fd < 0;
+}
+
 static int look_whether_possible(struct lethe_progress *progress, void *context)
 {
     const struct emergency *e = context;
@@ -200,7 +209,7 @@ static int look_whether_possible(struct lethe_progress *progress, void *context)
         return 1;
     bool good = lethe_takeover_is_armed(LETHE_ARMED_COPY);
     /* The other way is barred, or does less: the medium is worth waiting for. */
-    if (good && (e->kill->is_confined || root_goes_with_init()))
+    if (good && (e->kill->is_confined || root_goes_with_init() || is_init_closed()))
         lethe_takeover_load();
     good = good && lethe_takeover_is_resident() && lethe_pid1_recall();
     lethe_task_done(progress);
