@@ -13,6 +13,7 @@
 
 #include "command.h"
 #include "init.h"
+#include "lethe/kernel/confined.h"
 #include "lethe/kernel/connections.h"
 #include "lethe/kernel/efi.h"
 #include "lethe/kernel/own_root.h"
@@ -139,7 +140,7 @@ int lethe_arm_main(int argc, char **argv)
         return exit_status;
     if (geteuid())
         return lethe_command_refuse("arm", "only root can do this");
-    if (lethe_command_is_apart())
+    if (!lethe_confined_has_mounts())
         return lethe_command_refuse("arm", "in a chroot or a mount namespace of its own PID 1 "
                                            "sees nothing of it");
     if (lethe_command_snapshot("arm", NULL, &snapshot, &arena))

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "init.h"
@@ -97,17 +96,6 @@ int lethe_command_whole_snapshot(const char *command, const char *tree,
                                  struct lethe_snapshot *snapshot, struct lethe_arena *arena)
 {
     return take(command, tree, true, snapshot, arena);
-}
-
-static bool is_another(const char *one, const char *other)
-{
-    struct stat a, b;
-    return !stat(one, &a) && !stat(other, &b) && (a.st_dev != b.st_dev || a.st_ino != b.st_ino);
-}
-
-bool lethe_command_is_apart(void)
-{
-    return is_another("/", "/proc/1/root/") || is_another("/proc/self/ns/mnt", "/proc/1/ns/mnt");
 }
 
 size_t lethe_command_armed_mount(const struct lethe_snapshot *snapshot)

@@ -17,11 +17,8 @@ int lethe_command_snapshot(const char *command, const char *tree, struct lethe_s
 int lethe_command_whole_snapshot(const char *command, const char *tree,
                                  struct lethe_snapshot *snapshot, struct lethe_arena *arena);
 
-/* True in a chroot or a mount namespace of its own: PID 1 sees nothing of what is mounted here. */
-bool lethe_command_is_apart(void);
-
-/* Returns the mount on which an armed Lethe stands (tmpfs on LETHE_ARMED_DIR named "lethe"), or
- * LETHE_NONE. */
+/* Returns the mount on which an armed Lethe stands (a file system in RAM on LETHE_ARMED_DIR, named
+ * "lethe"), or LETHE_NONE. */
 size_t lethe_command_armed_mount(const struct lethe_snapshot *snapshot);
 
 /* Flushes stdout. 0, or -errno with the reason printed. */

@@ -15,6 +15,7 @@
 #include "lethe/kernel/ask.h"
 #include "lethe/kernel/bounce.h"
 #include "lethe/kernel/clearing.h"
+#include "lethe/kernel/confined.h"
 #include "lethe/kernel/probe.h"
 #include "lethe/kernel/sys.h"
 #include "lethe/kernel/takeover.h"
@@ -63,7 +64,7 @@ static void find_fact(void *context, size_t fact)
         answers[fact] = lethe_takeover_is_armed(LETHE_ARMED_COPY);
         break;
     case FACT_APART:
-        answers[fact] = lethe_command_is_apart();
+        answers[fact] = !lethe_confined_has_mounts();
         break;
     case N_FACTS:
         break;
