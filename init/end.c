@@ -344,13 +344,6 @@ static int64_t show_ms(const struct lethe_end *end, const struct lethe_progress 
     return !seen ? 0 : clean && ms > MOMENT_MS ? MOMENT_MS : ms;
 }
 
-static void stay(int64_t ms)
-{
-    const struct timespec pause = {0, 100 * 1000 * 1000};
-    for (int64_t end = lethe_sys_now_ms() + ms; lethe_sys_now_ms() < end; nanosleep(&pause, NULL))
-        lethe_watchdog_ping(NULL);
-}
-
 /* Stops all processes again, but daemons that serve what is mounted: those that PID 1 has started
  * since the first stage, or that that stage could not know of, and its deadman, which holds the old
  * program. */
@@ -397,8 +390,8 @@ void lethe_end_finish(struct lethe_end *end, struct lethe_progress *progress)
         lethe_log(LETHE_LOG_ERROR, "no memory to work in: NOT all is gone");
     if (!clean && end->policy->keeps_log)
         lethe_summary_keep(progress);
-    stay(show_ms(end, progress, clean));
-    stay(1000 * ((int64_t)end->cmdline.pause_seconds + end->pause_seconds));
+    lethe_watchdog_stay(show_ms(end, progress, clean));
+    lethe_watchdog_stay(1000 * ((int64_t)end->cmdline.pause_seconds + end->pause_seconds));
     lethe_power_end(end->verb, end->argument, end->policy->power_ms);
     for (;;) /* PID 1 never exits */
         pause();

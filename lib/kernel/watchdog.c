@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lethe/kernel/sys.h"
@@ -153,4 +154,11 @@ void lethe_watchdog_ping(void *unused)
             lethe_sys->ioctl(dogs[i].fd, WDIOC_KEEPALIVE, NULL);
     if (lethe_sys_now_ms() - looked_ms >= LOOK_MS)
         lethe_watchdog_open();
+}
+
+void lethe_watchdog_stay(int64_t ms)
+{
+    const struct timespec pause = {0, 100 * 1000 * 1000};
+    for (int64_t end = lethe_sys_now_ms() + ms; lethe_sys_now_ms() < end; nanosleep(&pause, NULL))
+        lethe_watchdog_ping(NULL);
 }

@@ -25,4 +25,7 @@ void lethe_watchdog_count(_Atomic unsigned *in);
  * argument is not used. */
 void lethe_watchdog_ping(void *unused);
 
+/* Waits for `ms`, and pings meanwhile. */
+void lethe_watchdog_stay(int64_t ms);
+
 #endif
