@@ -91,8 +91,7 @@ static int anchor_branches(const struct lethe_snapshot *snapshot)
             const struct lethe_branch *b = &snapshot->unions[i].branches[j];
             const struct lethe_mount *m =
                 b->mount == LETHE_NONE ? NULL : &snapshot->mounts[b->mount];
-            if (!b->writable || !m || !lethe_mount_is_ram(m) || access(b->path, F_OK) ||
-                is_anchored(m->devno))
+            if (!b->writable || !m || !lethe_mount_is_ram(m) || is_anchored(m->devno))
                 continue;
             int r = anchor(m);
             if (r && r != -EBUSY)

@@ -70,7 +70,7 @@ static void write_lost_layers(struct lethe_capture *c)
     for (size_t i = 0; i < c->snapshot->n_unions; i++)
         for (size_t j = 0; j < c->snapshot->unions[i].n_branches; j++) {
             const struct lethe_branch *b = &c->snapshot->unions[i].branches[j];
-            if (b->mount != LETHE_NONE || b->path[0] != '/')
+            if ((b->mount != LETHE_NONE && !b->is_moved) || b->path[0] != '/')
                 continue;
             out = out ? out : lethe_capture_open(c, "proc/self/lost_layers");
             if (out) {

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lethe/plan/tree.h"
+
 enum {
     DEPTH_MAX = 64,    /* a forged tree may go in circles */
     LAYERS_MAX = 4096, /* and meet a union in each of its layers again */
@@ -148,25 +150,34 @@ static bool is_there(const struct lethe_snapshot *s, struct lethe_devno devno)
 
 static void mark_origin(struct find *f, size_t mount, int depth);
 
-/* Finds the mount of a layer whose path dates from the initramfs, where the system's mounts were
- * below a directory of its own: a mount whose path is the end of the layer's must be that layer's.
- * The longest such path counts; "/" does not. */
-static size_t find_moved(const struct find *f, const char *layer)
+/* True when the union's branch was moved below the same directory as a layer: `above` is what the
+ * layer's mount has before the layer's path. Else a loop that a user mounts somewhere might be
+ * taken for a layer. */
+static bool moved_with_branch(const struct find *f, const struct lethe_union *u, const char *above,
+                              size_t n)
 {
-    const size_t system = f->root[1] ? strlen(f->root) : 0;
-    size_t n = strlen(layer), longest = 1, found = LETHE_NONE;
+    for (size_t i = 0; i < u->n_branches; i++) {
+        const struct lethe_branch *b = &u->branches[i];
+        const char *path = lethe_branch_is_shown(u, b) ? f->s->mounts[b->mount].path : "";
+        if (b->writable && !strncmp(path, above, n) && path[n] &&
+            lethe_text_path_below(b->path, path + n))
+            return true;
+    }
+    return false;
+}
+
+/* Finds the mount of a layer whose path dates from the initramfs. */
+static size_t find_moved(const struct find *f, const struct lethe_union *u, const char *layer)
+{
+    size_t n = strlen(layer);
     while (n && layer[n - 1] == '/')
         n--;
-    for (size_t i = 0; i < f->s->n_mounts; i++) {
-        const char *path = f->s->mounts[i].path;
-        const size_t length = strlen(path) < system ? 0 : strlen(path + system);
-        if (length > longest && length < n && !strncmp(path, f->root, system) &&
-            !memcmp(layer + n - length, path + system, length)) {
-            longest = length;
-            found = i;
-        }
-    }
-    return found;
+    const char *system = f->root[1] ? f->root : "";
+    const size_t mount = lethe_tree_find_moved(f->s, system, layer, n);
+    const char *path = mount == LETHE_NONE ? "" : f->s->mounts[mount].path;
+    const size_t length = strlen(path);
+    return length > n + strlen(system) && !moved_with_branch(f, u, path, length - n) ? LETHE_NONE
+                                                                                     : mount;
 }
 
 /* Marks what the read-only layers of a union lie on. Nothing is known of layers that no mount
@@ -180,7 +191,7 @@ static void mark_layers(struct find *f, const struct lethe_union *u, int depth)
         f->layers++;
         const enum lethe_origin before = f->origin;
         const bool shown = lethe_branch_is_shown(u, b);
-        const size_t mount = shown ? b->mount : find_moved(f, b->path);
+        const size_t mount = shown ? b->mount : find_moved(f, u, b->path);
         if (mount != LETHE_NONE)
             mark_origin(f, mount, depth + 1);
         /* What is guessed is no proof that something has gone. */

@@ -111,6 +111,28 @@ bool lethe_text_path_below(const char *path, const char *dir)
     return !strncmp(path, dir, n) && (path[n] == '\0' || path[n] == '/');
 }
 
+const char *lethe_text_tidy_path(struct lethe_arena *arena, const char *system, const char *path)
+{
+    struct lethe_span rest = lethe_span(path);
+    size_t n = strlen(system);
+    char *text = path[0] == '/' ? lethe_arena_alloc(arena, n + rest.n + 2, 1) : NULL;
+    if (!text)
+        return NULL;
+    memcpy(text, system, n);
+    while (rest.at) {
+        struct lethe_span name = lethe_text_cut(&rest, '/');
+        if (!name.n || lethe_span_is(name, "."))
+            continue;
+        text[n++] = '/';
+        memcpy(text + n, name.at, name.n);
+        n += name.n;
+    }
+    if (!n)
+        text[n++] = '/';
+    text[n] = '\0';
+    return text;
+}
+
 char *lethe_text_printable(char *out, size_t size, const char *text)
 {
     size_t used = 0;

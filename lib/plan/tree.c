@@ -103,6 +103,24 @@ size_t lethe_tree_lookup(const struct lethe_tree *tree, const char *path)
     return at;
 }
 
+size_t lethe_tree_find_moved(const struct lethe_snapshot *snapshot, const char *system,
+                             const char *path, size_t n)
+{
+    const size_t above = strlen(system);
+    size_t longest = 1, found = LETHE_NONE;
+    for (size_t i = 0; i < snapshot->n_mounts; i++) {
+        const char *m = snapshot->mounts[i].path;
+        const size_t length = strncmp(m, system, above) ? 0 : strlen(m + above),
+                     same = length < n ? length : n;
+        if (length > longest && length != n &&
+            !memcmp(m + above + length - same, path + n - same, same)) {
+            longest = length;
+            found = i;
+        }
+    }
+    return found;
+}
+
 const char *lethe_tree_system(const struct lethe_tree *tree)
 {
     static const char *const places[] = {"/oldroot/oldroot", "/oldroot"};

@@ -30,7 +30,7 @@ static void add_path(struct branches *b, const char *path, bool writable)
     if (!path || b->n == b->room)
         b->full = true;
     else
-        b->list[b->n++] = (struct lethe_branch){path, writable, LETHE_NONE};
+        b->list[b->n++] = (struct lethe_branch){path, writable, LETHE_NONE, false};
 }
 
 static void add_branch(struct branches *b, struct lethe_span path, bool writable)
@@ -306,29 +306,29 @@ bool lethe_union_is_served_by(const struct lethe_mount *mount, struct lethe_span
     return false;
 }
 
-/* Puts the system's root before the path and removes repeated slashes and dots, which mount(8) was
- * given and mount points do not have. NULL for a relative path. */
 static const char *tidy(struct branches *b, const char *system, const char *path)
 {
-    struct lethe_span rest = lethe_span(path);
-    size_t n = strlen(system);
-    char *text = path[0] == '/' ? lethe_arena_alloc(b->arena, n + rest.n + 2, 1) : NULL;
+    const char *text = lethe_text_tidy_path(b->arena, system, path);
     b->full = b->full || (path[0] == '/' && !text);
-    if (!text)
-        return NULL;
-    memcpy(text, system, n);
-    while (rest.at) {
-        struct lethe_span name = lethe_text_cut(&rest, '/');
-        if (!name.n || lethe_span_is(name, "."))
-            continue;
-        text[n++] = '/';
-        memcpy(text + n, name.at, name.n);
-        n += name.n;
-    }
-    if (!n)
-        text[n++] = '/';
-    text[n] = '\0';
     return text;
+}
+
+/* Finds the RAM that a writable branch lies in whose path dates from the initramfs: a mount of RAM
+ * that has the rest of the path. */
+static size_t find_moved(const struct lethe_snapshot *s, const struct lethe_union_reader *reader,
+                         struct branches *b, const char *system, const char *path)
+{
+    const char *tidied = tidy(b, "", path);
+    for (size_t n = tidied ? strlen(tidied) : 0; n > 1; n--) {
+        const size_t mount =
+            tidied[n] == '/' ? lethe_tree_find_moved(s, system, tidied, n) : LETHE_NONE;
+        if (mount == LETHE_NONE || !lethe_mount_is_ram(&s->mounts[mount]))
+            continue;
+        const char *seen = tidy(b, s->mounts[mount].path, tidied + n);
+        if (seen && (!reader->is_there || reader->is_there(reader->context, seen, seen)))
+            return mount;
+    }
+    return LETHE_NONE;
 }
 
 /* Finds the mount that shows the branch. Where the branch's own mount has gone, the path leads to
@@ -370,8 +370,15 @@ int lethe_union_find_all(struct lethe_snapshot *snapshot, const struct lethe_tre
             find_fuse(&b, m, reader);
         else
             continue;
-        for (size_t j = 0; tree && j < b.n; j++)
-            b.list[j].mount = find_mount(snapshot, tree, &b, reader, system, b.list[j].path);
+        for (size_t j = 0; tree && j < b.n; j++) {
+            struct lethe_branch *branch = &b.list[j];
+            branch->mount = find_mount(snapshot, tree, &b, reader, system, branch->path);
+            if (!branch->writable || (branch->mount != LETHE_NONE && branch->mount != i))
+                continue;
+            const size_t moved = find_moved(snapshot, reader, &b, system, branch->path);
+            branch->is_moved = moved != LETHE_NONE;
+            branch->mount = branch->is_moved ? moved : branch->mount;
+        }
         if (b.full)
             return -ENOMEM;
         snapshot->unions[snapshot->n_unions++] = (struct lethe_union){i, b.list, b.n};

@@ -503,8 +503,8 @@ static void a_great_many_circles_are_broken_in_time(void **unused)
                                          .source = "o",
                                          .super_options = "rw",
                                          .device = LETHE_NONE};
-        all[i] = (struct lethe_branch){"/", false, i};
-        branches[i] = (struct lethe_branch){"/", false, i - 1};
+        all[i] = (struct lethe_branch){"/", false, i, false};
+        branches[i] = (struct lethe_branch){"/", false, i - 1, false};
         unions[i] = (struct lethe_union){i, &branches[i], 1};
     }
     unions[0] = (struct lethe_union){0, all, N};

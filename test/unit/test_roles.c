@@ -354,9 +354,30 @@ static void a_root_without_a_union_counts_when_it_is_read_only(void **unused)
     assert_int_equal(roles[STICK], LETHE_ROLE_NONE);
 }
 
+/* Porteus' layers and branch lie below /mnt/live once the root was changed. */
+#define LAYER_MOVED_TO(path, branch)                                                               \
+    "1 0 0:9 / / rw - overlay o rw,lowerdir=/memory/core,upperdir=/memory/changes/u,workdir="      \
+    "/memory/changes/w\n"                                                                          \
+    "2 1 8:1 / " path " ro - squashfs /dev/sda1 ro\n"                                              \
+    "3 1 0:10 / " branch " rw - tmpfs t rw\n"
+
+static void a_moved_layer_is_where_its_branch_is(void **unused)
+{
+    (void)unused;
+    enum lethe_role roles[N_STICK];
+    const enum lethe_origin origin = find_origin(
+        LAYER_MOVED_TO("/mnt/live/memory/core", "/mnt/live/memory/changes"), 0, ISO, roles);
+    assert_int_equal(origin, LETHE_ORIGIN_GUESSED);
+    assert_int_equal(roles[STICK], LETHE_ROLE_MEDIUM);
+    find_origin(LAYER_MOVED_TO("/media/stick/memory/core", "/mnt/live/memory/changes"), 0, ISO,
+                roles);
+    assert_int_equal(roles[STICK], LETHE_ROLE_NONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_moved_layer_is_where_its_branch_is),
         cmocka_unit_test(the_origin_is_what_the_root_lies_on),
         cmocka_unit_test(an_origin_in_ram_is_no_device),
         cmocka_unit_test(an_origin_that_has_gone_is_missed),

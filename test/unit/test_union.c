@@ -304,6 +304,33 @@ static void a_full_arena_is_told(void **unused)
     scene_finish(&scene);
 }
 
+/* The initramfs had the branch at another place: below a directory that is "/" now, or not yet below
+ * one. A mount of RAM whose path is only a part of the branch's is none. */
+static void a_branch_is_found_where_it_was_moved(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *upper, *mount;
+        bool found;
+    } cases[] = {{"/memory/changes/u", "/mnt/live/memory/changes", true},
+                 {"/mnt-root/nix/.rw/store", "/nix/.rw", true},
+                 {"/cow/upper", "/run", false},
+                 {"/memory/changes/u", "/mnt/live/other", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[300];
+        struct scene scene;
+        snprintf(text, sizeof text,
+                 "1 0 0:3 / / rw - overlay o rw,lowerdir=/l,upperdir=%s\n"
+                 "2 1 0:2 / %s rw - tmpfs t rw\n",
+                 cases[i].upper, cases[i].mount);
+        scene_init_text(&scene, text);
+        const struct lethe_branch *b = &scene.snapshot.unions[0].branches[1];
+        assert_int_equal(b->is_moved, cases[i].found);
+        assert_int_equal(b->mount == 1, cases[i].found);
+        scene_finish(&scene);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +348,7 @@ int main(void)
         cmocka_unit_test(aufs_holds_its_xino_file),
         cmocka_unit_test(fuse_unions_tell_their_branches_on_the_command_line),
         cmocka_unit_test(an_odd_si_is_no_path),
+        cmocka_unit_test(a_branch_is_found_where_it_was_moved),
         cmocka_unit_test(a_full_arena_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,7 +73,8 @@ struct lethe_swap {
 struct lethe_branch {
     const char *path;
     bool writable;
-    size_t mount; /* the mount that shows it now, or LETHE_NONE where the path leads nowhere */
+    size_t mount;  /* the mount that shows it now, or LETHE_NONE where the path leads nowhere */
+    bool is_moved; /* not by its path, which dates from the initramfs */
 };
 
 struct lethe_union {

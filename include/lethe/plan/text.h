@@ -59,6 +59,10 @@ bool lethe_text_octal_escape(const char *at, size_t n, char *byte);
  * "/". */
 bool lethe_text_path_below(const char *path, const char *dir);
 
+/* Puts `system` before the path and removes repeated slashes and dots, which mount(8) was given and
+ * mount points do not have. NULL for a relative path, or when the arena is full. */
+const char *lethe_text_tidy_path(struct lethe_arena *arena, const char *system, const char *path);
+
 /* Writes `text` into out[size] so that it is harmless on a console and in a log: bytes outside
  * printable ASCII become \ooo. Always terminated; cut when too long. Returns out. */
 char *lethe_text_printable(char *out, size_t size, const char *text);

@@ -30,6 +30,12 @@ size_t lethe_tree_child(const struct lethe_tree *tree, unsigned parent, const ch
  * where several mounts are stacked, the one on top. LETHE_NONE only where no mount is at "/". */
 size_t lethe_tree_lookup(const struct lethe_tree *tree, const char *path);
 
+/* Returns the mount that shows the first n bytes of a path which dates from the initramfs, whose
+ * root was another directory: one path ends with the other. The longest such mount counts; "/" and
+ * the path itself do not. */
+size_t lethe_tree_find_moved(const struct lethe_snapshot *snapshot, const char *system,
+                             const char *path, size_t n);
+
 /* Returns the prefix that leads to the system's root: ""; "/oldroot" once Lethe has moved to a root
  * of its own, which is RAM; "/oldroot/oldroot" where systemd had moved before. */
 const char *lethe_tree_system(const struct lethe_tree *tree);
