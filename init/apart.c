@@ -23,12 +23,13 @@
 #include "lethe/kernel/snapshot.h"
 #include "lethe/kernel/sweep.h"
 #include "lethe/kernel/sys.h"
+#include "lethe/kernel/uncover.h"
 #include "lethe/kernel/unmount.h"
 #include "lethe/kernel/watchdog.h"
 #include "lethe/plan/plan.h"
 #include "lethe/plan/served.h"
 
-enum { PASSES_MAX = 12, FAILURES_MAX = 3, ROUNDS_MAX = 8, AGAIN = 64 };
+enum { PASSES_MAX = 12, FAILURES_MAX = 3, ROUNDS_MAX = 8, AGAIN = 64, UNCOVER };
 
 static int take_and_plan(struct lethe_end *end, struct lethe_progress *progress,
                          struct lethe_snapshot *snapshot, struct lethe_plan *plan)
@@ -148,6 +149,8 @@ static int take_all(struct lethe_progress *progress, void *context)
     int r = make_passes(end, progress, false);
     if (progress->n_aside || progress->n_daemons)
         return AGAIN;
+    if (!r && end->own_root && !end->uncovered && lethe_uncover_finds(policy->step_ms))
+        return UNCOVER;
     if (r)
         detach_everything(end, progress, r);
     lethe_sweep_sync(policy, progress);
@@ -228,6 +231,11 @@ int lethe_apart(struct lethe_end *end, struct lethe_progress *progress,
         if (progress->n_daemons && !progress->n_aside)
             end_daemons(end, progress);
         r = lethe_supervise(progress, take_all, end, supervisor);
+        if (r == UNCOVER) {
+            end->uncovered = true;
+            lethe_uncover();
+            r = AGAIN;
+        }
         if (r == AGAIN && progress->n_aside)
             await_data(end, progress, supervisor, !round);
     }

@@ -43,6 +43,7 @@ struct lethe_end {
     bool served;           /* daemons serve what is mounted */
     bool guarded;          /* a deadman looks whether the second stage hangs */
     bool own_root;         /* false once there could be no root of Lethe's own */
+    bool uncovered;        /* the root is the initramfs's (uncover.h) */
     bool init_stays;       /* the second stage runs beside PID 1 */
     struct lethe_cmdline cmdline;
     struct lethe_arena arena;
