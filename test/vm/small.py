@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import lab
+from layouts import LAYOUTS
 
 KERNEL, KERNEL_13 = lab.MACHINE.cache / "kernel/cloud", lab.MACHINE.cache / "kernel/cloud-13"  # of Debian 12, 6.1, and of Debian 13, 6.12
 KERNEL_16K = lab.MACHINE.cache / "kernel/16k"  # of Debian 13, for arm64 alone
@@ -47,13 +48,19 @@ while read module; do insmod $module; done </modules
 mount -t tmpfs -o nosuid,nodev,noexec,mode=755 tmpfs /run
 mkdir -p /run/live/medium /run/live/rootfs /run/live/overlay
 medium=/run/live/medium rootfs=/run/live/rootfs overlay=/run/live/overlay
-[ "$start" != casper ] || { medium=/cdrom rootfs=/filesystem.squashfs overlay=/cow; mkdir $medium $rootfs $overlay; }
 case $start in
     '') disk=/dev/vda ;;
     disc) disk=/dev/sr0 ;;
     *) disk=/dev/sda ;;
 esac
 while [ ! -b $disk ]; do usleep 50000; done
+if [ -f "/layouts/$start" ]; then
+    root=/root
+    . /layouts/$start
+    for place in run proc sys dev; do mount --move /$place $root/$place; done
+    cd /
+    exec switch_root $root /sbin/init
+fi
 case $start in
     disc) mount -r -t iso9660 $disk $medium ;;
     iso)
@@ -73,7 +80,6 @@ mount -r -t squashfs -o loop $medium/filesystem.squashfs $rootfs
 mount -t tmpfs -o noatime,mode=755 tmpfs $overlay
 mkdir $overlay/rw $overlay/work
 mount -t overlay -o noatime,lowerdir=$rootfs,upperdir=$overlay/rw,workdir=$overlay/work overlay /root
-[ "$start" != casper ] || { mkdir /root/cdrom; mount --move /cdrom /root/cdrom; }
 for place in run proc sys dev; do mount --move /$place /root/$place; done
 exec switch_root /root /sbin/init
 """
@@ -95,7 +101,8 @@ echo "{lab.READY}"
 exec sh >/dev/null 2>&1 # with a terminal for its output it would be interactive
 """
 
-# SKIP names what is not bound into the new root, ROOT=rw leaves the old one writable, LAYOUT=new is how systemd 256 does it.
+# SKIP names what is not bound into the new root, ROOT=rw leaves the old one writable, LAYOUT=new is how systemd 256 does it. With UNMOUNT it
+# unmounts what is not in use first, as systemd does.
 HANDOVER = """#!/bin/sh
 exec </dev/console >/dev/console 2>&1
 cd /
@@ -104,6 +111,12 @@ for process in /proc/[0-9]*; do
     case $(head -c 1 $process/cmdline 2>/dev/null) in
         '@' | '') ;;
         *) [ $pid = 1 ] || kill -9 $pid 2>/dev/null ;;
+    esac
+done
+for path in $([ -z "$UNMOUNT" ] || awk '{ print $5 }' /proc/self/mountinfo | tac); do
+    case $path in
+        / | /usr | /run | /run/initramfs | /run/initramfs/* | /proc | /proc/* | /sys | /sys/* | /dev | /dev/*) ;;
+        *) umount $path 2>/dev/null ;;
     esac
 done
 [ "$ROOT" = rw ] || mount -o remount,ro /
@@ -245,10 +258,10 @@ def initrd(kernel, more):
     names = BOOT_MODULES + list(more)
 
     def build(path):
-        lab.initramfs(path, {"init": INIT}, names, kernel)
+        lab.initramfs(path, {"init": INIT} | {f"layouts/{name}": lines for name, lines in LAYOUTS.items()}, names, kernel)
 
     version = next((kernel / "lib/modules").iterdir()).name
-    return lab.cached(f"small/initrd-{lab.digest(INIT, Path(lab.__file__), names, str(kernel), version)}", build)
+    return lab.cached(f"small/initrd-{lab.digest(INIT, str(LAYOUTS), Path(lab.__file__), names, str(kernel), version)}", build)
 
 
 def encrypted_disk():
@@ -319,8 +332,8 @@ def booted(lethe, arguments="", *, memory="init_on_free=1", log="printk.devkmsg=
 
     `memory` is what the kernel is told about clearing memory. `kernel` is a folder with another kernel than the small one and
     its lib/modules; of these the initramfs loads `load` too. `start` is what it starts from, where that is not /dev/vda: a stick
-    ("stick"), an ISO image on one ("iso"), a drive with a disc ("disc"), or RAM, copied from a stick ("toram"); with "casper" it is a
-    stick whose layers no path shows any more: what the union is made from stays in the initramfs.
+    ("stick"), an ISO image on one ("iso"), a drive with a disc ("disc"), or RAM, copied from a stick ("toram"); with a name of
+    layouts.py a stick, whose system is set up as those systems do it.
     """
     if start == "disc":
         devices = []

@@ -33,6 +33,10 @@ HOOK = "/usr/lib/systemd/system-shutdown/lab"  # a user's, which systemd runs be
 PUT_HOOK = f"mkdir -p {HOOK[:-4]}; printf '#!/bin/sh\\necho lab: hook of $1 >/dev/kmsg\\n' >{HOOK}; chmod 755 {HOOK}"
 HARDENED = {"arguments": "init_on_free=1 lockdown=confidentiality", "asked": True, "says": "nothing else is known to be left",
             "prepare": "echo 3 >/proc/sys/kernel/yama/ptrace_scope; mount -o remount,hidepid=2 /proc"}
+# As Tails 7 sets it, its tmpfs for an exitrd of its own still there: docs/tails.md.
+TAILS = {"arguments": "init_on_free=1 slub_debug=FZ slab_nomerge page_alloc.shuffle=1 lockdown=integrity", "asked": True,
+         "prepare": "systemctl stop lethe-arm; lethe disarm; mount -t tmpfs -o size=20% tmpfs /run/initramfs; "
+                    "if lethe arm 2>/dev/null; then false; else lethe arm --take-over && echo 1 >/run/initramfs/pause; fi"}
 
 
 @dataclass
@@ -68,11 +72,9 @@ CASES = [
     Case("hardened-now", NOW, "poweroff", emergency=True, **HARDENED),
     # The watcher has settled down before the stick goes: PID 1's memory is closed there, so that only PID 1 can let go of it.
     Case("hardened-pulled", "", "poweroff", emergency=True, pulls=True, **HARDENED | {"prepare": f"{HARDENED['prepare']}; $WATCH; sleep 10"}),
-    # As Tails 7 sets it, its tmpfs for an exitrd of its own still there: docs/tails.md.
-    Case("tails", "systemctl poweroff", "poweroff", asked=True, systemd=True,
-         arguments="init_on_free=1 slub_debug=FZ slab_nomerge page_alloc.shuffle=1 lockdown=integrity",
-         prepare="systemctl stop lethe-arm; lethe disarm; mount -t tmpfs -o size=20% tmpfs /run/initramfs; "
-                 "if lethe arm 2>/dev/null; then false; else lethe arm --take-over && echo 1 >/run/initramfs/pause; fi"),
+    Case("tails", "systemctl poweroff", "poweroff", systemd=True, **TAILS),
+    Case("tails-now", NOW, "poweroff", emergency=True, systemd=True, **TAILS),
+    Case("tails-pulled", "", "poweroff", emergency=True, pulls=True, systemd=True, **TAILS | {"prepare": f"{TAILS['prepare']}; $WATCH; sleep 10"}),
 ]
 WITH_KILL = ["bookworm", "trixie", "forky"]  # what test_kill.py runs on; there Lethe is part of the image
 

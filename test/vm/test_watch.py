@@ -6,7 +6,6 @@ Most cases are of a real live system on a stick (live.py), which is booted once 
 goes back to that moment. What depends on where a system starts from has small systems (small.py). CASE may be a part of a name.
 """
 
-import json
 import re
 import sys
 import tempfile
@@ -247,27 +246,6 @@ def both_at_once(guest):
     want("the cord " in guest.console, "the cord is not missed")
     guest.plug(guest.stick)
     want_off(guest, "the cord ")
-
-
-@starting_from("casper")
-def foreign_stick(guest):
-    """of casper's layout, whose layers no path shows: another stick, mounted read-only, with a loop on it, is never the medium"""
-    foreign = lab.Stick(small.iso_disk(), "foreign", "usb-storage,bus=xhci.0,removable=on")
-    foreign.args(guest.folder)
-    guest.qmp("blockdev-add", **{"node-name": "node-foreign", "driver": "qcow2", "file": {"driver": "file", "filename": str(foreign.overlay)}})
-    guest.plug(foreign)
-    guest.run("until [ -b /dev/sdb ]; do usleep 50000; done; mkdir -p /tmp/a /tmp/b; mount -r /dev/sdb /tmp/a; "
-              "mount -r -o loop /tmp/a/live.iso /tmp/b", timeout=60)
-    guest.arm()
-    status = json.loads(guest.run("lethe status --json", check=False))
-    want("sdb" not in [d["name"] for d in status["devices"] if d["role"] == "medium"], f"status: {status['devices']}")
-    watch(guest)
-    listed = guest.run("lethe watch --list")
-    want("medium: sdb" not in listed, f"the watcher takes it for the medium: {listed}")
-    guest.unplug("foreign")
-    small_wants_on(guest)
-    guest.unplug("medium")
-    want_off(guest, "the medium sda is gone")
 
 
 # -- it does not fire -------------------------------------------------------------------------------------------------------

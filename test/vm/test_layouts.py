@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Systems whose root is laid out in other ways (layouts.py), in the small system: test_layouts.py [--lethe FILE] [--all] [CASE...]
+
+Each is booted from a stick, has secrets planted in its branch, and is ended from that moment in three ways: by a clean end after what can be
+unmounted has been, as systemd leaves it; by `lethe now`; and by the watcher, when the stick is pulled out, but not when a foreign one is
+that was mounted read-only, with a loop on it. CASE may be a part of a name.
+"""
+
+import functools
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cases
+import lab
+import live
+import small
+from cases import want
+from layouts import LAYOUTS
+
+BRIEF = ["casper", "nixos"]  # what runs without --all: a branch that nothing shows, and one that was moved
+USB = ["xhci_pci", "usb_storage", "sd_mod", "ext4", "isofs"]
+KINDS = ["rw", "names", "shm", "run"]
+BRANCH_MIB, OTHER_MIB = 8, 3
+WITHIN = 120  # seconds: a hang limit
+verbose = False
+
+
+def want_gone(guest):
+    left = {kind: count for kind, count in guest.scan(KINDS).items() if count}
+    want(not left, f"left in RAM: {left}", guest)
+
+
+def want_over(guest, says, mib=BRANCH_MIB + OTHER_MIB):
+    end = guest.wait_end(WITHIN)
+    if verbose:
+        print("\n".join(guest.said))
+    want(end == "poweroff", f"it ended by {end}", guest)
+    want(any(re.search(says, line) for line in guest.said), f"it said: {guest.said}", guest)
+    zeroed = max(int(n) for n in re.findall(r"(\d+) MiB in \d+ files", "\n".join(guest.said)))
+    want(zeroed >= mib, f"{zeroed} MiB of {mib} were zeroed in place: {guest.said}", guest)
+    want_gone(guest)
+
+
+def end_clean(guest):
+    guest.hand_over("poweroff", before="export UNMOUNT=yes")
+    want_over(guest, "nothing is left$")
+
+
+def end_now(guest):
+    guest.send("lethe now &")
+    want_over(guest, "nothing else is known to be left$|nothing is left$")
+
+
+def pull(guest, foreign):
+    """The watcher knows the medium, and takes nothing else for it."""
+    guest.plug(foreign)
+    guest.run("until [ -b /dev/sdb ]; do usleep 50000; done; mkdir -p /tmp/a /tmp/b; mount -r /dev/sdb /tmp/a; "
+              "mount -r -o loop /tmp/a/live.iso /tmp/b", timeout=60)
+    status = json.loads(guest.run("lethe status --json", check=False))
+    disks = [d["name"] for d in status["devices"] if d["role"] in ("medium", "both") and d["name"].startswith("sd")]
+    want(disks == ["sda"], f"status: {status['devices']}")
+    listed = guest.run("lethe watch --list")
+    want(re.search("^medium: sda", listed, re.M) and "medium: sdb" not in listed, f"the watcher's list: {listed}")
+    pid = guest.run("/run/initramfs/lethe watch </dev/null >/run/said 2>&1 & echo $!").split()[-1]
+    guest.run(f"until grep -q 'VmLck:.* [1-9]' /proc/{pid}/status && grep -q poll /proc/{pid}/wchan; do sleep 0.1; done", timeout=60)
+    guest.unplug("foreign")
+    time.sleep(3)
+    want("kill switch" not in guest.console and guest.run("pidof lethe"), "it fired for a foreign stick", guest)
+    guest.unplug("medium")
+    want_over(guest, "kill switch: the medium sda is gone")
+
+
+def ended(lethe, name):
+    foreign = lab.Stick(small.iso_disk(), "foreign", "usb-storage,bus=xhci.0,removable=on")
+    with small.booted(lethe, start=name, kernel=live.base(), load=USB) as guest:
+        foreign.args(guest.folder)
+        guest.qmp("blockdev-add", **{"node-name": "node-foreign", "driver": "qcow2", "file": {"driver": "file", "filename": str(foreign.overlay)}})
+        guest.arm()
+        branch = "/nix/store/tmp" if name == "nixos" else "/var/tmp"
+        guest.run(f"plant rw:{BRANCH_MIB}M:{branch} names:500:{branch} shm:2M run:1M", timeout=60)
+        found = guest.scan(KINDS)
+        want(all(found.values()), f"planted, but not in RAM: {found}")
+        if verbose:
+            print(guest.run("cat /proc/self/mountinfo; lethe status; lethe plan", check=False))
+        want(guest.run("lethe status").startswith("ready: "), "status does not call it ready")
+        guest.save()
+        end_clean(guest)
+        guest.restore()
+        end_now(guest)
+        guest.restore()
+        pull(guest, foreign)
+
+
+def main():
+    global verbose
+    parser = cases.parser(__doc__)
+    parser.add_argument("--lethe", type=Path, default=lab.HERE.parent.parent / "build/init/lethe", help="the program under test")
+    parser.add_argument("--jobs", type=int, default=1, help="guests at a time (%(default)s)")
+    parser.add_argument("--all", action="store_true", help=f"all of them, not only {' and '.join(BRIEF)}")
+    args = parser.parse_args()
+    verbose = args.verbose
+    tally = cases.Tally("layouts", args.list, args.jobs)
+    for name in LAYOUTS:
+        if "." not in name and cases.is_chosen(name, args.cases) and (args.all or args.cases or name in BRIEF):
+            tally.run(name, "its branch is found and zeroed in place, its medium watched", functools.partial(ended, args.lethe.resolve(), name))
+    return tally.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
