@@ -55,7 +55,7 @@ void lethe_log_to_kernel(void)
     console_is_terminal = is_virtual_terminal(console);
     is_limited =
         lethe_sys_read_line(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", limit, sizeof limit) &&
-        !strcmp(limit, "ratelimit");
+        strcmp(limit, "on") != 0;
     console_level = lethe_sys_read_line(AT_FDCWD, "/proc/sys/kernel/printk", level, sizeof level)
                         ? atoi(level)
                         : 0;
@@ -78,10 +78,9 @@ void lethe_log_show_on(bool (*on)(const char *line))
 }
 
 /* Loses what a full console or log does not take, rather than wait. */
-static void put(int fd, const char *text, size_t n)
+static bool put(int fd, const char *text, size_t n)
 {
-    ssize_t written = write(fd, text, n);
-    (void)written;
+    return write(fd, text, n) == (ssize_t)n;
 }
 
 /* Replaces control characters by question marks. A name in the line, such as a mount's path, is its
@@ -112,10 +111,11 @@ void lethe_log(enum lethe_log_level level, const char *format, ...)
     line[length++] = '\n';
     bool to_kernel = kmsg >= 0 && !(is_limited && console >= 0 && level != LETHE_LOG_KEPT);
     if (to_kernel)
-        put(kmsg, line, length);
+        to_kernel = put(kmsg, line, length);
     else if (console < 0)
         put(STDERR_FILENO, line + 3, length - 3);
-    if (level != LETHE_LOG_KEPT && console >= 0 && !(shown && console_is_terminal) &&
-        (!to_kernel || priorities[level] >= console_level))
-        put(console, line + 3, length - 3);
+    bool for_console = level != LETHE_LOG_KEPT && console >= 0 && !(shown && console_is_terminal);
+    if (for_console && (!to_kernel || priorities[level] >= console_level) &&
+        !put(console, line + 3, length - 3) && !to_kernel && kmsg >= 0)
+        put(kmsg, line, length);
 }

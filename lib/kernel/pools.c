@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lethe/kernel/bluetooth.h"
 #include "lethe/kernel/links.h"
 #include "lethe/kernel/log.h"
 #include "lethe/kernel/modules.h"
+#include "lethe/kernel/printed.h"
 #include "lethe/kernel/sys.h"
 #include "lethe/kernel/tracing.h"
 #include "lethe/kernel/zswap.h"
@@ -52,9 +54,13 @@ static bool begin(struct lethe_progress *p, int64_t ms, enum lethe_task task, co
 
 void lethe_pools_clear(const struct lethe_policy *policy, struct lethe_progress *progress)
 {
-    if (begin(progress, policy->step_ms, LETHE_TASK_DELETE_LINKS, "delete network links")) {
+    if (begin(progress, policy->step_ms, LETHE_TASK_DELETE_LINKS, "delete links")) {
         lethe_links_delete();
+        unsigned adapters = lethe_bluetooth_forget();
         lethe_task_done(progress);
+        progress->account.not_erased += adapters;
+        if (adapters)
+            lethe_log(LETHE_LOG_ERROR, "left: the keys of %u Bluetooth adapters", adapters);
     }
     if (begin(progress, policy->step_ms, LETHE_TASK_FREE_SOUND, "free the buffers of sound")) {
         visit_sound("/proc/asound", 0, true);
@@ -63,6 +69,10 @@ void lethe_pools_clear(const struct lethe_policy *policy, struct lethe_progress 
     if (begin(progress, policy->step_ms, LETHE_TASK_CLEAR_TRACES, "clear what was traced")) {
         if (lethe_tracing_open())
             lethe_tracing_clear();
+        lethe_task_done(progress);
+    }
+    if (begin(progress, policy->step_ms, LETHE_TASK_OVERWRITE_LOG, "overwrite the kernel's log")) {
+        progress->account.log_overwritten = lethe_printed_overwrite();
         lethe_task_done(progress);
     }
     if (lethe_zswap_was_used() && begin(progress, policy->erase_ms, LETHE_TASK_OVERWRITE_ZSWAP,
@@ -81,5 +91,8 @@ unsigned lethe_pools_report(const struct lethe_progress *progress)
         lethe_log(LETHE_LOG_ERROR, "left: the buffers of %u streams of sound", sound);
     if (zswap)
         lethe_log(LETHE_LOG_ERROR, "left: what zswap has compressed last on each processor");
-    return lethe_links_report() + lethe_modules_report() + (sound != 0) + zswap;
+    if (!progress->account.log_overwritten)
+        lethe_log(LETHE_LOG_ERROR, "left: what the kernel has logged");
+    return lethe_links_report() + lethe_modules_report() + (sound != 0) + zswap +
+           !progress->account.log_overwritten;
 }

@@ -248,6 +248,18 @@ static void plant_xattrs(const struct order *o)
     }
 }
 
+/* Lines of the kernel's log, as a driver writes a name of a user's there. */
+static void plant_printk(const struct order *o)
+{
+    int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        err(1, "/dev/kmsg");
+    for (size_t i = 0; i < o->size; i++)
+        dprintf(fd, "<7>%.16s%.16s\n", (const char *)pattern, (const char *)pattern);
+    close(fd);
+}
+
 static void plant_pipe(const struct order *o)
 {
     int ends[2];
@@ -439,6 +451,7 @@ static const struct kind {
     {"cache", plant_cache, 64 << 20, "/home"},
     {"names", plant_names, 1000, "/var/tmp"},
     {"pipe", plant_pipe, 64 << 10, NULL},
+    {"printk", plant_printk, 200, NULL},
     {"unlinked", plant_unlinked, 4 << 20, "/var/tmp"},
     {"mapped", plant_mapped, 4 << 20, "/dev/shm"},
     {"memfd", plant_memfd, 4 << 20, NULL},

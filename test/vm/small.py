@@ -167,7 +167,7 @@ def modules(root, kernel, names):
 
 def medium(lethe, tools=False):
     """The boot medium's image with this build of Lethe's, cached; with `tools` for all kinds of stacks."""
-    helpers = {name: lab.compiled(name, static=True) for name in ("plant", "pass", "remote", "mounts", "splash", "confine")}
+    helpers = {name: lab.compiled(name, static=True) for name in ("plant", "adapter", "pass", "remote", "mounts", "splash", "confine")}
     kind = "tools" if tools else "medium"
     programs = PROGRAMS + TOOLS if tools else PROGRAMS
 

@@ -18,7 +18,7 @@ t.LONG.clear()
 
 # What a program, a file system, the kernel's objects and a device hold. The spared ones live until Lethe ends them.
 PLANTS = ["rw:4M", "shm:2M", "run:1M", "file:1M", "file+dev:64K:/dev", "names", "links:500", "xattrs:500", "sysv:1M", "mqueue", "messages",
-          "hugetlb", "keyring", "environ", "cache+luks:1M:/mnt", "cache+brd:1M:/ram"]
+          "hugetlb", "keyring", "printk", "environ", "cache+luks:1M:/mnt", "cache+brd:1M:/ram"]
 SPARED = ["heap:4M", "unlinked:1M", "mapped:1M", "memfd:1M", "sealed:1M", "huge", "pipe", "stack", "socket", "registers"]
 SETTING = stacks.HELPERS + """modprobe -a brd zram btrfs wireguard dummy; luks_open /dev/vdb crypt; mount /dev/mapper/crypt /mnt
 [ -b /dev/ram0 ] || mknod /dev/ram0 b 1 0; mkfs.ext4 -q /dev/ram0 8192; mkdir -p /ram; mount /dev/ram0 /ram
@@ -42,6 +42,7 @@ LIARS = [
     ("wipe-key", None, ANYWHERE),  # the device is removed
     ("delete-links", r"the keys of 1 network interfaces", ANYWHERE),
     ("delete-links,network-down", r"[1-9]\d* network interfaces that are up", ANYWHERE),
+    ("overwrite-log", r"what the kernel has logged", ANYWHERE),
     ("unload-module", r"the module btrfs", ANYWHERE),
     ("free-huge-pages", r"KiB of huge pages", ANYWHERE),
     ("drop-caches,drop-page-cache", None, ANYWHERE),  # they go with their file systems

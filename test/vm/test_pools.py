@@ -76,6 +76,27 @@ ip macsec add macsec0 tx sa 0 pn 1 on key 00 $(cat $own.macsec/raw)""", timeout=
             t.want_gone(guest, [], key=folder / "key")
 
 
+def with_an_adapter(boot, steps):
+    """Ends a system that leaves these steps out: how many keys there were, and are. The adapter is a process, and would take its keys along."""
+    with boot("", kernel=live.base("bookworm"), load=["ext4", "hci_vhci"], ram="768M") as guest:
+        guest.do("[ -e /dev/vhci ] || mknod /dev/vhci c 10 137; (exec -a @adapter /bin/adapter bluetooth)", timeout=60)
+        guest.arm()
+        before = guest.scan(["bluetooth"])["bluetooth"]
+        guest.hand_over("poweroff", before=f"export LETHE_SKIP={steps}")
+        t.want_end(guest, "poweroff")
+        return before, guest.scan(["bluetooth"])["bluetooth"]
+
+
+@t.long_case
+def bluetooth(_boot):
+    """the keys of paired devices, which the adapter keeps: they are replaced by none"""
+    boot = functools.partial(small.booted, t.skipping)
+    before, left = with_an_adapter(boot, "stop-processes")
+    t.want(before >= 48 and not left, f"of {before} keys {left} are left")
+    before, left = with_an_adapter(boot, "stop-processes,delete-links")
+    t.want(left >= 48, f"nobody deletes them, and of {before} keys {left} are left")
+
+
 # -- freed objects of the kernel's -------------------------------------------------------------------------------------------------
 
 OBJECTS = ["messages", "names", "links:500", "xattrs:500", "keyring", "socket"]
@@ -185,6 +206,31 @@ def bounce_left_out(boot):
     left, said = through_bounce_buffers(functools.partial(small.booted, t.skipping), ["-device", "usb-storage,bus=xhci.0,drive=us"],
                                         ["xhci_pci", "usb_storage", "sd_mod"], "4M", "768M", "swiotlb=force lethe.skip=read-disks")
     t.want(left and "NOT all is gone" in said[-1] and any("in bounce buffers" in line for line in said), f"left in RAM: {left}, and it said: {said}")
+
+
+# -- the kernel's log -------------------------------------------------------------------------------------------------------------
+
+
+def with_a_log(boot):
+    with boot() as guest:
+        guest.arm()
+        t.plant(guest, "printk", "shm:1M")
+        guest.hand_over("poweroff")
+        t.want_end(guest, "poweroff")
+        t.want_gone(guest, ["shm"])
+        return guest.scan(["printk"])["printk"], guest.said
+
+
+@t.case
+def kernels_log(boot):
+    """names in the kernel's log are overwritten; where the log may not be written to, that is told"""
+    left, said = with_a_log(boot)
+    t.want(not left and said[-1].endswith("nothing is left"), f"left in RAM: {left}, and it said: {said}")
+    with boot(log="printk.devkmsg=off") as guest:
+        guest.arm()
+        guest.hand_over("poweroff")
+        t.want_end(guest, "poweroff")
+        t.want("NOT all is gone" in guest.said[-1], f"it said: {guest.said}")
 
 
 # -- displays ---------------------------------------------------------------------------------------------------------------------

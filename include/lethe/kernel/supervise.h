@@ -45,6 +45,7 @@ struct lethe_account {
     int64_t keys_ms;   /* when the last of them was wiped */
     int64_t erased_ms; /* when the last file system was zeroed */
     bool slabs_refilled; /* the free slots of slabs were used again */
+    bool log_overwritten;
     bool zswap_overwritten;
     struct lethe_fill fill; /* free memory */
 };
