@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lethe/kernel/audit.h"
 #include "lethe/kernel/bluetooth.h"
 #include "lethe/kernel/links.h"
 #include "lethe/kernel/log.h"
@@ -69,6 +70,10 @@ void lethe_pools_clear(const struct lethe_policy *policy, struct lethe_progress 
     if (begin(progress, policy->step_ms, LETHE_TASK_CLEAR_TRACES, "clear what was traced")) {
         if (lethe_tracing_open())
             lethe_tracing_clear();
+        lethe_task_done(progress);
+    }
+    if (begin(progress, policy->step_ms, LETHE_TASK_TAKE_RECORDS, "take the records of audit")) {
+        lethe_audit_take(lethe_sys_now_ms() + policy->step_ms / 2);
         lethe_task_done(progress);
     }
     if (begin(progress, policy->step_ms, LETHE_TASK_OVERWRITE_LOG, "overwrite the kernel's log")) {

@@ -54,6 +54,7 @@ static const char *const words[] = {
     [LETHE_TASK_DELETE_LINKS] = "delete-links",
     [LETHE_TASK_FREE_SOUND] = "free-sound",
     [LETHE_TASK_CLEAR_TRACES] = "clear-traces",
+    [LETHE_TASK_TAKE_RECORDS] = "take-records",
     [LETHE_TASK_OVERWRITE_LOG] = "overwrite-log",
     [LETHE_TASK_OVERWRITE_ZSWAP] = "overwrite-zswap",
     [LETHE_TASK_UNLOAD_MODULE] = "unload-module",

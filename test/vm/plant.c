@@ -12,7 +12,9 @@
 #define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>
+#include <linux/audit.h>
 #include <linux/keyctl.h>
+#include <linux/netlink.h>
 #include <mqueue.h>
 #include <signal.h>
 #include <stdio.h>
@@ -260,6 +262,26 @@ static void plant_printk(const struct order *o)
     close(fd);
 }
 
+/* Records of a program's for audit, which the kernel keeps for a daemon that is not there. */
+static void plant_audit(const struct order *o)
+{
+    struct {
+        struct nlmsghdr head;
+        char text[64];
+    } record = {.head = {sizeof record, AUDIT_USER, NLM_F_REQUEST, 0, 0}};
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_AUDIT);
+
+    if (fd < 0)
+        err(1, "audit");
+    snprintf(record.text, sizeof record.text, "%.16s%.16s", (const char *)pattern,
+             (const char *)pattern);
+    for (size_t i = 0; i < o->size; i++)
+        if (send(fd, &record, sizeof record, 0) < 0)
+            err(1, "audit");
+    explicit_bzero(record.text, sizeof record.text);
+    close(fd);
+}
+
 static void plant_pipe(const struct order *o)
 {
     int ends[2];
@@ -451,6 +473,7 @@ static const struct kind {
     {"cache", plant_cache, 64 << 20, "/home"},
     {"names", plant_names, 1000, "/var/tmp"},
     {"pipe", plant_pipe, 64 << 10, NULL},
+    {"audit", plant_audit, 30, NULL},
     {"printk", plant_printk, 200, NULL},
     {"unlinked", plant_unlinked, 4 << 20, "/var/tmp"},
     {"mapped", plant_mapped, 4 << 20, "/dev/shm"},

@@ -233,6 +233,17 @@ def kernels_log(boot):
         t.want("NOT all is gone" in guest.said[-1], f"it said: {guest.said}")
 
 
+@t.case
+def audit_records(boot):
+    """records of audit that the kernel keeps for a daemon, of which there is none"""
+    with boot("audit=1") as guest:
+        guest.arm()
+        t.plant(guest, "audit", "shm:1M")
+        guest.hand_over("poweroff")
+        t.want_clean_end(guest)
+        t.want_gone(guest, ["audit", "shm"])
+
+
 # -- displays ---------------------------------------------------------------------------------------------------------------------
 
 
