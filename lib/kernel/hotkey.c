@@ -229,23 +229,28 @@ static bool is_down(const struct lethe_hotkey *h, int keyboard)
     return down;
 }
 
-bool lethe_hotkey_look(struct lethe_hotkey *h)
+/* Closes what has gone first: another may have its number by now. */
+static void drain_all(struct lethe_hotkey *h)
 {
-    bool down = false;
     drain(h->arrivals);
-    open_all(h);
-    h->is_closed = false;
-    for (unsigned i = 0; i < LETHE_HOTKEY_KEYBOARDS; i++) {
-        if (!h->keyboards[i])
-            continue;
-        if (drain(h->keyboards[i])) {
-            down |= is_down(h, h->keyboards[i]);
-            h->is_closed |= is_lid_closed(h, h->keyboards[i]);
-        } else {
+    for (unsigned i = 0; i < LETHE_HOTKEY_KEYBOARDS; i++)
+        if (h->keyboards[i] && !drain(h->keyboards[i])) {
             lethe_sys->close(h->keyboards[i]);
             h->keyboards[i] = 0;
         }
-    }
+}
+
+bool lethe_hotkey_look(struct lethe_hotkey *h)
+{
+    bool down = false;
+    drain_all(h);
+    open_all(h);
+    h->is_closed = false;
+    for (unsigned i = 0; i < LETHE_HOTKEY_KEYBOARDS; i++)
+        if (h->keyboards[i]) {
+            down |= is_down(h, h->keyboards[i]);
+            h->is_closed |= is_lid_closed(h, h->keyboards[i]);
+        }
     int64_t now = lethe_sys_now_ms();
     h->due_ms = !down ? 0 : h->due_ms ? h->due_ms : now + h->hold_ms;
     return h->due_ms && now >= h->due_ms;
