@@ -112,6 +112,7 @@ static void exec_second_stage(const struct lethe_end *end)
     char text[1024], *argv[ARGUMENTS_MAX] = {SECOND_STAGE, (char *)lethe_verb_name(end->verb)};
     lethe_handover_print(end, text, sizeof text);
     int n = 2;
+    lethe_own_root_follow();
     for (char *at = text; *at && n < ARGUMENTS_MAX - 1; at += strlen(at) + 1)
         argv[n++] = at;
     execve(LETHE_OWN_ROOT_PROGRAM, argv, environ);

@@ -6,12 +6,14 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "lethe/kernel/snapshot.h"
 #include "lethe/kernel/sys.h"
 
 static void mount_if_missing(const char *type, const char *path, const char *probe)
@@ -103,16 +105,57 @@ static int furnish(void)
     return lethe_sys->mount("devtmpfs", "dev", "devtmpfs", MS_NOSUID | MS_NOEXEC, NULL);
 }
 
+/* Moves what is mounted on the old root, the working directory, below the new one. */
+static int move_mounts(const struct lethe_snapshot *s)
+{
+    char path[PATH_MAX];
+    const struct lethe_mount *root = NULL;
+    int r = 0;
+    for (size_t i = 0; i < s->n_mounts; i++) {
+        const struct lethe_mount *m = &s->mounts[i];
+        if (!strcmp(m->path, "/")) {
+            root = m;
+            continue;
+        }
+        snprintf(path, sizeof path, "/oldroot%s", m->path);
+        int moved = root && m->parent == root->id
+                        ? lethe_sys->mount(m->path + 1, path, NULL, MS_MOVE, NULL)
+                        : 0;
+        if (moved != -EINVAL) /* the new root's own place is no mount any more */
+            r = r ? r : moved;
+    }
+    return r;
+}
+
+/* Moves the new root, the working directory, over the initramfs's, and that with its mounts below
+ * the new one: hidden, none of them could be erased. */
+static int cover_root(void)
+{
+    struct lethe_snapshot s;
+    struct lethe_arena arena;
+    int old = lethe_sys->open("/", O_RDONLY | O_DIRECTORY);
+    lethe_snapshot_take_mounts(&s, &arena);
+    int r = old < 0 ? old : lethe_sys->mount(".", "/", NULL, MS_MOVE, NULL);
+    if (!r && (chroot(".") || fchdir(old)))
+        r = -errno;
+    if (!r && !(r = lethe_sys->mount(".", "/oldroot", NULL, MS_BIND, NULL)))
+        r = move_mounts(&s);
+    if (arena.base)
+        munmap(arena.base, arena.size);
+    return r;
+}
+
 static int change_root(void)
 {
-    if (!syscall(SYS_pivot_root, ".", "oldroot"))
-        return chdir("/") ? -errno : 0;
-    if (errno != EINVAL)
-        return -errno;
-    int r = lethe_sys->mount(".", "/", NULL, MS_MOVE, NULL);
-    if (!r && (chroot(".") || chdir("/")))
-        r = -errno;
-    return r;
+    int r = syscall(SYS_pivot_root, ".", "oldroot") ? -errno : 0;
+    if (r == -EINVAL)
+        r = cover_root();
+    return r ? r : chdir("/") ? -errno : 0;
+}
+
+void lethe_own_root_follow(void)
+{
+    (void)(chdir("/..") || chroot("."));
 }
 
 /* Mounts the new root on any directory that there is; after

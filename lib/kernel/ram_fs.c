@@ -198,11 +198,21 @@ static bool is_ours(struct walk *w, int fd)
     return false;
 }
 
+/* True for the program that PID 1 runs, which nobody can write to: in the initramfs it lies in RAM,
+ * as it came from the medium. */
+static bool is_inits_program(int dir, const char *name)
+{
+    struct stat file, program;
+    return !fstatat(dir, name, &file, AT_SYMLINK_NOFOLLOW) && !stat("/proc/1/exe", &program) &&
+           file.st_dev == program.st_dev && file.st_ino == program.st_ino;
+}
+
 static void erase_file(struct walk *w, int dir, const char *name)
 {
     int fd = open_for_writing(w, dir, name);
     if (fd < 0) {
-        failed(w, fd);
+        if (fd != -ETXTBSY || !is_inits_program(dir, name))
+            failed(w, fd);
         return;
     }
     if (is_ours(w, fd))

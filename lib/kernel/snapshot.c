@@ -47,6 +47,18 @@ static void complain(void *context, const char *file, size_t line, struct lethe_
 
 const struct lethe_complaint lethe_snapshot_complain_to_log = {.tell = complain};
 
+void lethe_snapshot_take_mounts(struct lethe_snapshot *snapshot, struct lethe_arena *arena)
+{
+    *snapshot = (struct lethe_snapshot){0};
+    *arena = lethe_snapshot_map_arena();
+    size_t half = arena->size / 2;
+    char *text = lethe_arena_take(arena, half, 1);
+    ssize_t n = text ? lethe_sys_read_file(AT_FDCWD, "/proc/self/mountinfo", text, half) : 0;
+    if (n > 0)
+        lethe_mountinfo_parse(snapshot, (struct lethe_span){text, (size_t)n}, arena,
+                              &lethe_snapshot_complain_to_log);
+}
+
 static struct lethe_span read_small(void *context, const char *path)
 {
     struct lethe_source *s = context;

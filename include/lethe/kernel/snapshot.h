@@ -13,6 +13,10 @@
 int lethe_snapshot_take(struct lethe_snapshot *snapshot, int root, bool live,
                         struct lethe_arena *arena, const struct lethe_complaint *complaint);
 
+/* Reads the list of mounts alone, which no device can hang. The arena is mapped for it; its base is
+ * NULL when there is none. */
+void lethe_snapshot_take_mounts(struct lethe_snapshot *snapshot, struct lethe_arena *arena);
+
 /* Maps an arena as large as the machine allows (1 GiB of addresses down to 1 MiB), touched only as
  * it is used; base is NULL when there is none. */
 struct lethe_arena lethe_snapshot_map_arena(void);
