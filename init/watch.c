@@ -37,16 +37,6 @@ enum {
                             enumerates its sticks anew, one after the other */
 };
 
-/* Has the kernel poll a drive or a card reader for what is in it, unless somebody has told it to,
- * as udev does (Documentation/ABI/stable/sysfs-block). */
-static void poll_drive(const struct lethe_watched *drive)
-{
-    char path[128], text[16];
-    snprintf(path, sizeof path, "/sys/block/%s/events_poll_msecs", drive->name);
-    if (lethe_sys_read_line(AT_FDCWD, path, text, sizeof text) && !strcmp(text, "-1"))
-        lethe_sys->write_file(path, "2000");
-}
-
 /* -- firing ------------------------------------------------------------------------------------ */
 
 static _Noreturn void fire(struct lethe_watcher *watch, const char *reason, int64_t seen_ms)
@@ -64,6 +54,12 @@ static _Noreturn void fire_for(struct lethe_watcher *watch, const struct lethe_w
     fire(watch, reason, seen_ms);
 }
 
+static void fire_if_late(struct lethe_watcher *watch)
+{
+    if (watch->is_late)
+        fire(watch, "the medium is gone, since before it was watched", lethe_sys_now_ms());
+}
+
 static bool is_writable_store(const struct lethe_mount *m)
 {
     return (m->devno.major || !strncmp(m->source, "/dev/", 5)) && lethe_mount_is_writable(m);
@@ -73,15 +69,10 @@ static bool is_writable_store(const struct lethe_mount *m)
  * read, since devices may hang. */
 static bool has_persistence(void)
 {
-    struct lethe_snapshot snapshot = {0};
-    struct lethe_arena arena = lethe_snapshot_map_arena();
-    size_t half = arena.size / 2;
-    char *text = lethe_arena_take(&arena, half, 1);
-    ssize_t n = text ? lethe_sys_read_file(AT_FDCWD, "/proc/self/mountinfo", text, half) : 0;
+    struct lethe_snapshot snapshot;
+    struct lethe_arena arena;
     bool found = false;
-    if (n > 0)
-        lethe_mountinfo_parse(&snapshot, (struct lethe_span){text, (size_t)n}, &arena,
-                              &lethe_snapshot_complain_to_log);
+    lethe_snapshot_take_mounts(&snapshot, &arena);
     for (size_t i = 0; i < snapshot.n_mounts && !found; i++)
         found = is_writable_store(&snapshot.mounts[i]);
     if (arena.base)
@@ -286,10 +277,16 @@ static _Noreturn void watch_for_ever(struct lethe_watcher *watch)
     struct pollfd sources[] = {{watch->events, POLLIN, 0},
                                {watch->resumes, POLLIN, 0},
                                {watch->requests, POLLIN, 0},
-                               {watch->hotkey.sources, POLLIN, 0}};
+                               {watch->hotkey.sources, POLLIN, 0},
+                               {watch->mounts, POLLPRI, 0}};
     for (;;) {
-        if (poll(sources, 4, rest(watch)) < 0)
+        sources[4].fd = watch->mounts;
+        if (poll(sources, 5, rest(watch)) < 0)
             continue;
+        if (sources[4].revents) {
+            lethe_watcher_follow(watch);
+            fire_if_late(watch);
+        }
         if (sources[2].revents && lethe_helper_receive(watch->requests, &watch->kill))
             lethe_now_fire(&watch->kill);
         if (sources[3].revents || watch->hotkey.due_ms)
@@ -329,9 +326,7 @@ static void settle_down(struct lethe_watcher *watch)
     if (lethe_takeover_is_armed(LETHE_ARMED_COPY))
         lethe_takeover_hold();
     lethe_self_take_stdio();
-    for (size_t i = 0; i < watch->n; i++)
-        if (watch->watched[i].device.is_removable)
-            poll_drive(&watch->watched[i].device);
+    lethe_watcher_poll_drives(watch);
     leave_additions_if_none_is_awaited(watch);
     look_at_all(watch);
     lethe_self_unlock_unused();
@@ -361,7 +356,7 @@ int lethe_watch_main(int argc, char **argv)
     int status;
     watch.kill.verb = LETHE_VERB_POWEROFF;
     watch.hotkey.hold_ms = LETHE_HOTKEY_HOLD_MS;
-    watch.hotkey.sources = -1; /* not open: poll(2) passes it by */
+    watch.hotkey.sources = watch.mounts = -1; /* not open: poll(2) passes them by */
     if (!lethe_options_read(&lethe_watch_usage, &watch, argc, argv, &status) ||
         (status = refuse_or_cut_loose()))
         return status;
@@ -370,21 +365,22 @@ int lethe_watch_main(int argc, char **argv)
         fprintf(stderr, "lethe watch: the kernel's uevents: %s\n", strerror(-r));
         return 1;
     }
-    if (lethe_watcher_find_medium(&watch))
-        return 2;
     if (lethe_watcher_add_cords(&watch) || lethe_watcher_add_rest(&watch))
         return lethe_command_refuse(
             "watch", "a device is named usb:VVVV:PPPP[:SERIAL], see lethe watch --list");
+    if (watch.early)
+        lethe_watcher_begin_early(&watch, argv[-1]);
+    if (lethe_watcher_find_medium(&watch))
+        return 2;
     if (watch.list)
         return lethe_watcher_list(&watch);
-    if (watch.is_late)
-        fire(&watch, "the medium is gone, since before it was watched", lethe_sys_now_ms());
+    fire_if_late(&watch);
     if ((watch.hotkey.n || watch.hotkey.lid) && (r = lethe_hotkey_open(&watch.hotkey))) {
         fprintf(stderr, "lethe watch: /dev/input: %s\n", strerror(-r));
         return 1;
     }
-    watch.requests = lethe_helper_listen();
-    if (!watch.n && !watch.hotkey.n) {
+    watch.requests = watch.early ? -1 : lethe_helper_listen();
+    if (!watch.n && !watch.hotkey.n && !watch.early) {
         printf("lethe watch: the system does not run from a medium that could be pulled out: "
                "nothing to watch%s\n",
                watch.requests < 0 ? "" : ", waits for a lethe now that needs help");
@@ -393,5 +389,7 @@ int lethe_watch_main(int argc, char **argv)
     }
     lethe_watcher_tell(&watch);
     settle_down(&watch);
+    if (!watch.early)
+        lethe_watcher_end_early();
     watch_for_ever(&watch);
 }

@@ -28,7 +28,7 @@ struct lethe_watcher {
     struct lethe_kill kill;
     unsigned grace_seconds;
     struct lethe_watcher_device watched[LETHE_WATCH_DEVICES_MAX];
-    size_t n;
+    size_t n, n_named; /* all; those that options name, which come before the medium */
     const char *cords[LETHE_WATCH_CORDS_MAX];
     size_t n_cords;
     const char *free[LETHE_WATCHED_FREE_MAX]; /* these may come and go where the USB is frozen */
@@ -40,6 +40,8 @@ struct lethe_watcher {
     int64_t resumed_ms;  /* lethe_sys_now_ms() when the last one was noticed; 0: there was none */
     int64_t told_ms;     /* when the countdown was told last */
     struct lethe_hotkey hotkey;
+    int mounts; /* early, until the system's root is there: tells when something is mounted; else -1 */
+    bool early;   /* in the initramfs: watch_early.c */
     bool is_late; /* the medium had gone before it was watched */
     bool list;
 };
@@ -47,13 +49,24 @@ struct lethe_watcher {
 /* The options of `lethe watch`; the context is a struct lethe_watcher. */
 extern const struct lethe_usage lethe_watch_usage;
 
-/* Adds the disks of the medium; is_late is set where it has gone already. 0, or -errno. */
-int lethe_watcher_find_medium(struct lethe_watcher *watch);
 /* Adds the cords, there or not. 0, or -EINVAL for one that is named wrongly. */
 int lethe_watcher_add_cords(struct lethe_watcher *watch);
 /* Adds the lid and the set of USB devices, if they are to be watched. 0, or -EINVAL for one that
  * may come and go and is named wrongly. */
 int lethe_watcher_add_rest(struct lethe_watcher *watch);
+
+/* Adds the disks of the medium behind all others, in place of those that were found before; is_late
+ * is set where it has gone already. 0, or -errno. */
+int lethe_watcher_find_medium(struct lethe_watcher *watch);
+/* Has the kernel poll the drives and card readers among the devices. */
+void lethe_watcher_poll_drives(const struct lethe_watcher *watch);
+
+/* Keeps this process, whose first argument is `program`, alive when PID 1 leaves the initramfs. */
+void lethe_watcher_begin_early(struct lethe_watcher *watch, char *program);
+/* Something was mounted: looks for the medium anew, and for the system's root. */
+void lethe_watcher_follow(struct lethe_watcher *watch);
+/* Ends the watcher of the initramfs, if there is one. */
+void lethe_watcher_end_early(void);
 
 /* Prints what --list shows. Returns the exit status. */
 int lethe_watcher_list(const struct lethe_watcher *watch);

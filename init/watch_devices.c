@@ -1,14 +1,33 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Which devices the watcher watches, and how it tells them. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "command.h"
 #include "lethe/kernel/snapshot.h"
+#include "lethe/kernel/sys.h"
 #include "lethe/plan/roles.h"
 #include "watch.h"
+
+/* Has the kernel poll a drive or a card reader for what is in it, unless somebody has told it to,
+ * as udev does (Documentation/ABI/stable/sysfs-block). */
+static void poll_drive(const struct lethe_watched *drive)
+{
+    char path[128], text[16];
+    snprintf(path, sizeof path, "/sys/block/%s/events_poll_msecs", drive->name);
+    if (lethe_sys_read_line(AT_FDCWD, path, text, sizeof text) && !strcmp(text, "-1"))
+        lethe_sys->write_file(path, "2000");
+}
+
+void lethe_watcher_poll_drives(const struct lethe_watcher *watch)
+{
+    for (size_t i = 0; i < watch->n; i++)
+        if (watch->watched[i].device.is_removable)
+            poll_drive(&watch->watched[i].device);
+}
 
 static bool is_whole_disk(const struct lethe_block *block)
 {
@@ -30,15 +49,16 @@ int lethe_watcher_find_medium(struct lethe_watcher *watch)
 {
     struct lethe_snapshot snapshot;
     struct lethe_arena arena;
+    watch->n = watch->n_named;
     int r = lethe_command_snapshot("watch", NULL, &snapshot, &arena);
     if (r)
         return r;
     enum lethe_role *roles = lethe_arena_take(&arena, snapshot.n_blocks, sizeof *roles);
     if (roles)
         watch->is_late = lethe_roles_find(&snapshot, false, roles) == LETHE_ORIGIN_GONE;
-    for (size_t i = 0; roles && i < snapshot.n_blocks &&
-                       watch->n + LETHE_WATCH_CORDS_MAX + 2 < LETHE_WATCH_DEVICES_MAX;
-         i++)
+    if (roles && watch->early)
+        lethe_roles_add_layers_to_be(&snapshot, roles);
+    for (size_t i = 0; roles && i < snapshot.n_blocks && watch->n < LETHE_WATCH_DEVICES_MAX; i++)
         if (roles[i] & LETHE_ROLE_MEDIUM && is_whole_disk(&snapshot.blocks[i]))
             add_disk(watch, snapshot.blocks[i].name);
     munmap(arena.base, arena.size);
@@ -66,6 +86,7 @@ int lethe_watcher_add_rest(struct lethe_watcher *watch)
             .device = {.kind = LETHE_WATCHED_LID, .name = "lid", .identity = "lid"},
             .role = "laptop's",
             .lost = "is closed"};
+    watch->n_named = watch->n + watch->freeze;
     if (!watch->freeze)
         return 0;
     struct lethe_watcher_device *w = &watch->watched[watch->n++];

@@ -60,6 +60,12 @@ static bool take_grace(void *context, const char *value)
     return lethe_options_seconds(value, &((struct lethe_watcher *)context)->grace_seconds);
 }
 
+static bool take_early(void *context, const char *unused)
+{
+    (void)unused;
+    return ((struct lethe_watcher *)context)->early = true;
+}
+
 static bool take_list(void *context, const char *unused)
 {
     (void)unused;
@@ -79,6 +85,8 @@ static const struct lethe_option options[] = {
     {"--hold", "MS", "with --key: for so many milliseconds, 1000 by default", take_hold, false},
     {"--grace", "SECONDS", "with a persistence in use: count down so long before firing",
      take_grace, false},
+    {"--early", NULL, "in the initramfs: until the system's own watcher has begun", take_early,
+     false},
     {"--verb", "poweroff|reboot|halt", "how the machine is to end", lethe_now_take_verb, false},
     {"--sync", "SECONDS", "let what is still there be written back for so long",
      lethe_now_take_sync, false},

@@ -24,6 +24,7 @@ complete -c lethe -n '__fish_seen_subcommand_from watch' -l free -x -d 'this one
 complete -c lethe -n '__fish_seen_subcommand_from watch' -l lid -d 'fire when the lid is closed'
 complete -c lethe -n '__fish_seen_subcommand_from watch' -l key -x -d 'fire when these keys are held'
 complete -c lethe -n '__fish_seen_subcommand_from watch' -l hold -x -d 'for how long they are held'
+complete -c lethe -n '__fish_seen_subcommand_from watch' -l early -d 'in the initramfs'
 complete -c lethe -n '__fish_seen_subcommand_from watch' -l grace -x -d 'wait for what is gone'
 complete -c lethe -n '__fish_seen_subcommand_from watch' -l verb -x -a 'poweroff reboot halt' -d 'how to end'
 complete -c lethe -n '__fish_seen_subcommand_from arm' -l take-over -d 'take the place of another exitrd'

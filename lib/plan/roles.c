@@ -384,3 +384,21 @@ lethe_roles_find(const struct lethe_snapshot *s, bool own_root,
         f.marks[i] &= LETHE_ROLE_BOTH;
     return f.origin;
 }
+
+void lethe_roles_add_layers_to_be(const struct lethe_snapshot *s,
+                                  enum lethe_role *roles) // NOLINT(readability-non-const-parameter)
+{
+    struct find f = {s, (unsigned *)roles, "/", LETHE_ORIGIN_SEEN, 0};
+    const size_t root = find_root(s, "/");
+    if (root == LETHE_NONE || strcmp(s->mounts[root].fstype, "rootfs"))
+        return;
+    spread(&f, MARK_READ_ONLY, is_read_only);
+    for (size_t i = 0; i < s->n_mounts; i++) {
+        const size_t device = s->mounts[i].device;
+        if (device != LETHE_NONE && s->blocks[device].kind == LETHE_BLOCK_LOOP &&
+            f.marks[device] & MARK_READ_ONLY)
+            mark(&f, device, LETHE_ROLE_MEDIUM, 0);
+    }
+    for (size_t i = 0; i < s->n_blocks; i++)
+        f.marks[i] &= LETHE_ROLE_BOTH;
+}

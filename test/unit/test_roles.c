@@ -55,6 +55,44 @@ static void tells_medium_from_persistence(void **unused)
     scene_finish(&scene);
 }
 
+/* The initramfs of live-boot at the passphrase prompt: the image's loop is mounted, no union yet. A
+ * loop that can be written to, and what is mounted without one, is no layer to be. */
+static void layers_to_be_count_in_the_initramfs_only(void **unused)
+{
+    (void)unused;
+    static const char mounts[] = "1 1 0:2 / / rw - rootfs rootfs rw\n"
+                                 "2 1 8:0 / /run/live/medium ro - vfat /dev/sda ro\n"
+                                 "3 1 7:0 / /run/live/rootfs ro - squashfs /dev/loop0 ro\n"
+                                 "4 1 8:16 / /mnt ro - iso9660 /dev/sdb ro\n"
+                                 "5 1 8:32 / /store rw - ext4 /dev/sdc rw\n"
+                                 "6 1 7:1 / /more rw - ext4 /dev/loop1 rw\n";
+    const struct lethe_block blocks[] = {
+        BLOCK(8, 0, "sda", LETHE_BLOCK_PLAIN),
+        BLOCK(7, 0, "loop0", LETHE_BLOCK_LOOP, .file = "/f", .file_devno = {8, 0},
+              .read_only = true),
+        BLOCK(8, 16, "sdb", LETHE_BLOCK_PLAIN),
+        BLOCK(8, 32, "sdc", LETHE_BLOCK_PLAIN),
+        BLOCK(7, 1, "loop1", LETHE_BLOCK_LOOP, .file = "/g", .file_devno = {8, 32}),
+    };
+    for (int early = 1; early >= 0; early--) {
+        enum lethe_role roles[5];
+        struct scene scene;
+        char text[sizeof mounts];
+        strcpy(text, mounts);
+        if (!early)
+            memcpy(strstr(text, "rootfs"), "others", 6);
+        scene_init(&scene, &(struct scene_input){
+                               .mountinfo = lethe_span(text), .blocks = blocks, .n_blocks = 5});
+        lethe_roles_find(&scene.snapshot, false, roles);
+        lethe_roles_add_layers_to_be(&scene.snapshot, roles);
+        assert_int_equal(roles[0], early ? LETHE_ROLE_MEDIUM : LETHE_ROLE_NONE);
+        assert_int_equal(roles[1], early ? LETHE_ROLE_MEDIUM : LETHE_ROLE_NONE);
+        assert_int_equal(roles[2], LETHE_ROLE_NONE);
+        assert_int_equal(roles[3], LETHE_ROLE_PERSISTENCE);
+        scene_finish(&scene);
+    }
+}
+
 /* Both layers of each union lie on the other: the walk must not try every way. */
 static void unions_in_circles_end(void **unused)
 {
@@ -394,6 +432,7 @@ int main(void)
         cmocka_unit_test(tells_medium_from_persistence),
         cmocka_unit_test(devices_in_circles_end),
         cmocka_unit_test(unions_in_circles_end),
+        cmocka_unit_test(layers_to_be_count_in_the_initramfs_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

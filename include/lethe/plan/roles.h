@@ -46,4 +46,8 @@ enum lethe_origin {
 enum lethe_origin lethe_roles_find(const struct lethe_snapshot *snapshot, bool own_root,
                                    enum lethe_role *roles);
 
+/* Where "/" is still the initramfs's: adds the medium by what will be the union's layers, the loops
+ * that are mounted and can't be written to. */
+void lethe_roles_add_layers_to_be(const struct lethe_snapshot *snapshot, enum lethe_role *roles);
+
 #endif
