@@ -352,18 +352,22 @@ def stick(lethe=None, name=MAIN):
     return lab.cached(f"live/stick-{name}-{lab.digest(*recipe)}", build)
 
 
+def wait_started(guest):
+    guest.wait_ready(900)  # a hang limit: three systems on a busy host take minutes
+    guest.run("udevadm settle", timeout=180, check=False)  # else a module may just be loading when the machine ends
+
+
 @contextmanager
-def booted(image, arguments="", sticks=(), name=MAIN, **options):
+def booted(image, arguments="", sticks=(), name=MAIN, initrd=None, ready=wait_started, **options):
     """A live system started from its stick's image, ready for commands; the stick's device is 'stick'. `sticks` are more of them."""
-    kernel, initrd = kernel_and_initrd(name)
+    kernel, own = kernel_and_initrd(name)
     cmdline = (f"{SYSTEMS[name].arguments} console=ttyS0 systemd.show_status=0 "
                f"systemd.log_target=kmsg printk.devkmsg=on {arguments}")
     device = lab.Stick(image)
-    with lab.Guest(kernel, initrd, cmdline, sticks=[device, *sticks],
+    with lab.Guest(kernel, initrd or own, cmdline, sticks=[device, *sticks],
                    fw_cfg={"opt/lethe.passphrase": persistence() / "passphrase"}, **options) as guest:
         guest.stick = device
-        guest.wait_ready(900)  # a hang limit: three systems on a busy host take minutes
-        guest.run("udevadm settle", timeout=180, check=False)  # else a module may just be loading when the machine ends
+        ready(guest)
         yield guest
 
 
