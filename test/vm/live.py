@@ -118,6 +118,7 @@ SYSTEMS = {
                               squashfs="LiveOS/squashfs.img", medium="/run/initramfs/live", ext4=True,
                               arguments=f"root=live:LABEL={MEDIUM_LABEL} rd.live.image rd.live.overlay.size=4096"),
     "trixie-session": System("trixie", packages=(*LIVE_BOOT, *SYSTEMD, "libpam-systemd", "polkitd")),
+    "trixie-build": System("trixie", "", ("build-essential", "debhelper", "meson", "musl-tools", "linux-libc-dev", "pkgconf", "systemd-dev", "python3", "lintian"), ()),  # no live system
     "trixie-selinux": System("trixie", packages=(*LIVE_BOOT, *SYSTEMD, "selinux-policy-default", "policycoreutils"), selinux=True,
                              arguments=System.arguments + " security=selinux enforcing=1 sysctl.kernel.printk_ratelimit=0"),
     "trixie-sysvinit": System("trixie", "sysvinit", (*LIVE_BOOT, "sysvinit-core", "sysv-rc", "procps", "psmisc")),
@@ -300,6 +301,15 @@ def install(guest, init):
     guest.run("mount -r LABEL=INSTALL /mnt && cp -R /mnt/usr / && umount /mnt", timeout=60)
     for command in printed_commands(init, running=True):
         guest.run(command, timeout=120)
+
+
+def install_packages(guest):
+    """Installs Lethe's Debian packages in a running system, and once more while it is armed and its watcher runs, as an upgrade does."""
+    guest.run("mount -r LABEL=INSTALL /mnt", timeout=60)
+    for _ in range(2):
+        guest.run("dpkg -i /mnt/lethe_*.deb /mnt/lethe-watch_*.deb", timeout=300)
+        guest.run("systemctl is-active lethe-arm lethe-watch && cmp /usr/sbin/lethe /usr/lib/systemd/systemd-shutdown", timeout=60)
+    guest.run("umount /mnt")
 
 
 def put_on_medium(image, files):

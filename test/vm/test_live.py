@@ -31,6 +31,8 @@ LOAD_KEXEC = "kexec -l $MEDIUM/live/vmlinuz --append='console=ttyS0 panic=0'"
 NOW = "exec /run/initramfs/lethe now"
 HOOK = "/usr/lib/systemd/system-shutdown/lab"  # a user's, which systemd runs before Lethe in a clean end
 PUT_HOOK = f"mkdir -p {HOOK[:-4]}; printf '#!/bin/sh\\necho lab: hook of $1 >/dev/kmsg\\n' >{HOOK}; chmod 755 {HOOK}"
+PURGE = ("dpkg -P lethe-watch lethe; ! dpkg-query -W lethe lethe-watch; ! mountpoint -q /run/initramfs; "
+         "! mountpoint -q /usr/lib/systemd/systemd-shutdown; ! [ -e /run/initramfs/shutdown ]")
 HARDENED = {"arguments": "init_on_free=1 lockdown=confidentiality", "asked": True, "says": "nothing else is known to be left",
             "prepare": "echo 3 >/proc/sys/kernel/yama/ptrace_scope; mount -o remount,hidepid=2 /proc"}
 # As Tails 7 sets it, its tmpfs for an exitrd of its own still there: docs/tails.md.
@@ -54,6 +56,7 @@ class Case:
     emergency: bool = False  # on live-boot with systemd it is test_kill.py's
     pulls: bool = False  # the stick
     late: bool = False  # Lethe comes into the running system, by the commands of docs/systems.md
+    packaged: bool = False  # and that as --debs, which are then upgraded while it is armed
 
 
 CASES = [
@@ -66,6 +69,8 @@ CASES = [
     Case("pulled", "", "poweroff", prepare="$WATCH", emergency=True, pulls=True),
     Case("without-lethe", "systemctl poweroff", "poweroff", lethe=False, prepare="$REMOVE"),
     Case("installed-late", "systemctl poweroff", "poweroff", late=True),
+    Case("packaged", "systemctl poweroff", "poweroff", late=True, packaged=True, asked=True),
+    Case("packaged-removed", "systemctl poweroff", "poweroff", late=True, packaged=True, asked=True, lethe=False, prepare=PURGE),
     Case("default-kernel", "systemctl poweroff", "poweroff", arguments="", says="nothing else is known to be left"),
     # As Kicksecure sets it: nobody can look whether freed memory is cleared, so it is filled all the same.
     Case("hardened", "systemctl poweroff", "poweroff", before="bounce buffers (swiotlb) could not be looked at", **HARDENED),
@@ -151,7 +156,9 @@ def planted(case, lethe, suite):
     with live.booted(live.stick(None if case.late else lethe, suite), case.arguments, name=suite, sticks=disks) as guest:
         guest.booted = time.monotonic() - guest.started
         guest.booting = guest.console
-        if case.late:
+        if case.packaged:
+            live.install_packages(guest)
+        elif case.late:
             live.install(guest, live.SYSTEMS[suite].init)
         check_status(guest)
         if live.SYSTEMS[suite].selinux and guest.run("getenforce; lethe status | grep -i selinux", check=False) != "Enforcing":
@@ -166,7 +173,7 @@ def prepare(guest, case, system):
     for word, text in words.items():
         command = command.replace(word, text)
     guest.run(command, timeout=180)
-    if not case.lethe:
+    if not case.lethe and not case.packaged:
         check_status(guest, lethe=False)
 
 
@@ -219,7 +226,7 @@ def grouped(cases):
     """One boot serves what has the same kernel arguments and the same stick."""
     groups = {}
     for case in cases:
-        groups.setdefault((case.arguments, case.late), []).append(case)
+        groups.setdefault((case.arguments, case.late, case.packaged), []).append(case)
     return list(groups.values())
 
 
@@ -233,6 +240,7 @@ def chosen(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build", help="Lethe's build folder, with prefix /usr (build)")
+    parser.add_argument("--debs", type=Path, help="a folder with Debian packages of Lethe, for the cases packaged")
     parser.add_argument("--runs", type=int, help="so many runs of poweroff, reboot and halt in turn, instead of each case once")
     parser.add_argument("--again", type=int, help="boot once and end that system so many times as CASE (poweroff) does, from one saved moment")
     live.add_option(parser)
@@ -252,7 +260,7 @@ def main():
         results.append(not problems)
 
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as pool:
-        lethe = live.installed(options.build, Path(folder) / "lethe")
+        lethe = options.debs or live.installed(options.build, Path(folder) / "lethe")
         list(pool.map(lambda cases: run(cases, lethe, options.suite, tell), groups))
     passed = sum(results)
     print(f"{passed} passed, {len(results) - passed} failed")
