@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is to be read on a guest's real screen, by QEMU's pictures of it (screendump)."""
 
+import struct
 import time
+import zlib
 
 CELL = 8, 16  # of the fonts of VGA's text mode (drawn 9 wide there) and of small frame buffers
 CHARACTERS = "".join(chr(c) for c in range(33, 127))
@@ -18,6 +20,33 @@ class Picture:
     @property
     def is_black(self):
         return not any(self.pixels)
+
+    @property
+    def is_dark(self):
+        """Whether most of it is black."""
+        return self.pixels.count(0) > len(self.pixels) // 2
+
+    @property
+    def n_colours(self):
+        return len({self.pixels[i:i + 3] for i in range(0, len(self.pixels), 3)})
+
+    def png(self):
+        """It as the bytes of a PNG, with a palette: at most 256 colours, which are few on a text screen."""
+        pixels = [self.pixels[i:i + 3] for i in range(0, len(self.pixels), 3)]
+        colours = sorted(set(pixels))
+        bits = next(n for n in (1, 2, 4, 8) if len(colours) <= 1 << n)
+        index, rows = {colour: i for i, colour in enumerate(colours)}, b""
+        for top in range(0, len(pixels), self.width):
+            row, each = [index[p] for p in pixels[top:top + self.width]], 8 // bits
+            row += [0] * (-len(row) % each)
+            rows += b"\0" + bytes(sum(row[at + i] << bits * (each - 1 - i) for i in range(each)) for at in range(0, len(row), each))
+
+        def chunk(kind, data):
+            return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+        header = struct.pack(">IIBBBBB", self.width, self.height, bits, 3, 0, 0, 0)
+        return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"PLTE", b"".join(colours)) +
+                chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b""))
 
     def cells(self, width):
         """Each row of characters as a list of cells, each a tuple of rows of bits: set where it differs from the cell's corner."""
@@ -59,3 +88,17 @@ class Screen:
         blank = tuple((False,) * CELL[0] for _ in range(CELL[1]))
         return "\n".join("".join(" " if cell == blank else self.font.get(cell, "?") for cell in row).rstrip()
                          for row in picture.cells(self.width))
+
+    def follow(self, timeout=120, since=""):
+        """What was on the screen from now to the guest's end: pictures that differ, and for how many seconds it was black at a stretch, from
+        when its console says `since`."""
+        pictures, black, dark_since = [], 0.0, None
+        deadline, is_over = time.monotonic() + timeout, False
+        while not is_over:  # the last picture is one of the end
+            is_over = self.guest.has_ended or time.monotonic() > deadline
+            now = self.picture()
+            if not pictures or now.pixels != pictures[-1].pixels:
+                pictures.append(now)
+            dark_since = (dark_since or time.monotonic()) if now.is_black and since in self.guest.console else None
+            black = max(black, time.monotonic() - dark_since if dark_since else 0)
+        return pictures, black
