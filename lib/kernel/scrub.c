@@ -138,16 +138,18 @@ static int64_t verify_end(const struct lethe_cmdline *cmdline, int64_t end_ms)
     return cmdline->verify_seconds && asked < end_ms ? asked : end_ms;
 }
 
-/* Fills and looks, in rounds. Pages that the kernel takes and gives back meanwhile may never be
- * zero, so the rounds are limited and the rest is reported. */
+/* Fills and looks, in rounds. What the kernel gives back meanwhile is another page in each round, on
+ * a busy machine for more than eight of them; some pages may never be zero. So the rounds are
+ * limited, and the rest is reported. */
 static void fill_and_look(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
                           int64_t end_ms, struct lethe_progress *p, struct account *account)
 {
-    enum { ROUNDS_MAX = 8 };
+    enum { ROUNDS_MIN = 8, SETTLE_MS = 15000 };
     const bool looks = cmdline->verify != LETHE_CMDLINE_VERIFY_OFF;
     int64_t at = lethe_sys_now_ms(), hangs_ms = (end_ms > at ? end_ms - at : 0) + policy->step_ms;
     fill(LETHE_TASK_FILL_MEMORY, "fill free memory", lethe_filler_take, end_ms, hangs_ms, p);
     end_ms = verify_end(cmdline, end_ms);
+    const int64_t settled_ms = lethe_sys_now_ms() + SETTLE_MS;
     do {
         fill(LETHE_TASK_FILL_REST, "fill the rest of free memory",
              looks ? drain_and_take_rest : lethe_filler_take_rest, end_ms, hangs_ms, p);
@@ -159,7 +161,8 @@ static void fill_and_look(const struct lethe_policy *policy, const struct lethe_
         at = lethe_sys_now_ms();
         account->rounds++;
         tell(&p->account.fill, account);
-    } while (account->rounds < ROUNDS_MAX && !is_enough(&p->account.fill) && at < end_ms);
+    } while (!is_enough(&p->account.fill) && at < end_ms &&
+             (account->rounds < ROUNDS_MIN || (p->account.fill.not_zero && at < settled_ms)));
 }
 
 /* Reads 256 MiB of what the kernel has cleared, which takes well under a second. */

@@ -15,11 +15,13 @@
 #include <linux/audit.h>
 #include <linux/keyctl.h>
 #include <linux/netlink.h>
+#include <linux/soundcard.h>
 #include <mqueue.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
@@ -262,6 +264,19 @@ static void plant_printk(const struct order *o)
     close(fd);
 }
 
+/* Played, as it is, by the first sound card. */
+static void plant_sound(const struct order *o)
+{
+    int format = AFMT_S16_LE, channels = 2, rate = 48000,
+        fd = open("/dev/dsp", O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0 || ioctl(fd, SNDCTL_DSP_SETFMT, &format) < 0 ||
+        ioctl(fd, SNDCTL_DSP_CHANNELS, &channels) < 0 || ioctl(fd, SNDCTL_DSP_SPEED, &rate) < 0)
+        err(1, "/dev/dsp");
+    fill_fd(fd, o->size);
+    close(fd);
+}
+
 /* Records of a program's for audit, which the kernel keeps for a daemon that is not there. */
 static void plant_audit(const struct order *o)
 {
@@ -474,6 +489,7 @@ static const struct kind {
     {"names", plant_names, 1000, "/var/tmp"},
     {"pipe", plant_pipe, 64 << 10, NULL},
     {"audit", plant_audit, 30, NULL},
+    {"sound", plant_sound, 512 << 10, NULL},
     {"printk", plant_printk, 200, NULL},
     {"unlinked", plant_unlinked, 4 << 20, "/var/tmp"},
     {"mapped", plant_mapped, 4 << 20, "/dev/shm"},

@@ -150,6 +150,27 @@ def module_stays(boot):
         t.want(any("the module btrfs" in line for line in guest.said) and "NOT all is gone" in guest.said[-1], f"it said: {guest.said}", guest)
 
 
+def with_a_sound_card(boot, steps):
+    """Ends a system that has played something and leaves these steps out: how much of it is left, and what it said."""
+    with boot(kernel=live.base("bookworm"), load=["ext4", "snd_intel8x0", "snd_pcm_oss"], ram="768M", args=["-audiodev", "none,id=none", "-device", "AC97,audiodev=none"]) as guest:
+        guest.run("[ -e /dev/dsp ] || mknod /dev/dsp c 14 3")
+        guest.arm()
+        t.plant(guest, "sound")
+        guest.hand_over("poweroff", before=f"export LETHE_SKIP={steps}")
+        t.want_end(guest, "poweroff")
+        return guest.scan(["sound"])["sound"], guest.said
+
+
+@t.long_case
+def sound(_boot):
+    """what was played last, in the buffer of a sound card: it is given back; where it is not, that is told"""
+    boot = functools.partial(small.booted, t.skipping)
+    left, said = with_a_sound_card(boot, "none")
+    t.want(not left and said[-1].endswith("nothing is left"), f"left in RAM: {left}, and it said: {said}")
+    left, said = with_a_sound_card(boot, "free-sound")
+    t.want(left and "NOT all is gone" in said[-1] and any("streams of sound" in line for line in said), f"left in RAM: {left}, and it said: {said}")
+
+
 @t.long_case
 def zswap(boot):
     """pages that zswap has compressed on their way to a disk: each processor's buffers keep the last ones"""
