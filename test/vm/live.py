@@ -24,7 +24,7 @@ import lab
 
 PASSPHRASE = "correct horse battery staple"
 MEDIUM_LABEL = "LETHE-LIVE"
-PERSISTENCE_MIB = 256
+PERSISTENCE_MIB, FILE_SYSTEM_MIB = 256, 64
 PERSISTENT = {"home/amnesia/notes": "what was there before\n", "srv/data": "x" * 100_000}
 
 # All kinds that plant can plant in it, so that one end after the other can be compared.
@@ -50,6 +50,8 @@ printf '#!/bin/sh\\nmodprobe -q qemu_fw_cfg\\nexec cat /sys/firmware/qemu_fw_cfg
     >"$DESTDIR/lib/cryptsetup/askpass"
 chmod 755 "$DESTDIR/lib/cryptsetup/askpass"
 """
+# It would ask for the passphrase itself, and nobody is there to type it.
+QUIT_PLYMOUTH = '#!/bin/sh\n[ "$1" = prereqs ] || { plymouth quit; rm /bin/plymouth; }\n'
 INITRAMFS_TOOLS = {"etc/initramfs-tools/conf.d/lab": INITRAMFS_CONF, "etc/initramfs-tools/hooks/lab": INITRAMFS_HOOK}
 
 # The persistence is none of dracut's: a unit unlocks it.
@@ -104,6 +106,8 @@ class System:
     medium: str = "/run/live/medium"
     arguments: str = "boot=live persistence persistence-encryption=luks noeject"
     selinux: bool = False  # its files are labelled
+    in_files: bool = False  # its persistence is a file in an ext4, and it has a second squashfs
+    ends_with: str = ""  # what its console shows at a clean end before Lethe's
     ext4: bool = False  # its root is an ext4 in the squashfs, for a dm-snapshot
 
 
@@ -117,6 +121,11 @@ SYSTEMS = {
     "trixie-snapshot": System("trixie", packages=(*PACKAGES, *SYSTEMD, "dracut", "dracut-live"), files=tuple(DRACUT.items()),
                               squashfs="LiveOS/squashfs.img", medium="/run/initramfs/live", ext4=True,
                               arguments=f"root=live:LABEL={MEDIUM_LABEL} rd.live.image rd.live.overlay.size=4096"),
+    "trixie-files": System("trixie", packages=(*LIVE_BOOT, "systemd-sysv"), in_files=True,
+                           arguments="boot=live persistence persistence-encryption=none,luks persistence-storage=file noeject"),
+    "trixie-plymouth": System("trixie", "systemd", (*LIVE_BOOT, *SYSTEMD, "plymouth", "plymouth-themes", "live-tools"),
+                              (*INITRAMFS_TOOLS.items(), ("etc/initramfs-tools/scripts/live-realpremount/lab", QUIT_PLYMOUTH)),
+                              arguments="boot=live persistence persistence-encryption=luks splash", ends_with="Show Plymouth"),
     "trixie-session": System("trixie", packages=(*LIVE_BOOT, *SYSTEMD, "libpam-systemd", "polkitd")),
     "trixie-build": System("trixie", "", ("build-essential", "debhelper", "meson", "musl-tools", "linux-libc-dev", "pkgconf", "systemd-dev", "python3", "lintian"), ()),  # no live system
     "trixie-selinux": System("trixie", packages=(*LIVE_BOOT, *SYSTEMD, "selinux-policy-default", "policycoreutils"), selinux=True,
@@ -214,13 +223,25 @@ def persistence():
     return lab.cached(f"live/persistence-{lab.digest(PERSISTENCE_MIB, PASSPHRASE, str(PERSISTENT))}", build)
 
 
+def persistence_file(folder):
+    """The partition of a persistence that is a file."""
+    (folder / "files").mkdir()
+    os.link(persistence() / "image", folder / "files/persistence")
+    sh("truncate", "-s", f"{PERSISTENCE_MIB + FILE_SYSTEM_MIB}M", folder / "partition")
+    sh("mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", folder / "files", folder / "partition")
+    return folder / "partition"
+
+
 def left_persistence(guest, folder):
     """The persistence as the guest has left it, turned back from LUKS2 to plain ext4: an image in the folder."""
     stick, image = folder / "stick", folder / "ext4"
     guest.stick.export(stick)
-    begin = stick.stat().st_size // 2**20 - PERSISTENCE_MIB - 1  # the last partition, 1 MiB before the end
-    sh("dd", f"if={stick}", f"of={image}", "bs=1M", f"skip={begin}", f"count={PERSISTENCE_MIB}", "conv=sparse", "status=none")
+    begin, size = subprocess.run(["sfdisk", "-qlo", "start,size", "--bytes", stick], check=True, capture_output=True, text=True).stdout.split()[-2:]
+    sh("dd", f"if={stick}", f"of={image}", "bs=1M", f"skip={int(begin) // 2048}", f"count={int(size) // 2**20}", "conv=sparse", "status=none")
     stick.unlink()
+    if guest.in_files:
+        image.rename(folder / "partition")
+        sh("debugfs", "-R", f"dump persistence {image}", folder / "partition", stderr=subprocess.DEVNULL)
     lab.decrypt(image, persistence())
     return image
 
@@ -352,10 +373,17 @@ def stick(lethe=None, name=MAIN):
             sh("mkfs.vfat", "-F", "32", "-n", MEDIUM_LABEL, medium, stdout=subprocess.DEVNULL)
             kernel, initrd = kernel_and_initrd(name)
             put_on_medium(medium, {system.squashfs: squashfs, "live/vmlinuz": kernel, "live/initrd.img": initrd})
-            sh("truncate", "-s", f"{1 + size + PERSISTENCE_MIB + 1}M", path)
+            kept, kept_mib = persistence() / "image", PERSISTENCE_MIB
+            if system.in_files:
+                (tmp / "second").mkdir()
+                (tmp / "second/second").touch()
+                sh("mksquashfs", tmp / "second", tmp / "second.squashfs", "-quiet", "-no-progress", stdout=subprocess.DEVNULL)
+                put_on_medium(medium, {"live/second.squashfs": tmp / "second.squashfs"})
+                kept, kept_mib = persistence_file(tmp), PERSISTENCE_MIB + FILE_SYSTEM_MIB
+            sh("truncate", "-s", f"{1 + size + kept_mib + 1}M", path)
             sh("sfdisk", "-q", path, input=f"label: gpt\nstart=1MiB, size={size}MiB, name=medium\n"
-               f"start={1 + size}MiB, size={PERSISTENCE_MIB}MiB, name=persistence\n", text=True)
-            for image, at in ((medium, 1), (persistence() / "image", 1 + size)):
+               f"start={1 + size}MiB, size={kept_mib}MiB, name=persistence\n", text=True)
+            for image, at in ((medium, 1), (kept, 1 + size)):
                 sh("dd", f"if={image}", f"of={path}", "bs=1M", f"seek={at}", "conv=notrunc,sparse", "status=none")
 
     recipe = [base(name).name, persistence().name, plant.name, SHELL, SHELL_UNIT, repr(system), *([lethe, str(printed_commands(system.init))] if lethe else [])]
@@ -376,7 +404,7 @@ def booted(image, arguments="", sticks=(), name=MAIN, initrd=None, ready=wait_st
     device = lab.Stick(image)
     with lab.Guest(kernel, initrd or own, cmdline, sticks=[device, *sticks],
                    fw_cfg={"opt/lethe.passphrase": persistence() / "passphrase"}, **options) as guest:
-        guest.stick = device
+        guest.stick, guest.in_files = device, SYSTEMS[name].in_files
         ready(guest)
         yield guest
 

@@ -161,6 +161,8 @@ def planted(case, lethe, suite):
         elif case.late:
             live.install(guest, live.SYSTEMS[suite].init)
         check_status(guest)
+        if guest.in_files:
+            guest.run("test -e /second && losetup -nO BACK-FILE | grep '/persistence$' && ! test -e /run/dbus")
         if live.SYSTEMS[suite].selinux and guest.run("getenforce; lethe status | grep -i selinux", check=False) != "Enforcing":
             raise lab.Failure("SELinux is not enforcing, or status has something to say of it")
         guest.run("plant " + " ".join(live.KINDS), timeout=300)
@@ -193,6 +195,8 @@ def ended(guest, case, before, suite):
     problems += [*check_ram(before, after, case), *check_console(guest.console, case), *([] if case.emergency else check_persistence(guest))]
     if case.prepare == PUT_HOOK and system.init == "systemd":
         problems += check_hook(guest.console, case)
+    if system.ends_with not in guest.console and not case.emergency:
+        problems.append(f"the console does not show '{system.ends_with}'")
     if system.selinux:
         problems += check_selinux(guest.booting + guest.console)
     if problems:
