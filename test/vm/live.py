@@ -127,6 +127,8 @@ SYSTEMS = {
                               (*INITRAMFS_TOOLS.items(), ("etc/initramfs-tools/scripts/live-realpremount/lab", QUIT_PLYMOUTH)),
                               arguments="boot=live persistence persistence-encryption=luks splash", ends_with="Show Plymouth"),
     "trixie-session": System("trixie", packages=(*LIVE_BOOT, *SYSTEMD, "libpam-systemd", "polkitd")),
+    "trixie-desktop": System("trixie", packages=(*LIVE_BOOT, *SYSTEMD, "libpam-systemd", "polkitd", "plymouth", "plymouth-themes", "usbguard",
+                             "xserver-xorg-core", "xserver-xorg-input-libinput", "i3lock", "weston", "greetd")),
     "trixie-build": System("trixie", "", ("build-essential", "debhelper", "meson", "musl-tools", "linux-libc-dev", "pkgconf", "systemd-dev", "python3", "lintian"), ()),  # no live system
     "trixie-selinux": System("trixie", packages=(*LIVE_BOOT, *SYSTEMD, "selinux-policy-default", "policycoreutils"), selinux=True,
                              arguments=System.arguments + " security=selinux enforcing=1 sysctl.kernel.printk_ratelimit=0"),

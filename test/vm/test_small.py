@@ -1127,13 +1127,13 @@ def keyboard_bytes(guest):
 
 
 def press_others(guest, n):
+    """Presses other keys until so many have reached the kernel: QEMU drops some of them on a busy host."""
     names = [*"qwertyuiopasdfghjklzxcvbnm", "ret", "spc", "f1", "kp_5"]
-    for i in range(n):
-        guest.qmp("send-key", keys=[{"type": "qcode", "data": names[i % len(names)]}], **{"hold-time": 1})
-        if i % 50 == 49:
-            wanted = keyboard_bytes(guest)
-            while (now := keyboard_bytes(guest)) != wanted:  # QEMU keeps a few hundred for later, and drops more
-                wanted = now
+    until, deadline = keyboard_bytes(guest) + 2 * n, time.monotonic() + HANG
+    while keyboard_bytes(guest) < until:
+        want(time.monotonic() < deadline, "the keys do not reach the kernel", guest)
+        for name in names:
+            guest.qmp("send-key", keys=[{"type": "qcode", "data": name}], **{"hold-time": 1})
 
 
 @long_case
@@ -1145,7 +1145,7 @@ def hotkey(boot):
             guest.arm()
             plant(guest, "rw:1M")
             said = guest.run("lethe watch --key=ctrl+hyper; echo $?")
-            want("unknown argument" in said and said.endswith("2"), said)
+            want("can't be used" in said and said.endswith("2"), said)
             pid = guest.run("/run/initramfs/lethe watch --key=ctrl+alt+f12 --hold=3000 </dev/null >/run/said 2>&1 & echo $!").split()[-1]
             guest.run(f"until grep -q poll /proc/{pid}/wchan && grep -q 'VmLck:.* [1-9]' /proc/{pid}/status; do sleep 0.1; done", timeout=60)
             if late:
@@ -1154,11 +1154,10 @@ def hotkey(boot):
                 time.sleep(1)
             else:
                 switches = f"awk '/ctxt_switches/ {{ n += $2 }} END {{ print n }}' /proc/{pid}/status"
-                before, bytes_before = int(guest.run(switches)), keyboard_bytes(guest)
+                before = int(guest.run(switches))
                 press_others(guest, 10_000)
-                woken, arrived = int(guest.run(switches)) - before, keyboard_bytes(guest) - bytes_before
-                print(f"     10,000 other keys: {arrived} bytes from the keyboard, {woken} context switches of the watcher", flush=True)
-                want(arrived >= 20_000, "not all of them reached the kernel")
+                woken = int(guest.run(switches)) - before
+                print(f"     10,000 other keys: {woken} context switches of the watcher", flush=True)
                 want(woken == 0, "other keys woke it")
                 guest.qmp("send-key", keys=chord, **{"hold-time": 100})
                 time.sleep(5)
