@@ -4,14 +4,71 @@
 #include <fcntl.h>
 #include <linux/fb.h>
 #include <linux/tiocl.h>
+#include <linux/tty.h>
 #include <linux/vt.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lethe/kernel/face.h"
 #include "lethe/kernel/sys.h"
+
+/* Waits until so many bytes can be read. */
+static bool await_bytes(int fd, int n)
+{
+    enum { POLL_MS = 2, POLLS = 200 };
+    const struct timespec pause = {0, POLL_MS * 1000000};
+    int there = 0;
+    for (int i = 0; i < POLLS && !ioctl(fd, FIONREAD, &there) && there < n; i++)
+        nanosleep(&pause, NULL);
+    return there >= n;
+}
+
+/* Has the terminal type the answers to so many questions (respond_string(), drivers/tty/vt/vt.c). */
+static bool ask(int fd, int n)
+{
+    static const char question[] = "\033[5n";
+    enum { ANSWER = sizeof "\033[0n" - 1 };
+    for (int i = 0; i < n; i++)
+        if (write(fd, question, sizeof question - 1) < 0)
+            return false;
+    return await_bytes(fd, n * ANSWER);
+}
+
+/* What was typed, read or not, stays in the buffers of the line discipline and of its echo as long
+ * as anybody has the terminal open, and where nobody had, in one of the terminal's own, which is
+ * zeroed as it is handed on. The first answer hands it on, the others fill both buffers from their
+ * beginning (N_TTY_BUF_SIZE, drivers/tty/n_tty.c). */
+static void forget_typed(int fd)
+{
+    enum { BUFFER = 4096, ANSWER = 4 };
+    struct termios settings;
+    if (tcgetattr(fd, &settings))
+        return;
+    settings.c_iflag = settings.c_oflag = 0;
+    settings.c_lflag = ECHO;
+    tcsetattr(fd, TCSANOW, &settings);
+    ask(fd, 1);
+    tcflush(fd, TCIFLUSH);
+    ask(fd, BUFFER / ANSWER - 1);
+    tcflush(fd, TCIFLUSH);
+}
+
+/* Where the console is none of these, another line discipline gets another buffer. */
+static void forget_typed_on_console(void)
+{
+    const int none = N_NULL, usual = N_TTY;
+    int fd = lethe_sys_open_device("/dev/console", O_RDWR | O_NOCTTY | O_NONBLOCK, S_IFCHR, 0);
+    if (fd < 0)
+        return;
+    if (!ioctl(fd, TIOCSETD, &none))
+        ioctl(fd, TIOCSETD, &usual);
+    lethe_sys->close(fd);
+}
 
 /* Clears a terminal if it exists. Opening one makes it; its screen's device (vcs(4)) opens only
  * when it exists. */
@@ -25,9 +82,10 @@ static void clear_terminal(int number)
         return;
     lethe_sys->close(screen);
     snprintf(path, sizeof path, "/dev/tty%d", number);
-    int fd = lethe_sys_open_device(path, O_WRONLY | O_NOCTTY | O_NONBLOCK, S_IFCHR, 0);
+    int fd = lethe_sys_open_device(path, O_RDWR | O_NOCTTY | O_NONBLOCK, S_IFCHR, 0);
     if (fd < 0)
         return;
+    forget_typed(fd);
     ssize_t written = write(fd, clear, sizeof clear - 1);
     (void)written;
     lethe_sys->close(fd);
@@ -112,6 +170,7 @@ void lethe_screen_clear(void)
     for (int i = 1; i <= MAX_NR_CONSOLES; i++)
         if (i != lethe_face_terminal())
             clear_terminal(i);
+    forget_typed_on_console();
     for (int i = 0; i < FRAME_BUFFERS; i++)
         clear_frame_buffer(i);
     forget_selection();

@@ -935,6 +935,24 @@ def screens(boot):
 
 
 @case
+def typed(boot):
+    """what was typed on a terminal and not read, where PID 1 has it open and where nobody has"""
+    for setup in "exec 9<>/dev/tty1", "true":
+        with boot("console=tty0") as guest:
+            guest.send(setup)
+            guest.arm()
+            for key in "zqxjkvzqxjkv":
+                guest.qmp("send-key", keys=[{"type": "qcode", "data": key}], **{"hold-time": 20})
+                time.sleep(0.1)
+            time.sleep(1)
+            want(guest.ram_file.read_bytes().count(b"zqxjkvzqxjkv"), "what was typed is not in RAM")
+            guest.send("/run/initramfs/lethe now")
+            want_end(guest, "poweroff")
+            left = guest.ram_file.read_bytes().count(b"zqxjkvzqxjkv")
+            want(not left and guest.said[-1].endswith("nothing is left"), f"after '{setup}' left: {left}", guest)
+
+
+@case
 def firmware(boot):
     """UEFI: pstore is told what was left, and nothing after a clean end; the firmware gets no variable that it does not have"""
     # That the request is set is tested in test/unit/test_efi.c alone: OVMF has no such variable and refuses it.
