@@ -85,6 +85,7 @@ static bool forget(int control, int raw, unsigned device)
     } commands[] = {
         {LOAD_LINK_KEYS, 3}, {LOAD_LONG_TERM_KEYS, 2}, {LOAD_IRKS, 2}, {SET_PRIVACY, 17}};
     bool forgotten = true;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr)
     lethe_sys->ioctl(raw, HCIDEVDOWN, (void *)(uintptr_t)device);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         forgotten &= command(control, (uint16_t)device, commands[i].code, commands[i].size);
