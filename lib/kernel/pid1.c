@@ -96,7 +96,7 @@ static void put_into_cgroup(void)
 
 bool lethe_pid1_freeze(void)
 {
-    enum { WAIT_MS = 300 };
+    enum { WAIT_MS = 2000 };
     const struct timespec pause = {0, 5 * 1000 * 1000};
     char cgroup[1024], folder[2048], path[2100];
     if (!read_cgroup(cgroup, sizeof cgroup))

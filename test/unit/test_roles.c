@@ -78,7 +78,7 @@ static void layers_to_be_count_in_the_initramfs_only(void **unused)
         enum lethe_role roles[5];
         struct scene scene;
         char text[sizeof mounts];
-        strcpy(text, mounts);
+        memcpy(text, mounts, sizeof mounts);
         if (!early)
             memcpy(strstr(text, "rootfs"), "others", 6);
         scene_init(&scene, &(struct scene_input){
