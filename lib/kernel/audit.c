@@ -40,16 +40,24 @@ static bool is_on(int fd)
            answer.head.nlmsg_type != AUDIT_GET || answer.status.enabled;
 }
 
+static void enable(int fd, bool on)
+{
+    ask(fd, AUDIT_SET, &(struct audit_status){.mask = AUDIT_STATUS_ENABLED, .enabled = on});
+}
+
+/* The kernel looks at what it keeps for a daemon only when there is a new record, such as that of a
+ * new daemon where audit is on (kauditd_thread(), kernel/audit.c). */
 void lethe_audit_take(int64_t end_ms)
 {
     char first; /* the rest of a record is not read */
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_AUDIT);
     if (fd < 0)
         return;
-    wait_at_most(fd, is_on(fd) ? 500 : 20);
-    ask(fd, AUDIT_SET, &(struct audit_status){.mask = AUDIT_STATUS_ENABLED, .enabled = 0});
+    wait_at_most(fd, is_on(fd) ? 500 : 30);
+    enable(fd, true);
     ask(fd, AUDIT_SET, &(struct audit_status){.mask = AUDIT_STATUS_PID, .pid = (uint32_t)getpid()});
     while (lethe_sys_now_ms() < end_ms && recv(fd, &first, sizeof first, 0) > 0)
         ;
+    enable(fd, false);
     close(fd);
 }

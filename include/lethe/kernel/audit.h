@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-/* Switches audit off and is the daemon for as long as the kernel sends records, at most until
+/* Is the daemon for as long as the kernel sends records, and switches audit off; at most until
  * end_ms (CLOCK_BOOTTIME). They are thrown away unread. */
 void lethe_audit_take(int64_t end_ms);
 
