@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Systems whose root is laid out in other ways (layouts.py), in the small system: test_layouts.py [--lethe FILE] [--all] [CASE...]
 
-Each is booted from a stick, has secrets planted in its branch, and is ended from that moment in three ways: by a clean end after what can be
-unmounted has been, as systemd leaves it; by `lethe now`; and by the watcher, when the stick is pulled out, but not when a foreign one is
+Each is booted from a stick, has secrets planted in its branch, and is ended from that moment in four ways: without Lethe, as a control; by a
+clean end after what can be unmounted has been, as systemd leaves it; by `lethe now`; and by the watcher, when the stick is pulled out, but not when a foreign one is
 that was mounted read-only, with a loop on it. CASE may be a part of a name.
 """
 
@@ -45,6 +45,14 @@ def want_over(guest, says, mib=BRANCH_MIB + OTHER_MIB):
     zeroed = max(int(n) for n in re.findall(r"(\d+) MiB in \d+ files", "\n".join(guest.said)))
     want(zeroed >= mib, f"{zeroed} MiB of {mib} were zeroed in place: {guest.said}", guest)
     want_gone(guest)
+
+
+def end_without(guest):
+    """The control: without Lethe what was planted in files is left, and the scan sees it."""
+    guest.send("lethe disarm; poweroff -f")
+    guest.wait_end(WITHIN)
+    left = guest.scan(KINDS)
+    want(left["rw"] >= BRANCH_MIB << 16 and left["shm"] >= 2 << 16 and left["run"] >= 1 << 16, f"some of it is gone: {left}")
 
 
 def end_clean(guest):
@@ -90,6 +98,8 @@ def ended(lethe, name):
             print(guest.run("cat /proc/self/mountinfo; lethe status; lethe plan", check=False))
         want(guest.run("lethe status").startswith("ready: "), "status does not call it ready")
         guest.save()
+        end_without(guest)
+        guest.restore()
         end_clean(guest)
         guest.restore()
         end_now(guest)
