@@ -4,6 +4,7 @@
 A suite closes with "N passed, N failed", which test/run adds up."""
 
 import argparse
+import functools
 import subprocess
 import threading
 import time
@@ -65,6 +66,17 @@ class Tally:
         except (lab.Failure, subprocess.CalledProcessError) as failure:
             problem = str(failure)
         self.tell(f"{time.monotonic() - begun:5.1f} s  {name:<22} {title}", [problem] if problem else [], skipped)
+
+    def show(self, functions):
+        for function in functions:
+            self.run(function.__name__, about(function), None)
+
+    def run_each(self, functions, guest):
+        """Runs these cases one after the other, each from the moment in which the guest is now."""
+        guest.save()
+        for function in functions:
+            guest.restore()
+            self.run(function.__name__, about(function), functools.partial(function, guest))
 
     def tell(self, line, problems, skipped=None):
         """The line of a case that has run elsewhere; it is counted as one that failed when there are problems."""

@@ -211,8 +211,7 @@ def main():
     tally = cases.Tally("desktop", options.list)
     chosen = [c for c in CASES if cases.is_chosen(c.__name__, options.cases)]
     if options.list:
-        for function in chosen:
-            tally.run(function.__name__, cases.about(function), None)
+        tally.show(chosen)
         return tally.end()
     with tempfile.TemporaryDirectory() as folder:
         lethe = live.installed(options.build, Path(folder) / "lethe")
@@ -224,10 +223,7 @@ def main():
             guest.seen = screen.Screen(guest)
             guest.run("busybox chvt 5")
             guest.seen.learn()
-            guest.save()
-            for function in chosen:
-                guest.restore()
-                tally.run(function.__name__, cases.about(function), lambda function=function: function(guest))
+            tally.run_each(chosen, guest)
     return tally.end()
 
 

@@ -190,17 +190,13 @@ def main():
     if cases.is_chosen("without", options.cases):
         tally.run("without", "where it is not asked for the key does nothing, and all that was planted is there", lambda: without(options.build, options.suite))
     if options.list or not chosen:
-        for function in chosen:
-            tally.run(function.__name__, cases.about(function), None)
+        tally.show(chosen)
         return tally.end()
     with tempfile.TemporaryDirectory() as folder:
         lethe = installed(options.build, Path(folder))
         with live.booted(live.stick(lethe, options.suite), "init_on_free=1", name=options.suite,
                          initrd=initrd(options.suite, lethe), ready=wait_asked) as guest:
-            guest.save()
-            for function in chosen:
-                guest.restore()
-                tally.run(function.__name__, cases.about(function), lambda function=function: function(guest))
+            tally.run_each(chosen, guest)
     return tally.end()
 
 

@@ -100,8 +100,7 @@ def main():
     tally = cases.Tally("session", options.list)
     chosen = [c for c in CASES if cases.is_chosen(c.__name__, options.cases)]
     if options.list:
-        for function in chosen:
-            tally.run(function.__name__, cases.about(function), None)
+        tally.show(chosen)
         return tally.end()
     with tempfile.TemporaryDirectory() as folder:
         lethe = live.installed(options.build, Path(folder) / "lethe")
@@ -109,10 +108,7 @@ def main():
             guest.run(PREPARE, timeout=120)
             guest.run("plant shm rw", timeout=60)
             want(all(guest.scan(["shm", "rw"]).values()), "nothing was planted")
-            guest.save()
-            for function in chosen:
-                guest.restore()
-                tally.run(function.__name__, cases.about(function), lambda function=function: function(guest))
+            tally.run_each(chosen, guest)
     return tally.end()
 
 
