@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +25,7 @@ struct refilling {
     struct lethe_slab_makers makers;
     int64_t end_ms;
     struct lethe_slab_refilled *refill;
+    int error;
     bool buckets; /* messages have caches of their own (CONFIG_SLAB_BUCKETS) */
 };
 
@@ -130,8 +130,9 @@ static void refill_cache(struct refilling *r, const struct lethe_slabinfo_cache 
 }
 
 /* Refills all families on the caller's processor. */
-static int refill_all(struct refilling *r)
+static void refill_all(void *refilling)
 {
+    struct refilling *r = refilling;
     static char text[SLABINFO_MAX];
     struct lethe_slabinfo_cache cache;
     ssize_t n = lethe_sys_read_file(AT_FDCWD, "/proc/slabinfo", text, sizeof text);
@@ -143,29 +144,20 @@ static int refill_all(struct refilling *r)
         if (f)
             refill_cache(r, &cache, f);
     }
-    return n < 0 ? (int)n : 0;
+    if (n < 0)
+        r->error = (int)n;
 }
 
 int lethe_slab_refill(int64_t end_ms, struct lethe_slab_refilled *refill)
 {
     struct refilling refilling = {.end_ms = end_ms, .refill = refill};
-    cpu_set_t ours, one;
     *refill = (struct lethe_slab_refilled){0};
     int r = lethe_slab_makers_open(&refilling.makers);
     if (r)
         return r;
-    sched_getaffinity(0, sizeof ours, &ours);
-    for (int processor = 0; !r && processor < CPU_SETSIZE; processor++) {
-        if (!CPU_ISSET(processor, &ours))
-            continue;
-        CPU_ZERO(&one);
-        CPU_SET(processor, &one);
-        sched_setaffinity(0, sizeof one, &one);
-        r = refill_all(&refilling);
-    }
-    sched_setaffinity(0, sizeof ours, &ours);
+    lethe_sys_on_each_processor(refill_all, &refilling);
     lethe_slab_makers_close(&refilling.makers);
-    return r;
+    return refilling.error;
 }
 
 static void set_all(const char *attribute, const char *value)
@@ -182,11 +174,33 @@ static void set_all(const char *attribute, const char *value)
     closedir(dir);
 }
 
+/* A processor runs its callbacks in their order: one that is waited for comes after those that were
+ * queued before. */
+static void wait_here(void *unused)
+{
+    (void)unused;
+    syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0);
+}
+
+/* Dead tasks, names and inodes are freed by RCU callbacks. The kernel waits for all of them when it
+ * is asked (Linux 6.4), twice for those that the first ones queue; an older one is given a moment
+ * for these. */
+static void wait_for_callbacks(void)
+{
+    static const char barrier[] = "/sys/module/rcutree/parameters/do_rcu_barrier";
+    const struct timespec queued = {0, 100 * 1000 * 1000};
+    int r = 0;
+    for (int i = 0; !r && i < 2; i++)
+        r = lethe_sys->write_file(barrier, "1");
+    if (!r)
+        return;
+    lethe_sys_on_each_processor(wait_here, NULL);
+    nanosleep(&queued, NULL);
+}
+
 void lethe_slab_settle(void)
 {
-    const struct timespec callbacks = {0, 100 * 1000 * 1000};
-    syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0);
-    nanosleep(&callbacks, NULL);
+    wait_for_callbacks();
     set_all("cpu_partial", "0");
     set_all("shrink", "1");
 }

@@ -7,6 +7,7 @@
 #include <linux/kexec.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -302,4 +303,18 @@ void lethe_sys_write_settings(const struct lethe_sys_setting *settings, size_t n
 {
     for (size_t i = 0; i < n; i++)
         lethe_sys->write_file(settings[i].path, settings[i].value);
+}
+
+void lethe_sys_on_each_processor(void (*work)(void *arg), void *arg)
+{
+    cpu_set_t ours, one;
+    CPU_ZERO(&ours);
+    sched_getaffinity(0, sizeof ours, &ours);
+    for (int i = 0; i < CPU_SETSIZE; i++) {
+        CPU_ZERO(&one);
+        CPU_SET(i, &one);
+        if (CPU_ISSET(i, &ours) && !sched_setaffinity(0, sizeof one, &one))
+            work(arg);
+    }
+    sched_setaffinity(0, sizeof ours, &ours);
 }

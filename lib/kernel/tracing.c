@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -55,7 +54,7 @@ void lethe_tracing_remove_probes(void)
 /* Overwrites this processor's part of the ring, which has three pages when it is smallest. A mark
  * that does not fit into a page's end leaves that end as it was, so there are shorter and shorter
  * ones; each takes 22 to 25 bytes more than its own. */
-static void overwrite_here(int marker)
+static void overwrite_here(void *marker)
 {
     enum { PAGES = 4, HEAD = 22 };
     static const size_t sizes[] = {254, 26, 18, 10, 6, 2};
@@ -63,20 +62,7 @@ static void overwrite_here(int marker)
     memset(mark, '0', sizeof mark);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (size_t done = 0; done < PAGES * lethe_sys->page_size(); done += HEAD + sizes[i])
-            (void)!write(marker, mark, sizes[i]);
-}
-
-static void overwrite_everywhere(int marker)
-{
-    cpu_set_t ours, one;
-    sched_getaffinity(0, sizeof ours, &ours);
-    for (int i = 0; i < CPU_SETSIZE; i++) {
-        CPU_ZERO(&one);
-        CPU_SET(i, &one);
-        if (CPU_ISSET(i, &ours) && !sched_setaffinity(0, sizeof one, &one))
-            overwrite_here(marker);
-    }
-    sched_setaffinity(0, sizeof ours, &ours);
+            (void)!write(*(int *)marker, mark, sizes[i]);
 }
 
 /* Reads, by which each processor's page that was read last goes back to its ring: it has nothing
@@ -104,9 +90,9 @@ void lethe_tracing_clear(void)
     int marker = lethe_sys->open(TRACING "/trace_marker", O_WRONLY);
     if (marker < 0)
         return;
-    overwrite_everywhere(marker);
+    lethe_sys_on_each_processor(overwrite_here, &marker);
     change_reader_pages();
-    overwrite_everywhere(marker);
+    lethe_sys_on_each_processor(overwrite_here, &marker);
     lethe_sys->close(marker);
     lethe_sys->write_file(TRACING "/tracing_on", "0");
     truncate_file(TRACING "/trace");

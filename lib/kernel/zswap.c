@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/loop.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -96,29 +95,20 @@ static void page_out(size_t random)
 /* Compresses on this processor. Pages that get no shorter overwrite the whole of each buffer, but
  * zswap does not keep them and counts nothing; pages that get a little shorter are counted, as
  * witnesses. */
-static bool compress_here(void)
+static void compress_here(void *all_good)
 {
     const long before = count_stored();
     page_out(lethe_sys->page_size() * 3 / 4);
-    bool seen = count_stored() > before;
+    *(bool *)all_good &= count_stored() > before;
     page_out(lethe_sys->page_size());
-    return seen;
 }
 
 static bool compress_everywhere(void)
 {
-    bool good = true;
-    cpu_set_t ours, one;
+    bool all_good = true;
     munlockall();
-    sched_getaffinity(0, sizeof ours, &ours);
-    for (int processor = 0; processor < CPU_SETSIZE; processor++) {
-        CPU_ZERO(&one);
-        CPU_SET(processor, &one);
-        if (CPU_ISSET(processor, &ours) && !sched_setaffinity(0, sizeof one, &one))
-            good &= compress_here();
-    }
-    sched_setaffinity(0, sizeof ours, &ours);
-    return good;
+    lethe_sys_on_each_processor(compress_here, &all_good);
+    return all_good;
 }
 
 bool lethe_zswap_was_used(void)

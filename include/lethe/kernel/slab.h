@@ -15,9 +15,9 @@
 
 #include <stdint.h>
 
-/* Waits a moment for what is freed after an RCU grace period, then lets every cache give back its
- * empty slabs and what it keeps for each processor, which from then on is no more than two slabs
- * (/sys/kernel/slab/CACHE/shrink and cpu_partial). */
+/* Waits for what is freed after an RCU grace period (kernel/rcu/tree.c: do_rcu_barrier), then lets
+ * every cache give back its empty slabs and what it keeps for each processor, which from then on is
+ * no more than two slabs (/sys/kernel/slab/CACHE/shrink and cpu_partial). */
 void lethe_slab_settle(void);
 
 struct lethe_slab_refilled {

@@ -86,4 +86,7 @@ struct lethe_sys_setting {
 };
 void lethe_sys_write_settings(const struct lethe_sys_setting *settings, size_t n);
 
+/* Calls `work` once on each processor that the caller may run on. */
+void lethe_sys_on_each_processor(void (*work)(void *arg), void *arg);
+
 #endif
