@@ -183,7 +183,7 @@ static void erase_open(struct walk *w, int fd)
         failed(w, r);
     else
         w->erased->files++;
-    if (w->keeps != LETHE_RAM_FS_KEEPS_ALL && ftruncate(fd, 0))
+    if (ftruncate(fd, 0))
         failed(w, -errno);
 }
 

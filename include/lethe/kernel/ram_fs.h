@@ -18,7 +18,7 @@ struct lethe_ram_fs_erased {
     int first_error; /* -errno of the first of them */
 };
 
-/* Which names an erasure leaves in their places; none of the files is cut where all stay. */
+/* Which names an erasure leaves in their places. */
 enum lethe_ram_fs_keeps {
     LETHE_RAM_FS_KEEPS_NONE,
     LETHE_RAM_FS_KEEPS_NODES, /* of devices, and links to them: devtmpfs is needed until the end */
