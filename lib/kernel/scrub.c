@@ -28,34 +28,27 @@ static bool is_wanted(const struct lethe_cmdline *cmdline, const struct lethe_pr
            (cmdline->scrub == LETHE_CMDLINE_SCRUB_AUTO && !progress->account.fill.kernel_clears);
 }
 
-/* Where the kernel clears what is freed it leaves out the objects of caches that have a constructor,
- * such as ext4's inodes, where the targets of short links lie; and some empty slabs are kept. */
-static void give_slabs_back(const struct lethe_policy *policy, bool is_last,
-                            struct lethe_progress *progress)
+/* Has a time of its own: what the kernel frees late may keep a busy machine waiting, and nothing of
+ * the overwriting is to be lost by that. */
+static void settle(const struct lethe_policy *policy, struct lethe_progress *progress)
 {
-    if (!is_last || !lethe_task_begin(progress, lethe_task_id(LETHE_TASK_REFILL_SLABS, 0),
-                                      policy->step_ms, "give empty slabs back"))
+    enum { WAITING = 1 };
+    if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_REFILL_SLABS, WAITING),
+                          policy->step_ms, "have freed kernel objects given back"))
         return;
     lethe_slab_settle();
     lethe_task_done(progress);
 }
 
-void lethe_scrub_objects(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
-                         int64_t ms, bool is_last, struct lethe_progress *progress)
+static void overwrite_objects(const struct lethe_policy *policy, int64_t ms,
+                              enum lethe_log_level level, struct lethe_progress *progress)
 {
-    const enum lethe_log_level level = is_last ? LETHE_LOG_ERROR : LETHE_LOG_VERBOSE;
     struct lethe_slab_refilled refill;
-    if (!is_wanted(cmdline, progress)) {
-        give_slabs_back(policy, is_last, progress);
-        return;
-    }
     progress->account.slabs_refilled = false;
     if (!lethe_task_begin(progress, lethe_task_id(LETHE_TASK_REFILL_SLABS, 0), ms + policy->step_ms,
                           "overwrite freed kernel objects"))
         return;
-    lethe_slab_settle();
     int r = lethe_slab_refill(lethe_sys_now_ms() + ms, &refill);
-    lethe_slab_settle();
     lethe_task_done(progress);
     progress->account.slabs_refilled = !r && !refill.left;
     if (r)
@@ -64,6 +57,21 @@ void lethe_scrub_objects(const struct lethe_policy *policy, const struct lethe_c
         lethe_log(level, "freed kernel objects: %llu are not overwritten (%s), %llu are",
                   (unsigned long long)refill.left, refill.cache,
                   (unsigned long long)refill.objects);
+}
+
+/* Where the kernel clears what is freed it leaves out the objects of caches that have a constructor,
+ * such as ext4's inodes, where the targets of short links lie; and some empty slabs are kept: these
+ * are given back at the last. */
+void lethe_scrub_objects(const struct lethe_policy *policy, const struct lethe_cmdline *cmdline,
+                         int64_t ms, bool is_last, struct lethe_progress *progress)
+{
+    if (is_wanted(cmdline, progress)) {
+        settle(policy, progress);
+        overwrite_objects(policy, ms, is_last ? LETHE_LOG_ERROR : LETHE_LOG_VERBOSE, progress);
+        settle(policy, progress);
+    } else if (is_last) {
+        settle(policy, progress);
+    }
 }
 
 /* What the log tells of the time so far: milliseconds, and how many rounds. */

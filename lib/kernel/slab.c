@@ -183,8 +183,8 @@ static void wait_here(void *unused)
 }
 
 /* Dead tasks, names and inodes are freed by RCU callbacks. The kernel waits for all of them when it
- * is asked (Linux 6.4), twice for those that the first ones queue; an older one is given a moment
- * for these. */
+ * is asked (seen on Linux 6.12, not on 6.1), twice for those that the first ones queue; else these
+ * get a moment. */
 static void wait_for_callbacks(void)
 {
     static const char barrier[] = "/sys/module/rcutree/parameters/do_rcu_barrier";
