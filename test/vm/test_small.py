@@ -712,6 +712,18 @@ def default_kernel_newest(boot):
 
 
 @case
+def renamed(boot):
+    """long names that were given up a moment ago, which the kernel frees only later, on kernels that clear nothing that is freed"""
+    for kernel in small.KERNEL, small.KERNEL_13:
+        with boot(memory="", kernel=kernel) as guest:
+            guest.arm()
+            plant(guest, "names:200:/run")
+            guest.hand_over("poweroff", before='cd /run/lethe-names; n=0; for name in *-a-longer-*; do n=$((n + 1)); mv "$name" $n; done; rm -f *; cd /')
+            want_clean_end(guest, says="nothing else is known to be left")
+            want_gone(guest, ["names"])
+
+
+@case
 def registers(boot):
     """the registers of the dead that the kernel keeps between its own threads, on a kernel that clears nothing that is freed"""
     modules = ["raid1", "fuse", "btrfs", "xfs", "nbd", "dm_crypt", "dm_integrity", "dm_snapshot", "virtio_scsi", "ext4", "zram", "loop"]
