@@ -13,8 +13,9 @@
     plan    what processor time it takes to plan the end of a system with 10,000 mounts, and with 100,000, on this machine; and of many
             unions, and of mounts nested in each other, beside how the text of mountinfo grows
     line    what an end costs as a + b x GiB, in instructions of the guest (its clock counts them: two runs agree however loaded this
-            machine is): a is the end with nothing in RAM, b what each GiB of files or of programs' memory adds with init_on_free,
-            and what each GiB of RAM adds on a default kernel; beside b what a plain pass over as much memory costs in the same guest
+            machine is): a is the end with nothing in RAM, b what each GiB of files, of programs' memory and of page cache adds with
+            init_on_free and on a default kernel, and of RAM; what processors, processes and mounts add; beside b what a plain pass over
+            as much memory costs in the same guest
     umount  what it takes Lethe to take 10,000 mounts down, beside a bare loop of umount2(2) in the same guest
 
 Under emulation clearing memory is slow: compare the figures, don't quote them.
@@ -37,7 +38,7 @@ import peers
 import small
 
 PLANTS = ["rw", "shm", "run", "heap", "cache", "names", "pipe"]
-GOALS = {"time": 0.5, "held": 1024, "zeroing": 1.1, "filling": 1.3, "reading": 0.5, "plan": 0.1, "growth": 12, "umount": 1.2}
+GOALS = {"time": 0.5, "held": 1024, "zeroing": 1.1, "filling": 1.3, "reading": 0.5, "plan": 0.1, "growth": 12, "umount": 1.2, "line": 1.1}
 
 
 def table(head, rows):
@@ -282,12 +283,18 @@ def bench_umount(options):
 # -- line ---------------------------------------------------------------------------------------------------------------------
 
 
-def counted_end(lethe, memory, ram, plant=None):
-    """Seconds of one instruction a nanosecond: of Lethe's end, and of a plain pass over 256 MiB."""
-    with small.booted(lethe, "lethe.verbose loglevel=8", memory=memory, ram=f"{ram}M", cpus=1, counted=True) as guest:
+def counted_end(lethe, *, memory="", ram=512, cpus=1, before=""):
+    """Seconds of one instruction a nanosecond: of Lethe's end after `before`, and of a plain pass over 1 GiB. The guest has an empty disk."""
+    with tempfile.NamedTemporaryFile() as disk:
+        disk.truncate(ram << 20)
+        return end_counted(small.booted(lethe, "lethe.verbose loglevel=8", memory=memory, ram=f"{ram}M", cpus=cpus, counted=True, tools=True, disks=[disk.name]), before)
+
+
+def end_counted(booted, before):
+    with booted as guest:
         guest.arm()
-        plain = int(guest.run("pass memory 256", timeout=600)) / 1000
-        guest.run(f"plant {plant}", timeout=600) if plant else None
+        plain = int(guest.run("pass memory 256", timeout=600)) / 250
+        guest.run(before, timeout=1200)
         guest.hand_over("poweroff")
         if guest.wait_end(1200) != "poweroff":
             raise lab.Failure(guest.console[-3000:])
@@ -300,23 +307,41 @@ def line_through(points):
     return fit.intercept, fit.slope
 
 
+def series(options):
+    """What grows: its unit, and for each point how many of it and the guest, as counted_end() takes it."""
+    gib = [mib / 1024 for mib in options.points]
+    room = 512 + 2 * max(options.points)  # a tmpfs takes half of the memory at most
+    for kernel in "init_on_free=1", "":
+        for what, fill in {"files on the branch": "plant rw:{}M", "programs' memory": "plant heap:{}M",
+                           "page cache": "dd if=/dev/vdb of=/dev/null bs=1M count={}"}.items():
+            yield (f"{what}, {kernel or 'default kernel'}", "GiB",
+                   [(n, {"memory": kernel, "ram": room, "before": fill.format(int(n * 1024)) if n else ""}) for n in gib])
+    yield "RAM, default kernel", "GiB", [(n + 0.5, {"ram": 512 + int(n * 1024)}) for n in gib]
+    yield "processors", "processor", [(n, {"memory": "init_on_free=1", "cpus": n}) for n in (1, 2, 4)]
+    yield ("processes", "1,000", [(n / 1000, {"memory": "init_on_free=1", "ram": 1024, "before": f"n=0; while [ $n -lt {n} ]; do sleep 9999 & n=$((n + 1)); done"})
+                                 for n in (10, 2000)])
+    yield ("mounts", "1,000", [(n / 1000, {"memory": "init_on_free=1", "ram": 1024, "before": f"mkdir /run/many; mount --make-rprivate /; mounts make {n} /run/many"})
+                              for n in (20, 10_000)])
+
+
 def bench_line(options):
     lethe, rows, good = (Path(options.build) / "init/lethe").resolve(), [], True
-    sizes = options.points
-    kinds = {"files on the branch, init_on_free=1": ("init_on_free=1", "rw:{}M"), "programs' memory, init_on_free=1": ("init_on_free=1", "heap:{}M"),
-             "RAM, default kernel": ("", None)}
-    for name, (memory, plant) in kinds.items():
+    for name, unit, guests in series(options):
+        if options.only not in name:
+            continue
         points, plains = [], []
-        for mib in sizes:
-            ram = 512 + (max(sizes) if plant else mib)
-            seconds, plain = counted_end(lethe, memory, ram, plant.format(mib) if plant and mib else None)
-            points.append(((mib if plant else ram) / 1024, seconds))
-            plains.append(plain * 4)
-            print(f"{name}: {points[-1][0]:.2f} GiB {seconds:.2f} s", flush=True)
+        for n, guest in guests:
+            seconds, plain = counted_end(lethe, **guest)
+            points.append((n, seconds))
+            plains.append(plain)
+            print(f"{name}: {n:g} {unit}: {seconds:.2f}", flush=True)
         a, b = line_through(points)
-        rows.append([name, f"{a:.2f}", f"{b:.2f}", f"{statistics.median(plains):.2f}", f"{b / statistics.median(plains):.2f}"])
-    print("\nAn end = a + b x GiB, in billions of instructions; a plain pass over one GiB")
-    table(["", "a", "b", "plain pass", "b / pass"], rows)
+        plain = statistics.median(plains)
+        rows.append([name, f"{a:.2f}", f"{b:.3f}", unit, f"{plain:.2f}", f"{b / plain:.2f}" if unit == "GiB" else ""])
+        if unit == "GiB":
+            good &= goal(f"{name}: {b / plain:.2f} of a plain pass for each GiB, at most {GOALS['line']}", b <= GOALS["line"] * plain)
+    print("\nAn end = a + b for each, in billions of instructions; a program's plain pass over one GiB")
+    table(["", "a", "b", "for each", "plain pass", "b / pass"], rows)
     return good
 
 
@@ -328,6 +353,7 @@ def main():
     parser.add_argument("--build", default="build", help="Lethe's build folder, with prefix /usr (build)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each way is measured (%(default)s)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 4, 8], help="GiB of the guests of erase (%(default)s)")
+    parser.add_argument("--only", default="", help="of line, what has this in its name")
     parser.add_argument("--points", type=int, nargs="+", default=[0, 512, 1024], help="MiB of line's ends (%(default)s)")
     parser.add_argument("--arguments", default="init_on_free=1", help="of the guest's kernel (%(default)s)")
     parser.add_argument("benches", nargs="*", metavar="BENCH", help=f"of: {', '.join(BENCHES)}; all")
