@@ -3,25 +3,31 @@
  * for it, and keeps the writable branches within reach. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "command.h"
 #include "init.h"
+#include "lethe/kernel/ask.h"
 #include "lethe/kernel/confined.h"
 #include "lethe/kernel/connections.h"
 #include "lethe/kernel/efi.h"
 #include "lethe/kernel/own_root.h"
 #include "lethe/kernel/sys.h"
 #include "lethe/kernel/takeover.h"
+#include "lethe/kernel/uncover.h"
 #include "lethe/plan/roles.h"
 #include "options.h"
 #include "place.h"
+
+enum { ANSWER_MS = 5000 };
 
 static int failed(const char *what, int r)
 {
@@ -70,15 +76,36 @@ static bool is_anchored(struct lethe_devno devno)
     return !stat(path, &st) && st.st_dev == makedev(devno.major, devno.minor);
 }
 
+static int make_anchor(char *path, size_t size, struct lethe_devno devno)
+{
+    mkdir(LETHE_ARMED_BRANCHES, 0700);
+    name_anchor(path, size, devno);
+    return mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
+}
+
 static int anchor(const struct lethe_mount *branch)
 {
     char path[64];
-    mkdir(LETHE_ARMED_BRANCHES, 0700);
-    name_anchor(path, sizeof path, branch->devno);
-    if (mkdir(path, 0700) && errno != EEXIST)
-        return -errno;
-    int r = lethe_sys->mount(branch->path, path, NULL, MS_BIND, NULL);
+    int r = make_anchor(path, sizeof path, branch->devno);
+    if (!r)
+        r = lethe_sys->mount(branch->path, path, NULL, MS_BIND, NULL);
     return r ? r : lethe_sys->mount(NULL, path, NULL, MS_PRIVATE, NULL);
+}
+
+/* In a child: binds a branch that no path leads to, but that the initramfs has left mounted on its
+ * own root, as casper does. */
+static int anchor_covered(const void *path)
+{
+    char place[64];
+    struct stat st;
+    int tree = lethe_uncover_copy(path);
+    if (tree < 0 || fstat(tree, &st))
+        return 1;
+    const struct lethe_devno devno = {major(st.st_dev), minor(st.st_dev)};
+    if (is_anchored(devno))
+        return 0;
+    return make_anchor(place, sizeof place, devno) ||
+           syscall(SYS_move_mount, tree, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH);
 }
 
 /* Binds the branches below /run/initramfs: systemd unmounts a branch's own mount point before its
@@ -89,8 +116,10 @@ static int anchor_branches(const struct lethe_snapshot *snapshot)
     for (size_t i = 0; i < snapshot->n_unions; i++)
         for (size_t j = 0; j < snapshot->unions[i].n_branches; j++) {
             const struct lethe_branch *b = &snapshot->unions[i].branches[j];
-            const struct lethe_mount *m =
-                b->mount == LETHE_NONE ? NULL : &snapshot->mounts[b->mount];
+            const bool shown = lethe_branch_is_shown(&snapshot->unions[i], b);
+            const struct lethe_mount *m = shown ? &snapshot->mounts[b->mount] : NULL;
+            if (b->writable && !shown && b->path[0] == '/')
+                lethe_ask_once(anchor_covered, b->path, ANSWER_MS); /* status tells what is lost */
             if (!b->writable || !m || !lethe_mount_is_ram(m) || is_anchored(m->devno))
                 continue;
             int r = anchor(m);

@@ -4,7 +4,8 @@
 
 Each is booted from a stick, has secrets planted in its branch, and is ended from that moment in four ways: without Lethe, as a control; by a
 clean end after what can be unmounted has been, as systemd leaves it; by `lethe now`; and by the watcher, when the stick is pulled out, but not when a foreign one is
-that was mounted read-only, with a loop on it. CASE may be a part of a name.
+that was mounted read-only, with a loop on it. Each end is compared with what status and the plan had promised: how much is zeroed in place, in how
+many file systems, and which disk is not written to. CASE may be a part of a name.
 """
 
 import functools
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import cases
@@ -27,6 +29,7 @@ BRIEF = ["casper", "nixos"]  # what runs without --all: a branch that nothing sh
 USB = ["xhci_pci", "usb_storage", "sd_mod", "ext4", "isofs"]
 KINDS = ["rw", "names", "shm", "run"]
 BRANCH_MIB, OTHER_MIB = 8, 3
+OWN_MIB = 2  # at most, of Lethe's own, which status does not count
 WITHIN = 120  # seconds: a hang limit
 verbose = False
 
@@ -36,14 +39,47 @@ def want_gone(guest):
     want(not left, f"left in RAM: {left}", guest)
 
 
-def want_over(guest, says, mib=BRANCH_MIB + OTHER_MIB):
+@dataclass
+class Promise:
+    """What status and the plan say of an end before it."""
+    mib: int  # that are zeroed in place
+    erased: dict  # how many file systems, by the moment that a plan is for
+    role: str  # the boot medium's
+
+
+def promised(guest):
+    status = json.loads(guest.run("lethe status --json"))
+    want(not [w for w in status["weaknesses"] if w["id"] == "branch-lost"], f"status: {status['weaknesses']}")
+    plans = {moment: guest.run(f"lethe plan --at={moment}") for moment in ("now", "end")}
+    for moment, plan in plans.items():
+        want("a writable branch of" not in plan, f"the plan for {moment}: {plan}")
+    return Promise(sum(e["bytes"] or 0 for e in status["erases"]) >> 20, {m: len(re.findall(r"(?m)^\d+\. erase ", p)) for m, p in plans.items()},
+                   next(d["role"] for d in status["devices"] if d["name"] == "sda"))
+
+
+def want_kept(guest, role, is_clean):
+    """The medium is as it was before; where it was the persistence, too, its file system is closed."""
+    stick = guest.medium
+    compared = ["qemu-img", "compare", "-U", "-f", "qcow2", "-F", "raw", stick.overlay, stick.image]
+    if role == "medium":
+        want(not subprocess.run(compared, stdout=subprocess.DEVNULL).returncode, "the medium was written to")
+    elif is_clean:
+        with tempfile.TemporaryDirectory(dir=guest.folder) as folder:
+            image = Path(folder) / "image"
+            stick.export(image)
+            fsck = subprocess.run(["e2fsck", "-fn", image], capture_output=True, text=True)
+        want(not fsck.returncode, fsck.stdout)
+
+
+def want_over(guest, says, promise, moment):
     end = guest.wait_end(WITHIN)
     if verbose:
         print("\n".join(guest.said))
     want(end == "poweroff", f"it ended by {end}", guest)
     want(any(re.search(says, line) for line in guest.said), f"it said: {guest.said}", guest)
-    zeroed = max(int(n) for n in re.findall(r"(\d+) MiB in \d+ files", "\n".join(guest.said)))
-    want(zeroed >= mib, f"{zeroed} MiB of {mib} were zeroed in place: {guest.said}", guest)
+    zeroed, erased = max((int(mib), int(n)) for mib, n in re.findall(r"(\d+) MiB in \d+ files of (\d+) RAM file systems", "\n".join(guest.said)))
+    want(promise.mib <= zeroed <= promise.mib + OWN_MIB and erased == promise.erased[moment], f"{promise} for {moment}, but: {guest.said}", guest)
+    want_kept(guest, promise.role, moment == "end")
     want_gone(guest)
 
 
@@ -55,17 +91,17 @@ def end_without(guest):
     want(left["rw"] >= BRANCH_MIB << 16 and left["shm"] >= 2 << 16 and left["run"] >= 1 << 16, f"some of it is gone: {left}")
 
 
-def end_clean(guest):
+def end_clean(guest, promise):
     guest.hand_over("poweroff", before="export UNMOUNT=yes")
-    want_over(guest, "nothing is left$")
+    want_over(guest, "nothing is left$", promise, "end")
 
 
-def end_now(guest):
+def end_now(guest, promise):
     guest.send("lethe now &")
-    want_over(guest, "nothing else is known to be left$|nothing is left$")
+    want_over(guest, "nothing else is known to be left$|nothing is left$", promise, "now")
 
 
-def pull(guest, foreign):
+def pull(guest, promise, foreign):
     """The watcher knows the medium, and takes nothing else for it."""
     guest.plug(foreign)
     guest.run("until [ -b /dev/sdb ]; do usleep 50000; done; mkdir -p /tmp/a /tmp/b; mount -r /dev/sdb /tmp/a; "
@@ -81,7 +117,7 @@ def pull(guest, foreign):
     time.sleep(3)
     want("kill switch" not in guest.console and guest.run("pidof lethe"), "it fired for a foreign stick", guest)
     guest.unplug("medium")
-    want_over(guest, "kill switch: the medium sda is gone")
+    want_over(guest, "kill switch: the medium sda is gone", promise, "now")
 
 
 def ended(lethe, name):
@@ -97,14 +133,16 @@ def ended(lethe, name):
         if verbose:
             print(guest.run("cat /proc/self/mountinfo; lethe status; lethe plan", check=False))
         want(guest.run("lethe status").startswith("ready: "), "status does not call it ready")
+        promise = promised(guest)
+        want(promise.mib >= BRANCH_MIB + OTHER_MIB, f"status: {promise}")
         guest.save()
         end_without(guest)
         guest.restore()
-        end_clean(guest)
+        end_clean(guest, promise)
         guest.restore()
-        end_now(guest)
+        end_now(guest, promise)
         guest.restore()
-        pull(guest, foreign)
+        pull(guest, promise, foreign)
 
 
 def main():

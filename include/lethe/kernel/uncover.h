@@ -20,4 +20,8 @@ bool lethe_uncover_finds(int64_t ms);
  * and /dev. 0, or -errno. */
 int lethe_uncover(void);
 
+/* Returns a copy of the mount of the RAM file system that this path leads into on the initramfs's
+ * root, as open_tree(2) does, or -errno. Only for a child: it loses its directories. */
+int lethe_uncover_copy(const char *path);
+
 #endif
