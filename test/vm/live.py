@@ -343,6 +343,29 @@ def put_on_medium(image, files):
         sh("mcopy", "-i", image, file, f"::{place}")
 
 
+def write_stick(path, root, system, kernel_and_initrd, tmp):
+    """The image of a stick from a root and what boots it, by way of a folder."""
+    squashfs, medium, (kernel, initrd) = tmp / "squashfs", tmp / "medium", kernel_and_initrd
+    sh("mksquashfs", root, squashfs, "-comp", "zstd", "-Xcompression-level", "1", "-quiet", "-no-progress",
+       "-e", "boot", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    size = squashfs.stat().st_size // 2**20 + 80
+    sh("truncate", "-s", f"{size}M", medium)
+    sh("mkfs.vfat", "-F", "32", "-n", MEDIUM_LABEL, medium, stdout=subprocess.DEVNULL)
+    put_on_medium(medium, {system.squashfs: squashfs, "live/vmlinuz": kernel, "live/initrd.img": initrd})
+    kept, kept_mib = persistence() / "image", PERSISTENCE_MIB
+    if system.in_files:
+        (tmp / "second").mkdir()
+        (tmp / "second/second").touch()
+        sh("mksquashfs", tmp / "second", tmp / "second.squashfs", "-quiet", "-no-progress", stdout=subprocess.DEVNULL)
+        put_on_medium(medium, {"live/second.squashfs": tmp / "second.squashfs"})
+        kept, kept_mib = persistence_file(tmp), PERSISTENCE_MIB + FILE_SYSTEM_MIB
+    sh("truncate", "-s", f"{1 + size + kept_mib + 1}M", path)
+    sh("sfdisk", "-q", path, input=f"label: gpt\nstart=1MiB, size={size}MiB, name=medium\n"
+       f"start={1 + size}MiB, size={kept_mib}MiB, name=persistence\n", text=True)
+    for image, at in ((medium, 1), (kept, 1 + size)):
+        sh("dd", f"if={image}", f"of={path}", "bs=1M", f"seek={at}", "conv=notrunc,sparse", "status=none")
+
+
 def stick(lethe=None, name=MAIN):
     """A system's stick as an image, cached: with nothing of Lethe's, or with what `DESTDIR=lethe meson install` has put there."""
     plant = lab.compiled("plant", static=True)
@@ -354,7 +377,7 @@ def stick(lethe=None, name=MAIN):
             old.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as tmp:
             tmp = Path(tmp)
-            root, squashfs, medium = tmp / "root", tmp / "squashfs", tmp / "medium"
+            root = tmp / "root"
             # Hard links but for what the commands below may write to: whatever else is put there replaces a file of the base.
             sh("cp", "-al", base(name), root)
             for written in ("etc", "var"):
@@ -368,25 +391,7 @@ def stick(lethe=None, name=MAIN):
                 label(root)
             if system.ext4:
                 root = in_ext4(root, tmp / "outer")
-            sh("mksquashfs", root, squashfs, "-comp", "zstd", "-Xcompression-level", "1", "-quiet", "-no-progress",
-               "-e", "boot", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            size = squashfs.stat().st_size // 2**20 + 80
-            sh("truncate", "-s", f"{size}M", medium)
-            sh("mkfs.vfat", "-F", "32", "-n", MEDIUM_LABEL, medium, stdout=subprocess.DEVNULL)
-            kernel, initrd = kernel_and_initrd(name)
-            put_on_medium(medium, {system.squashfs: squashfs, "live/vmlinuz": kernel, "live/initrd.img": initrd})
-            kept, kept_mib = persistence() / "image", PERSISTENCE_MIB
-            if system.in_files:
-                (tmp / "second").mkdir()
-                (tmp / "second/second").touch()
-                sh("mksquashfs", tmp / "second", tmp / "second.squashfs", "-quiet", "-no-progress", stdout=subprocess.DEVNULL)
-                put_on_medium(medium, {"live/second.squashfs": tmp / "second.squashfs"})
-                kept, kept_mib = persistence_file(tmp), PERSISTENCE_MIB + FILE_SYSTEM_MIB
-            sh("truncate", "-s", f"{1 + size + kept_mib + 1}M", path)
-            sh("sfdisk", "-q", path, input=f"label: gpt\nstart=1MiB, size={size}MiB, name=medium\n"
-               f"start={1 + size}MiB, size={kept_mib}MiB, name=persistence\n", text=True)
-            for image, at in ((medium, 1), (kept, 1 + size)):
-                sh("dd", f"if={image}", f"of={path}", "bs=1M", f"seek={at}", "conv=notrunc,sparse", "status=none")
+            write_stick(path, root, system, kernel_and_initrd(name), tmp)
 
     recipe = [base(name).name, persistence().name, plant.name, SHELL, SHELL_UNIT, repr(system), *([lethe, str(printed_commands(system.init))] if lethe else [])]
     return lab.cached(f"live/stick-{name}-{lab.digest(*recipe)}", build)
@@ -398,9 +403,10 @@ def wait_started(guest):
 
 
 @contextmanager
-def booted(image, arguments="", sticks=(), name=MAIN, initrd=None, ready=wait_started, **options):
-    """A live system started from its stick's image, ready for commands; the stick's device is 'stick'. `sticks` are more of them."""
-    kernel, own = kernel_and_initrd(name)
+def booted(image, arguments="", sticks=(), name=MAIN, initrd=None, ready=wait_started, boot=None, **options):
+    """A live system started from its stick's image, ready for commands; the stick's device is 'stick'. `sticks` are more of them,
+    `boot` is a kernel and an initramfs that are not the system's."""
+    kernel, own = boot or kernel_and_initrd(name)
     cmdline = (f"{SYSTEMS[name].arguments} console=ttyS0 systemd.show_status=0 "
                f"systemd.log_target=kmsg printk.devkmsg=on {arguments}")
     device = lab.Stick(image)

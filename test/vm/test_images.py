@@ -3,7 +3,9 @@
 """Systems built with the Debian packages as docs/systems.md prints it: test_images.py [--packages FOLDER] [--list] [CASE...]
 
 The lines are read from that page and run by mmdebstrap, live-build and mkosi of Debian 13, each in a chroot, mounts and processes of its own.
-In what they build Lethe has to be there, and its units enabled. As root, with Debian's mirror. CASE may be a part of a name.
+In what they build Lethe has to be there, and its units enabled. It is put on a stick and booted; status says ready, and from one moment, with
+secrets in RAM, it is ended by a poweroff, by its watcher where that is there, and once with Lethe taken out. As root, with Debian's mirror.
+CASE may be a part of a name.
 """
 
 import functools
@@ -17,11 +19,13 @@ from pathlib import Path
 import cases
 import lab
 import live
+import test_live
 from cases import want
 
 TOOLS = ["live-build", "mkosi", "reprepro", "mmdebstrap", "systemd-sysv", "apt-utils", "squashfs-tools"]
 MIRROR = "http://deb.debian.org/debian"
-# What a builder of images has to say beside what is printed. live-build stops once the packages are in the chroot that an image is made from.
+BOOTED = live.SYSTEMS["trixie"]
+# What a builder of images has to say beside what is printed: what a live system is started by, too. live-build stops once the packages are in the chroot that an image is made from.
 LIVE_BUILD = (f"lb config --distribution trixie --mirror-bootstrap {MIRROR}/ --security false --archive-areas main --linux-packages none --firmware-chroot false "
               "--apt-recommends false --memtest none", "lb bootstrap; lb chroot; mv chroot root")
 MKOSI = """[Distribution]
@@ -30,7 +34,10 @@ Release=trixie
 [Output]
 Format=directory
 Output=root
-"""
+[Content]
+Bootable=no
+Packages=
+""" + "".join(f"    {package}\n" for package in BOOTED.packages)
 # The mirror that tests use may lack the debugging symbols that mkosi would ask for, too.
 SOURCES = f"Types: deb\nURIs: {MIRROR}\nSuites: trixie\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
 
@@ -70,8 +77,27 @@ def inside(root, script):
     want(not result.returncode, f"{script}\n{result.stdout[-3000:]}")
 
 
+def end_each(root, tmp, watched):
+    """Boot what was built, and end it in each way."""
+    live.sh("cp", lab.compiled("plant", static=True), root / "usr/local/bin/plant")
+    live.put_shell(root, BOOTED.init)
+    boot = next((root / "boot").glob("vmlinuz-*")), next((root / "boot").glob("initrd.img-*"))
+    live.write_stick(tmp / "stick", root, BOOTED, boot, tmp)
+    ways = {case.name: case for case in test_live.CASES}
+    with live.booted(tmp / "stick", ways["poweroff"].arguments, boot=boot) as guest:
+        test_live.check_status(guest)
+        guest.run("plant " + " ".join(live.KINDS), timeout=300)
+        before = guest.scan(live.KINDS, live.persistence() / "key")
+        guest.save()
+        for way in ["poweroff", *(["pulled"] if watched else []), "without-lethe"]:
+            guest.restore()
+            problems, line = test_live.ended(guest, ways[way], before, "trixie")
+            print(f"  {way}: {line}", flush=True)
+            want(not problems, "\n".join(problems))
+
+
 def build(packages, folder, script, units, files=()):
-    """Run the script in a copy of the tools' chroot beside the packages; it leaves /work/root."""
+    """Run the script in a copy of the tools' chroot beside the packages; it leaves /work/root, which is booted."""
     with tempfile.TemporaryDirectory(dir=tools().parent) as tmp:
         root = Path(tmp) / "chroot"
         live.sh("cp", "-a", tools(), root)
@@ -87,23 +113,32 @@ def build(packages, folder, script, units, files=()):
         for unit in units:
             enabled = subprocess.run(["systemctl", f"--root={made}", "is-enabled", unit], capture_output=True, text=True).stdout.strip()
             want(enabled == "enabled", f"{unit} is {enabled}")
+        end_each(made, Path(tmp), "lethe-watch" in units)
+
+
+def placed(folder):
+    """What has to be in a root before its initramfs is made, for a builder that takes it from a folder."""
+    return [(f"{folder}/{name}", text) for name, text in BOOTED.files]
 
 
 def by_mmdebstrap(packages):
     """mmdebstrap, with the package named as a file"""
-    build(packages, ".", printed("mmdebstrap"), ["lethe-arm"])
+    more = f"--include=systemd-sysv,{','.join(BOOTED.packages)} --essential-hook='cp -a files/. $1/'"
+    build(packages, ".", printed("mmdebstrap").replace("--include=systemd-sysv", more), ["lethe-arm"], placed("files"))
 
 
 def by_live_build(packages):
     """live-build, with the packages in config/packages.chroot"""
     config, rest = LIVE_BUILD
-    build(packages, ".", f"{config}\n{printed('live-build')}\necho systemd-sysv >config/package-lists/init.list.chroot\n{rest}", ["lethe-arm", "lethe-watch"])
+    build(packages, ".", f"{config}\n{printed('live-build')}\necho {' '.join(BOOTED.packages)} >config/package-lists/lab.list.chroot\n{rest}",
+          ["lethe-arm", "lethe-watch"], placed("config/includes.chroot_before_packages"))
 
 
 def by_mkosi(packages):
     """mkosi, with the packages in a folder of its configuration"""
     build(packages, "packages", "mkosi build", ["lethe-arm", "lethe-watch"],
-          {"mkosi.conf": MKOSI + printed("mkosi.conf") + "\n", "mkosi.sandbox/etc/apt/sources.list.d/mkosi.sources": SOURCES}.items())
+          [("mkosi.conf", MKOSI + printed("mkosi.conf") + "\n"), ("mkosi.sandbox/etc/apt/sources.list.d/mkosi.sources", SOURCES),
+           *placed("mkosi.skeleton")])
 
 
 def main():
