@@ -24,7 +24,7 @@ PLACE = "/usr/lib/systemd/systemd-shutdown"  # where Lethe stands for way (a)
 NOW = "exec /run/initramfs/lethe now"
 CASES = []
 BRIEF = 4  # pulled and by_hand, each way
-ENDS = 50  # from one saved moment: a quarter of an hour after it the guest's shell doesn't answer any more
+SECONDS = 600  # from one saved moment: a quarter of an hour after it the guest's shell doesn't answer any more
 
 
 def case(ways="ab", end="poweroff", is_storm=False, by_deadman=False, by_systemd=False):
@@ -280,9 +280,11 @@ def main():
         for kernel in options.kernel or KERNELS:
             few = options.brief and kernel == "default"
             runs = (chosen[:BRIEF] if few else chosen) * options.again
-            for i in range(0, len(runs), ENDS):
+            while runs:
                 with prepared(lethe, kernel, key, options.suite) as guest:
-                    for one in runs[i:i + ENDS]:
+                    saved = time.monotonic()
+                    while runs and time.monotonic() < saved + SECONDS:
+                        one = runs.pop(0)
                         problems, line = run(guest, key, *one)
                         tally.tell(f"{options.suite} {kernel} {name_of(*one[:2])}: {line}", problems)
                         if options.verbose:
