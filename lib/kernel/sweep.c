@@ -21,6 +21,7 @@
 #include "lethe/kernel/screen.h"
 #include "lethe/kernel/scrub.h"
 #include "lethe/kernel/sys.h"
+#include "lethe/kernel/withheld.h"
 #include "lethe/plan/meminfo.h"
 
 static void erase_ipc(const struct lethe_policy *policy, struct lethe_progress *progress)
@@ -110,6 +111,7 @@ void lethe_sweep_page_cache(const struct lethe_policy *policy, struct lethe_prog
     if (lethe_task_is_finished(progress, task) ||
         !lethe_task_begin(progress, task, policy->step_ms, "drop the page cache"))
         return;
+    progress->account.bad_kib = lethe_withheld_bad_kib(); /* before the first reading back */
     lethe_page_cache_drop();
     lethe_task_done(progress);
     lethe_task_set_finished(progress, task);
@@ -159,7 +161,8 @@ static void look_at_objects(const struct lethe_policy *policy, struct lethe_prog
     if (!lethe_task_begin(p, lethe_task_id(LETHE_TASK_LOOK_AT_OBJECTS, 0), policy->step_ms,
                           "look at objects of the kernel's"))
         return;
-    p->account.kept = lethe_pools_report(p) + lethe_left_report_objects();
+    p->account.kept = lethe_pools_report(p) + lethe_left_report_objects() +
+                      lethe_withheld_report(p->account.bad_kib);
     lethe_task_done(p);
 }
 
@@ -173,6 +176,8 @@ void lethe_sweep_memory(const struct lethe_policy *policy, const struct lethe_cm
               lethe_interfaces_down);
     take_step(progress, policy, LETHE_TASK_FREE_HUGE_PAGES, "free huge pages",
               lethe_huge_pages_free);
+    take_step(progress, policy, LETHE_TASK_PUT_MEMORY_ONLINE, "take all memory into use",
+              lethe_withheld_put_online);
     lethe_sweep_caches(policy, progress);
     lethe_scrub_look(policy, progress);
     lethe_scrub_objects(policy, cmdline, (end_ms - lethe_sys_now_ms()) / 8, false, progress);

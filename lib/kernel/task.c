@@ -65,6 +65,7 @@ static const char *const words[] = {
     [LETHE_TASK_CLEAR_SCREENS] = "clear-screens",
     [LETHE_TASK_NETWORK_DOWN] = "network-down",
     [LETHE_TASK_FREE_HUGE_PAGES] = "free-huge-pages",
+    [LETHE_TASK_PUT_MEMORY_ONLINE] = "put-memory-online",
     [LETHE_TASK_DROP_CACHES] = "drop-caches",
     [LETHE_TASK_DROP_PAGE_CACHE] = "drop-page-cache",
     [LETHE_TASK_LOOK_AT_CLEARING] = "look-at-clearing",

@@ -711,6 +711,39 @@ def default_kernel_newest(boot):
     want_filled(boot, memory="", kernel=live.base("forky"), load=("ext4",), ram="1G")
 
 
+OFFLINE = "for block in /sys/devices/system/memory/memory*/state; do echo offline >$block; done 2>/dev/null; grep -l offline /sys/devices/system/memory/memory*/state"
+SPOIL = "for mib in $(seq 20 2 250); do echo $((mib << 20)) >/sys/devices/system/memory/soft_offline_page; done 2>/dev/null; grep HardwareCorrupted /proc/meminfo"
+
+
+@case
+def memory_offline(boot):
+    """blocks of memory were set offline, where the kernel clears nothing: they are taken into use again; else they are told"""
+    for start, gone in (boot, True), (functools.partial(small.booted, skipping, "lethe.skip=put-memory-online"), False):
+        with start(memory="", ram="1G", kernel=live.base("trixie"), load=("ext4",)) as guest:
+            guest.arm()
+            guest.run("plant heap+before:512M & sleep 5; kill $!; wait; true", timeout=90)
+            want(guest.run(f"{OFFLINE}; true", timeout=60), "no block was set offline")
+            want_there(guest, ["heap+before"])
+            guest.hand_over("poweroff")
+            want_end(guest, "poweroff")
+            want(guest.said[-1].endswith("nothing else is known to be left" if gone else "NOT all is gone, see above")
+                 and any("blocks of memory are offline" in line for line in guest.said) != gone, f"it said: {guest.said}", guest)
+            want(bool(guest.scan(["heap+before"])["heap+before"]) != gone, "what is left is not what it says", guest)
+
+
+@case
+def memory_bad(boot):
+    """pages that the kernel took out of use for errors, which nobody can reach: it is said"""
+    with boot(kernel=live.base("trixie"), load=("ext4",)) as guest:
+        guest.arm()
+        plant(guest, "heap:200M")
+        want(" 0 kB" not in guest.run(SPOIL, timeout=60), "no page was taken out of use")
+        guest.hand_over("poweroff")
+        want_end(guest, "poweroff")
+        want(any("KiB of memory are out of use for errors" in line for line in guest.said) and "NOT all is gone" in guest.said[-1], f"it said: {guest.said}", guest)
+        want(sum(guest.scan(["heap"]).values()), "nothing was left of what it told")
+
+
 @case
 def renamed(boot):
     """long names that were given up a moment ago, which the kernel frees only later, on kernels that clear nothing that is freed"""

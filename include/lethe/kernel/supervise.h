@@ -44,6 +44,7 @@ struct lethe_account {
     unsigned keys;     /* keys wiped before all else */
     int64_t keys_ms;   /* when the last of them was wiped */
     int64_t erased_ms; /* when the last file system was zeroed */
+    uint64_t bad_kib;  /* memory that was out of use for errors before the end */
     bool slabs_refilled; /* the free slots of slabs were used again */
     bool log_overwritten;
     bool zswap_overwritten;
