@@ -71,6 +71,37 @@ ExecStart=/bin/sh -ec 'modprobe qemu_fw_cfg; mkdir -p /mnt/persistence; \
 WantedBy=multi-user.target
 """}
 
+# The pieces of Tails 7's shutdown that docs/tails.md speaks of, all still there. Its watchdog is a program of its own.
+TAILS = {"etc/systemd/system/run-initramfs.mount": """[Unit]
+DefaultDependencies=no
+Before=initramfs-shutdown.service local-fs.target
+[Mount]
+What=tmpfs
+Where=/run/initramfs
+Type=tmpfs
+Options=mode=755
+[Install]
+WantedBy=local-fs.target
+""", "etc/systemd/system/initramfs-shutdown.service": """[Unit]
+ConditionPathExists=!/run/initramfs/bin/sh
+Before=lab-shell.service
+[Service]
+RemainAfterExit=yes
+Type=oneshot
+ExecStart=unmkinitramfs /run/live/medium/live/initrd.img /run/initramfs
+[Install]
+WantedBy=multi-user.target
+""", "etc/systemd/system/udev-watchdog.service": """[Unit]
+After=memlockd.service
+[Service]
+ExecStart=/bin/sh -c 'while [ -e /sys/dev/block/$$(mountpoint -d /run/live/medium) ]; do sleep 1; done; exec systemctl --force poweroff'
+[Install]
+WantedBy=multi-user.target
+""", "etc/systemd/system/lethe-arm.service.d/tails.conf": """[Service]
+ExecStart=
+ExecStart=/usr/sbin/lethe arm --take-over
+""", "etc/memlockd.d/lab.cfg": "+/bin/mountpoint\n+/bin/sh\n+/bin/sleep\n+/bin/systemctl\n+/lib/systemd/systemd-shutdown\n"}
+
 SHELL = f"""#!/bin/sh
 export PS1= PS2= PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 stty raw -echo
@@ -109,6 +140,8 @@ class System:
     in_files: bool = False  # its persistence is a file in an ext4, and it has a second squashfs
     ends_with: str = ""  # what its console shows at a clean end before Lethe's
     ext4: bool = False  # its root is an ext4 in the squashfs, for a dm-snapshot
+    units: tuple = ("lab-shell.service", "lab-persistence.service")  # that are enabled, where they are there
+    holds: str = "true"  # a command that must succeed in the running system
 
 
 SYSTEMS = {
@@ -126,6 +159,12 @@ SYSTEMS = {
     "trixie-plymouth": System("trixie", "systemd", (*LIVE_BOOT, *SYSTEMD, "plymouth", "plymouth-themes", "live-tools"),
                               (*INITRAMFS_TOOLS.items(), ("etc/initramfs-tools/scripts/live-realpremount/lab", QUIT_PLYMOUTH)),
                               arguments="boot=live persistence persistence-encryption=luks splash", ends_with="Show Plymouth"),
+    "trixie-tails": System("trixie", "systemd", (*LIVE_BOOT, *SYSTEMD, "memlockd"), (*INITRAMFS_TOOLS.items(), *TAILS.items()),
+                           arguments=System.arguments + " slub_debug=FZ slab_nomerge page_alloc.shuffle=1 lockdown=integrity",
+                           units=(*System.units, "run-initramfs.mount", "initramfs-shutdown.service", "udev-watchdog.service"),
+                           holds="systemctl is-active memlockd run-initramfs.mount udev-watchdog && grep -q 'VmLck:.* [1-9]' /proc/$(pidof memlockd)/status && "
+                                 "[ $(systemctl show -P ConditionResult initramfs-shutdown) = no ] && ! [ -e /run/initramfs/conf ] && "
+                                 "[ $(grep -c ' /run/initramfs ' /proc/self/mountinfo) = 2 ]"),
     "trixie-session": System("trixie", packages=(*LIVE_BOOT, *SYSTEMD, "libpam-systemd", "polkitd")),
     "trixie-desktop": System("trixie", packages=(*LIVE_BOOT, *SYSTEMD, "libpam-systemd", "polkitd", "plymouth", "plymouth-themes", "usbguard",
                              "xserver-xorg-core", "xserver-xorg-input-libinput", "i3lock", "weston", "greetd")),
@@ -254,7 +293,7 @@ def installed(build, folder):
     return folder
 
 
-def put_shell(root, init):
+def put_shell(root, init, units=System.units):
     """A root shell on the second serial port, and a place for huge pages, which only systemd sees to."""
     files = {"usr/local/bin/lab-shell": SHELL}
     tty = "#!/bin/sh\nexec /usr/local/bin/lab-shell <>/dev/ttyS1 >&0 2>&0\n"
@@ -267,8 +306,8 @@ def put_shell(root, init):
         files["usr/local/bin/lab-tty"] = tty
         files["etc/inittab"] = (root / "etc/inittab").read_text() + "T1:2345:once:/usr/local/bin/lab-tty\n"
     write_files(root, files.items())
-    for unit in ("lab-shell", "lab-persistence"):
-        if (root / f"etc/systemd/system/{unit}.service").exists():
+    for unit in units:
+        if (root / f"etc/systemd/system/{unit}").exists():
             sh("systemctl", f"--root={root}", "enable", "--quiet", unit)
 
 
@@ -386,7 +425,7 @@ def stick(lethe=None, name=MAIN):
             if lethe:
                 put_lethe(root, system.init, lethe)
             sh("cp", "--remove-destination", plant, root / "usr/local/bin/plant")
-            put_shell(root, system.init)
+            put_shell(root, system.init, system.units)
             if system.selinux:
                 label(root)
             if system.ext4:

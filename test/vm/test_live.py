@@ -10,6 +10,7 @@ off. `--runs 20` does poweroff, reboot and halt in turn, 20 runs in all, each wi
 """
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -85,10 +86,26 @@ WITH_KILL = ["bookworm", "trixie", "forky"]  # what test_kill.py runs on; there 
 
 
 def check_status(guest, lethe=True):
-    """Whether the next end that a user asks for is Lethe's is said; it is done below."""
+    """What `lethe status` says of the next end, which is done then: its first line, and all of it as JSON."""
     said = guest.run("lethe status", timeout=120, check=False)
     if not said.startswith("ready: " if lethe else "NOT ready"):
         raise lab.Failure(f"lethe status: {said}")
+    status = json.loads(guest.run("lethe status --json", timeout=120, check=False))
+    if status["ready"] != lethe or bool(status["problems"]) == lethe:
+        raise lab.Failure(f"lethe status --json: {status}")
+    return said.splitlines()[0], status
+
+
+def check_promise(said, status, console, case):
+    """The end was as status had said: it named this way; the kill switch was PID 1's or not; it fired for what was called the medium."""
+    if not case.emergency and case.end not in said:
+        yield f"status does not name {case.end}: {said}"
+    place = re.search(r"\(emergency (as|beside) PID 1", console)
+    if case.emergency and (not place or status["takeover"] != (place[1] == "as")):
+        yield f"status says of PID 1 as the kill switch {status['takeover']}, but it was {place and place[1]}"
+    gone = re.search(r"kill switch: the medium (\S+) is gone", console)
+    if case.pulls and (not gone or not any(d["name"] == gone[1] and d["role"] in ("medium", "both") for d in status["devices"])):
+        yield f"the watcher fired for {gone and gone[1]}, status says of the medium: {status['devices']}"
 
 
 def check_persistence(guest):
@@ -161,6 +178,7 @@ def planted(case, lethe, suite):
         elif case.late:
             live.install(guest, live.SYSTEMS[suite].init)
         check_status(guest)
+        guest.run(live.SYSTEMS[suite].holds)
         if guest.in_files:
             guest.run("test -e /second && losetup -nO BACK-FILE | grep '/persistence$' && ! test -e /run/dbus")
         if live.SYSTEMS[suite].selinux and guest.run("getenforce; lethe status | grep -i selinux", check=False) != "Enforcing":
@@ -175,14 +193,13 @@ def prepare(guest, case, system):
     for word, text in words.items():
         command = command.replace(word, text)
     guest.run(command, timeout=180)
-    if not case.lethe and not case.packaged:
-        check_status(guest, lethe=False)
+    return None if case.packaged and not case.lethe else check_status(guest, lethe=case.lethe)
 
 
 def ended(guest, case, before, suite):
     """End it; what went wrong, how long it took, and what is left."""
     system = live.SYSTEMS[suite]
-    prepare(guest, case, system)
+    promise = prepare(guest, case, system)
     begun = time.monotonic()
     if case.pulls:
         guest.unplug("stick")
@@ -195,6 +212,8 @@ def ended(guest, case, before, suite):
     problems += [*check_ram(before, after, case), *check_console(guest.console, case), *([] if case.emergency else check_persistence(guest))]
     if case.prepare == PUT_HOOK and system.init == "systemd":
         problems += check_hook(guest.console, case)
+    if case.lethe:
+        problems += check_promise(*promise, guest.console, case)
     if system.ends_with not in guest.console and not case.emergency:
         problems.append(f"the console does not show '{system.ends_with}'")
     if system.selinux:
