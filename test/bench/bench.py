@@ -287,14 +287,14 @@ def counted_end(lethe, *, memory="", ram=512, cpus=1, before=""):
     """Seconds of one instruction a nanosecond: of Lethe's end after `before`, and of a plain pass over 1 GiB. The guest has an empty disk."""
     with tempfile.NamedTemporaryFile() as disk:
         disk.truncate(ram << 20)
-        return end_counted(small.booted(lethe, "lethe.verbose loglevel=8", memory=memory, ram=f"{ram}M", cpus=cpus, counted=True, tools=True, disks=[disk.name]), before)
+        return end_counted(small.booted(lethe, "lethe.verbose loglevel=8", memory=memory, ram=f"{ram}M", cpus=cpus, counted=True, disks=[disk.name]), before)
 
 
 def end_counted(booted, before):
     with booted as guest:
         guest.arm()
         plain = int(guest.run("pass memory 256", timeout=600)) / 250
-        guest.run(before, timeout=1200)
+        guest.run(before or "true", timeout=1200)
         guest.hand_over("poweroff")
         if guest.wait_end(1200) != "poweroff":
             raise lab.Failure(guest.console[-3000:])

@@ -353,6 +353,6 @@ def booted(lethe, arguments="", *, memory="init_on_free=1", log="printk.devkmsg=
                + (f" start={start}" if start else ""), ram=ram, sticks=devices, fw_cfg=fw_cfg, args=args, **options) as guest:
         guest.disk = devices[-1] if disk else None
         guest.medium, *guest.disks = devices if start != "disc" else (None, *devices)
-        guest.wait_ready(120)
+        guest.wait_ready(600 if options.get("counted") else 120)
         guest.send(f"exec >/dev/{lab.MACHINE.shell} 2>&1")
         yield guest
