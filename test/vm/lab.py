@@ -308,6 +308,7 @@ class Guest:
         self.console_file = self.folder / "console"
         self.console_file.touch()
         self.started = time.monotonic()
+        self.is_counted = counted
         self._qemu = self._qmp = self._shell = None
         self._sticks = sticks
         for port, stick in enumerate((stick for stick in sticks if stick.device.startswith("usb-")), 1):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is to be read on a guest's real screen, by QEMU's pictures of it (screendump)."""
 
+import os
 import struct
 import time
 import zlib
@@ -62,11 +63,25 @@ class Picture:
         return rows
 
 
+class Clock:
+    """A guest's own time in seconds, from its RAM: the ticks that its kernel counts, which are of instructions in a guest that is counted.
+    It has to be booted with `nokaslr`, and ready."""
+    KERNEL, HZ = 0xffffffff80000000, 250  # where a kernel without it maps itself; of Debian's kernels
+
+    def __init__(self, guest):
+        self.file = guest.ram_file
+        self.place = int(guest.run("awk '$3 == \"jiffies_64\" { print $1 }' /proc/kallsyms"), 16) - self.KERNEL
+
+    def now(self):
+        with open(self.file, "rb") as ram:
+            return struct.unpack("<Q", os.pread(ram.fileno(), 8, self.place))[0] / self.HZ
+
+
 class Screen:
     """A guest's screen. Its font is learnt from itself: call learn() while a shell of the guest's answers."""
 
     def __init__(self, guest, width=CELL[0]):
-        self.guest, self.width, self.font = guest, width, {}
+        self.guest, self.width, self.font, self.clock = guest, width, {}, None
 
     def picture(self):
         file = self.guest.folder / "screen.ppm"
@@ -74,6 +89,7 @@ class Screen:
         return Picture(file.read_bytes())
 
     def learn(self):
+        self.clock = Clock(self.guest)
         half = len(CHARACTERS) // 2
         rows = CHARACTERS[:half], CHARACTERS[half:]
         quoted = ["".join("\\%03o" % ord(c) for c in row) for row in rows]
@@ -89,16 +105,28 @@ class Screen:
         return "\n".join("".join(" " if cell == blank else self.font.get(cell, "?") for cell in row).rstrip()
                          for row in picture.cells(self.width))
 
-    def follow(self, timeout=120, since=""):
-        """What was on the screen from now to the guest's end: pictures that differ, and for how many seconds it was black at a stretch, from
-        when its console says `since`."""
-        pictures, black, dark_since = [], 0.0, None
+    def follow(self, timeout=120, since="", until=()):
+        """What was on the screen from now to the guest's end: pictures that differ, and for how many seconds of the guest's it told nothing
+        since its console said `since`: until all the lines of `until` were there, or black later on. It is what is certain: from a
+        picture that shows nothing to the last one after it that does not either."""
+        pictures, dark, blank_since, told = [], 0.0, None, False
         deadline, is_over = time.monotonic() + timeout, False
         while not is_over:  # the last picture is one of the end
             is_over = self.guest.has_ended or time.monotonic() > deadline
+            begun, has_begun = self.clock.now(), since in self.guest.console
             now = self.picture()
             if not pictures or now.pixels != pictures[-1].pixels:
                 pictures.append(now)
-            dark_since = (dark_since or time.monotonic()) if now.is_black and since in self.guest.console else None
-            black = max(black, time.monotonic() - dark_since if dark_since else 0)
-        return pictures, black
+                shown = not now.is_black and (told or has_lines(self.read(now), until))
+            told = told or has_begun and shown
+            if shown or not has_begun:
+                blank_since = None
+            elif blank_since is None:
+                blank_since = self.clock.now()
+            else:
+                dark = max(dark, begun - blank_since)
+        return pictures, dark
+
+
+def has_lines(text, lines):
+    return all(line in " ".join(text.split()) for line in lines)

@@ -135,6 +135,7 @@ for place in sys dev proc run; do
     case " $SKIP " in *" $place "*) ;; *) mount --${bind:-bind} /$place $place ;; esac
 done
 pivot_root . oldroot
+[ ! -c dev/kmsg ] || echo '<3>lab: hands over' >dev/kmsg
 exec chroot . /shutdown "$@"
 """
 

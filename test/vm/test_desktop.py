@@ -35,6 +35,7 @@ chmod 755 /usr/lib/systemd/system-shutdown/lab
 until grep . /proc/fb; do sleep 0.2; done"""
 LAST_WORD = "lab: hands over"  # of systemd-shutdown, before it executes Lethe
 MASKED = "systemd.mask=usbguard.service systemd.mask=greetd.service"  # they have to wait for their cases
+COUNTED = s.COUNTED
 CASES = []
 
 
@@ -66,7 +67,7 @@ def hold(guest):
 def want_shown(guest, name, before, fire, since=""):
     """Fire; the screen tells what is done, whatever had it."""
     fire()
-    working, done = s.followed(guest, guest.seen, name, s.WORKING[:2], s.DONE, timeout=240, since=since)
+    working, done = s.followed(guest, guest.seen, name, s.WORKING[:2], s.DONE, timeout=600, since=since)
     s.keep(name, working=working, done=done, **({"before": before} if before.n_colours <= 256 else {}))
 
 
@@ -138,7 +139,7 @@ def key_on_text_console(guest):
 def fired_by_key(guest, name, drawn=True):
     before = wait_graphics(guest) if drawn else guest.seen.picture()
     watch(guest, "--key=ctrl+alt+f12")
-    want_shown(guest, name, before, lambda: hold(guest))
+    want_shown(guest, name, before, lambda: hold(guest), "kill switch: ")
     want("kill switch: the key" in guest.console, "it ended for another reason", guest)
 
 
@@ -216,8 +217,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         lethe = live.installed(options.build, Path(folder) / "lethe")
         lanyard = lab.Stick(small.blank_disk(), "lanyard", "usb-storage,bus=xhci.0,removable=on,serial=lanyard")
-        with live.booted(live.stick(lethe, SYSTEM), f"init_on_free=1 console=tty0 nopersistence quiet plymouth.ignore-serial-consoles lethe.show=3 {MASKED}",
-                         [lanyard], SYSTEM, args=["-device", "VGA,xres=800,yres=600"]) as guest:
+        with live.booted(live.stick(lethe, SYSTEM), f"init_on_free=1 console=tty0 nokaslr nopersistence quiet plymouth.ignore-serial-consoles lethe.show=3 {MASKED}",
+                         [lanyard], SYSTEM, args=["-device", "VGA,xres=800,yres=600"], **COUNTED) as guest:
             guest.run(PREPARE, timeout=300)
             guest.lanyard = lanyard
             guest.seen = screen.Screen(guest)
