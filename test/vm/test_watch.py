@@ -7,6 +7,7 @@ goes back to that moment. What depends on where a system starts from has small s
 """
 
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -188,18 +189,54 @@ def frozen_usb(guest):
     want_off(guest, "the set of USB devices has changed")
 
 
+def turn(guest, hand, on):
+    """Have a hand of laptop.asl's do something, or undo it."""
+    guest.run(f"echo {on:d} >/sys/bus/platform/devices/PNP0C0B:0{hand}/thermal_cooling/cur_state", check=False)
+
+
+PULL, SHUT = 0, 1
+
+
+@case
+def power_lost(guest):
+    """--cord=power: pulling the laptop's cable fires, unless it is back within --grace; that the supply speaks up does not"""
+    start_again(guest, "--cord=power --grace=8")
+    guest.run("for i in 1 2 3; do for d in /sys/class/power_supply/*; do echo change >$d/uevent; done; done")
+    want_on(guest)
+    turn(guest, PULL, True)
+    wait_said(guest, "the cord power is gone: the kill switch fires in")
+    turn(guest, PULL, False)
+    wait_said(guest, "the cord is back: power")
+    start_again(guest, "--cord=power")
+    turn(guest, PULL, True)
+    want_off(guest, "the cord power is gone")
+
+
 @case
 def lid_closed(guest):
-    """--lid: closing it fires, unless it is opened again within --grace"""
-    guest.run("modprobe uinput; modprobe evdev; mkfifo /run/lid; lid </run/lid >/dev/null 2>&1 & sleep 1000 >/run/lid & sleep 1")
+    """--lid: closing it fires, unless it is opened again within --grace; that it speaks up does not, nor does the cable"""
     start_again(guest, "--lid --grace=8")
-    guest.run("echo >/run/lid")
+    turn(guest, PULL, True)
+    guest.run("for i in 1 2 3; do for d in /sys/class/input/*; do echo change >$d/uevent; done; done")
+    want_on(guest)
+    turn(guest, SHUT, True)
     wait_said(guest, "the laptop's lid is closed: the kill switch fires in")
-    guest.run("echo >/run/lid")
+    turn(guest, SHUT, False)
     wait_said(guest, "the laptop's is back: lid")
     start_again(guest, "--lid")
-    guest.run("echo >/run/lid", check=False)
+    turn(guest, SHUT, True)
     want_off(guest, "the laptop's lid is closed")
+
+
+@case
+def neither_asked_for(guest):
+    """without --cord=power and --lid neither the cable nor the lid fires"""
+    guest.run("mkdir -p /run/systemd/logind.conf.d; printf '[Login]\\nHandleLidSwitch=ignore\\n' >/run/systemd/logind.conf.d/lab.conf; "
+              "systemctl restart systemd-logind", timeout=60)
+    turn(guest, PULL, True)
+    turn(guest, SHUT, True)
+    want(guest.run("cat /sys/class/power_supply/ADP1/online /proc/acpi/button/lid/LID0/state").split() == ["0", "state:", "closed"], "nothing was done")
+    want_on(guest)
 
 
 @case
@@ -466,6 +503,12 @@ def small_wants_on(guest):
     want(guest.run("pidof lethe"), "the watcher has ended")
 
 
+def laptop_args(folder):
+    """QEMU's arguments for a laptop's cable and lid, compiled into the folder."""
+    subprocess.run(["iasl", "-p", f"{folder}/laptop", lab.HERE / "laptop.asl"], check=True, capture_output=True)
+    return ["-acpitable", f"file={folder}/laptop.aml"]
+
+
 def problem_of(function, guest):
     try:
         function(guest)
@@ -488,12 +531,13 @@ def run_all(chosen, build, suite):
     with tempfile.TemporaryDirectory() as folder:
         lethe = live.installed(build, Path(folder) / "lethe")
         (lethe / "usr/local/bin").mkdir(parents=True)
-        for name in ("forge", "lid"):
-            (lethe / "usr/local/bin" / name).write_bytes(lab.compiled(name, static=True).read_bytes())
-            (lethe / "usr/local/bin" / name).chmod(0o755)
+        (lethe / "usr/local/bin/forge").write_bytes(lab.compiled("forge", static=True).read_bytes())
+        (lethe / "usr/local/bin/forge").chmod(0o755)
         lanyard = lab.Stick(small.blank_disk(), "lanyard", "usb-storage,bus=xhci.0,removable=on,serial=lanyard")
-        with live.booted(live.stick(lethe, suite), "init_on_free=1 no_console_suspend", [lanyard], suite, args=lab.disc_args(small.iso())) as guest:
+        with live.booted(live.stick(lethe, suite), "init_on_free=1 no_console_suspend", [lanyard], suite,
+                         args=[*lab.disc_args(small.iso()), *laptop_args(folder)]) as guest:
             guest.lanyard = lanyard
+            guest.run("modprobe -a ac button fan evdev; until [ -e /sys/class/power_supply/ADP1 ]; do sleep 0.2; done", timeout=60)
             guest.run("systemctl start lethe-watch", timeout=60)
             wait_watching(guest, watcher(guest))
             guest.save()
