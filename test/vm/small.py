@@ -22,7 +22,7 @@ from layouts import LAYOUTS
 
 KERNEL, KERNEL_13 = lab.MACHINE.cache / "kernel/cloud", lab.MACHINE.cache / "kernel/cloud-13"  # of Debian 12, 6.1, and of Debian 13, 6.12
 KERNEL_16K = lab.MACHINE.cache / "kernel/16k"  # of Debian 13, for arm64 alone
-KERNELS = [KERNEL, KERNEL_13] if lab.MACHINE is lab.Amd64 else [KERNEL, KERNEL_16K]
+KERNELS = [KERNEL, *(kernel for kernel in [KERNEL_13 if lab.MACHINE is lab.Amd64 else KERNEL_16K] if kernel.exists())]
 BOOT_MODULES = ["virtio_pci", "virtio_blk", "loop", "squashfs", "overlay"]
 MORE_MODULES = ["dm_mod", "dm_crypt", "xts", lab.MACHINE.aes, "af_alg", "algif_skcipher", "algif_hash", "zram", "brd", "softdog",
                 "qemu_fw_cfg", "lzo_rle"]
