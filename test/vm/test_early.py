@@ -7,6 +7,9 @@ passphrase on the second serial port when the medium is mounted: live-boot that 
 The system is booted once to there; each case goes back to that moment. CASE may be a part of a name.
 """
 
+import mmap
+import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -26,8 +29,10 @@ KINDS = ["run", "file", "heap"]  # in /run, in the initramfs's own root, in a pr
 ASK = """#!/bin/sh
 [ "$1" != prereqs ] || exit 0
 /bin/plant run:1M file:1M:/ heap:1M </dev/null >/dev/ttyS1 2>&1
+read -r typed </dev/tty1 & # somebody begins to type
 echo ASKED >/dev/ttyS1
 read -r answer </dev/ttyS1
+kill $!
 printf %s "$answer"
 """
 HOOK = """#!/bin/sh
@@ -125,11 +130,50 @@ def watchers(guest):
     return guest.run("for p in /proc/[0-9]*; do { tr '\\0' ' ' <$p/cmdline; echo; } 2>/dev/null | grep ' watch '; done; true").splitlines()
 
 
+def type_some(guest):
+    """Begin to type a passphrase on the first terminal; what was typed, which is in RAM then."""
+    typed = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(24))
+    for character in typed:
+        guest.press(character)
+        time.sleep(0.1)
+    deadline = time.monotonic() + 60
+    while not parts_in_ram(guest, typed):
+        want(time.monotonic() < deadline, "what was typed is not in RAM", guest)
+        time.sleep(1)
+    return typed
+
+
+def parts_in_ram(guest, typed):
+    """How often eight characters of it in a row lie in RAM."""
+    parts = {typed[i:i + 8].encode() for i in range(len(typed) - 7)}
+    pattern = re.compile(b"|".join(sorted(parts)))
+    with open(guest.ram_file, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as ram:
+        return len(pattern.findall(ram))
+
+
+def want_forgotten(guest, typed):
+    left = parts_in_ram(guest, typed)
+    want(not left, f"what was typed is left in RAM, {left} times", guest)
+
+
 @case
 def at_the_prompt(guest):
-    """the key, held while the passphrase is asked for, fires"""
+    """the key, held while the passphrase is asked for and half of it typed, fires; nothing of what was typed is left in RAM"""
+    typed = type_some(guest)
     press(guest)
     want_fired(guest, "the key")
+    want_forgotten(guest, typed)
+
+
+@case
+def usb_keyboard(guest):
+    """the same on a keyboard of the USB, plugged in while the passphrase is asked for"""
+    guest.qmp("device_add", driver="usb-kbd", bus="xhci.0", id="keyboard")
+    time.sleep(5)
+    try:
+        at_the_prompt(guest)
+    finally:
+        guest.unplug("keyboard")
 
 
 @case
