@@ -20,6 +20,7 @@
 #include "lethe/kernel/pools.h"
 #include "lethe/kernel/screen.h"
 #include "lethe/kernel/scrub.h"
+#include "lethe/kernel/stacks.h"
 #include "lethe/kernel/sys.h"
 #include "lethe/kernel/withheld.h"
 #include "lethe/plan/meminfo.h"
@@ -154,6 +155,24 @@ static void ask_firmware(const struct lethe_policy *policy, struct lethe_progres
         lethe_log(LETHE_LOG_VERBOSE, "the firmware was not asked to clear RAM: %s", strerror(-r));
 }
 
+static void overwrite_stacks(const struct lethe_policy *policy, struct lethe_progress *p)
+{
+    p->account.stacks_overwritten = false;
+    if (!lethe_task_begin(p, lethe_task_id(LETHE_TASK_OVERWRITE_STACKS, 0), policy->step_ms,
+                          "overwrite the stacks of the dead"))
+        return;
+    p->account.stacks_overwritten = lethe_stacks_overwrite();
+    lethe_task_done(p);
+}
+
+/* Nobody can look at these, but it is known whether they were overwritten. */
+static unsigned report_stacks(const struct lethe_progress *p)
+{
+    if (!p->account.stacks_overwritten)
+        lethe_log(LETHE_LOG_ERROR, "left: stacks of dead processes that the kernel keeps");
+    return !p->account.stacks_overwritten;
+}
+
 /* Looks at objects another way than that by which they were erased. */
 static void look_at_objects(const struct lethe_policy *policy, struct lethe_progress *p)
 {
@@ -162,7 +181,7 @@ static void look_at_objects(const struct lethe_policy *policy, struct lethe_prog
                           "look at objects of the kernel's"))
         return;
     p->account.kept = lethe_pools_report(p) + lethe_left_report_objects() +
-                      lethe_withheld_report(p->account.bad_kib);
+                      lethe_withheld_report(p->account.bad_kib) + report_stacks(p);
     lethe_task_done(p);
 }
 
@@ -189,6 +208,7 @@ void lethe_sweep_memory_again(const struct lethe_policy *policy,
 {
     lethe_cgroup_leave();
     lethe_scrub_objects(policy, cmdline, (end_ms - lethe_sys_now_ms()) / 8, true, progress);
+    overwrite_stacks(policy, progress);
     lethe_scrub_memory(policy, cmdline, end_ms, progress);
     look_at_objects(policy, progress);
     lethe_bounce_overwrite(policy, progress);

@@ -4,7 +4,7 @@
  *
  * Leaves secrets in the memory of the machine it runs on, as a user's programs would: each kind's
  * pattern (secrets.h), over and over, in the place that the kind is named for. SIZE is in bytes
- * (with K or M) or, for names, small, links, xattrs, messages and registers, a number of them. What
+ * (with K or M) or, for names, small, links, xattrs, messages, registers and general, a number of them. What
  * a process has to hold is held by one in the background. A line a kind is printed once it is
  * planted. Kinds that end in "+" of another word ("shm+rw") are that kind with a pattern of their
  * own.
@@ -449,17 +449,56 @@ static _Noreturn void sleep_with_registers(void)
     __builtin_unreachable();
 }
 
-/* So many processes. */
-static void plant_registers(const struct order *o)
+/* The same in general registers, which lie on the kernel's stack of the process. */
+static _Noreturn void sleep_with_general(void)
 {
-    for (size_t i = 0; i < o->size; i++)
+#if defined __aarch64__
+    __asm__ volatile("ldp x19, x20, [%0]\n"
+                     "stp xzr, xzr, [%0]\n"
+                     "1: mov x0, xzr\n"
+                     "mov x1, xzr\n"
+                     "mov x2, xzr\n"
+                     "mov x3, xzr\n"
+                     "mov x8, %1\n"
+                     "svc 0\n"
+                     "b 1b" ::"r"(pattern),
+                     "i"(SYS_ppoll)
+                     : "memory", "x0", "x1", "x2", "x3", "x8", "x19", "x20");
+#else
+    __asm__ volatile("movq (%0), %%r15\n"
+                     "movq 8(%0), %%r14\n"
+                     "movq $0, (%0)\n"
+                     "movq $0, 8(%0)\n"
+                     "1: mov %1, %%eax\n"
+                     "syscall\n"
+                     "jmp 1b" ::"r"(pattern),
+                     "i"(SYS_pause)
+                     : "memory", "rax", "rcx", "r11", "r14", "r15");
+#endif
+    __builtin_unreachable();
+}
+
+/* So many processes. */
+static void fork_each(size_t n, void (*sleep_with)(void))
+{
+    for (size_t i = 0; i < n; i++)
         switch (fork()) {
         case -1:
             err(1, "fork %zu", i);
         case 0:
-            sleep_with_registers();
+            sleep_with();
         }
     hold();
+}
+
+static void plant_registers(const struct order *o)
+{
+    fork_each(o->size, sleep_with_registers);
+}
+
+static void plant_general(const struct order *o)
+{
+    fork_each(o->size, sleep_with_general);
 }
 
 /* In root's user keyring; outlives its process. */
@@ -508,6 +547,7 @@ static const struct kind {
     {"stack", plant_stack, 64 << 10, NULL},
     {"socket", plant_socket, 64 << 10, NULL},
     {"registers", plant_registers, 100, NULL},
+    {"general", plant_general, 100, NULL},
 };
 
 static const struct kind *find_kind(const char *name)

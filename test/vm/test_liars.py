@@ -47,6 +47,7 @@ LIARS = [
     ("free-huge-pages", r"KiB of huge pages", ANYWHERE),
     ("drop-caches,drop-page-cache", None, ANYWHERE),  # they go with their file systems
     ("look-at-clearing", r"\d+ pages", FREED),  # says that the kernel clears what is freed
+    ("overwrite-stacks", r"stacks of dead processes", ANYWHERE),
     ("refill-slabs", r"NOT all", FREED),
     ("fill-memory,fill-rest", r"free memory NOT zeroed", FREED),
     ("fill-rest", r"\d+ pages are not zero", FREED),

@@ -28,7 +28,7 @@ LONG = set()
 PORTED = set()
 # All kinds that plant can plant in a system without a disk.
 EVERYTHING = ["rw:16M", "shm:8M", "run:2M", "file:1M", "file+dev:1M:/dev", "heap:8M", "names", "pipe", "unlinked", "mapped", "memfd",
-              "sealed", "hugetlb", "huge", "links:500", "xattrs:500", "environ", "stack", "registers", "socket", "sysv", "mqueue", "keyring"]
+              "sealed", "hugetlb", "huge", "links:500", "xattrs:500", "environ", "stack", "registers", "general:20", "socket", "sysv", "mqueue", "keyring"]
 HANG = 300  # seconds: no end takes as long
 verbose = False
 skipping = None
@@ -742,6 +742,22 @@ def memory_bad(boot):
         want_end(guest, "poweroff")
         want(any("KiB of memory are out of use for errors" in line for line in guest.said) and "NOT all is gone" in guest.said[-1], f"it said: {guest.said}", guest)
         want(sum(guest.scan(["heap"]).values()), "nothing was left of what it told")
+
+
+@case
+def stacks_of_the_dead(boot):
+    """the general registers of the dead, on the stacks that each processor keeps for its next processes: overwritten, or told"""
+    lying = functools.partial(small.booted, skipping, "lethe.skip=overwrite-stacks")
+    for start, kernel, gone in (boot, small.KERNEL, True), (boot, small.KERNEL_13, True), (lying, small.KERNEL_13, False):
+        with start(kernel=kernel, cpus=6) as guest:
+            guest.arm()
+            guest.run("plant general:40; killall -9 plant", timeout=60)
+            want_there(guest, ["general"])
+            guest.hand_over("poweroff")
+            want_end(guest, "poweroff")
+            want(guest.said[-1].endswith("nothing is left") == gone, f"it said: {guest.said}", guest)
+            if gone:
+                want_gone(guest, ["general"])
 
 
 @case
