@@ -70,6 +70,7 @@ static const char *const words[] = {
     [LETHE_TASK_DROP_PAGE_CACHE] = "drop-page-cache",
     [LETHE_TASK_LOOK_AT_CLEARING] = "look-at-clearing",
     [LETHE_TASK_OVERWRITE_STACKS] = "overwrite-stacks",
+    [LETHE_TASK_OVERWRITE_SAMPLES] = "overwrite-samples",
     [LETHE_TASK_REFILL_SLABS] = "refill-slabs",
     [LETHE_TASK_FILL_MEMORY] = "fill-memory",
     [LETHE_TASK_FILL_REST] = "fill-rest",

@@ -761,6 +761,20 @@ def stacks_of_the_dead(boot):
 
 
 @case
+def sampled(boot):
+    """freed objects in the pages of KFENCE, on a kernel that samples its allocations and clears nothing: overwritten, or told"""
+    plants = ["names:3000", "links:3000", "xattrs:3000"]
+    for start, skip in (boot, ""), (functools.partial(small.booted, skipping), "lethe.skip=overwrite-samples"):
+        with start(f"kfence.sample_interval=60 {skip}", memory="", ram="1G", kernel=live.base("trixie"), load=("ext4",)) as guest:
+            guest.arm()
+            plant(guest, *plants)
+            guest.hand_over("poweroff")
+            want_end(guest, "poweroff")
+            want(guest.said[-1].endswith("NOT all is gone, see above" if skip else "nothing else is known to be left"), f"it said: {guest.said}", guest)
+            want(bool(skip) == any(guest.scan(kinds_of(plants)).values()), "what is left is not what it says", guest)
+
+
+@case
 def renamed(boot):
     """long names that were given up a moment ago, which the kernel frees only later, on kernels that clear nothing that is freed"""
     for kernel in small.KERNEL, small.KERNEL_13:

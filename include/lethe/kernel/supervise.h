@@ -46,7 +46,7 @@ struct lethe_account {
     int64_t erased_ms; /* when the last file system was zeroed */
     uint64_t bad_kib;  /* memory that was out of use for errors before the end */
     bool slabs_refilled; /* the free slots of slabs were used again */
-    bool stacks_overwritten;
+    bool stacks_overwritten, samples_left;
     bool log_overwritten;
     bool zswap_overwritten;
     struct lethe_fill fill; /* free memory */
