@@ -19,6 +19,7 @@
 #include "lethe/kernel/probe.h"
 #include "lethe/kernel/sys.h"
 #include "lethe/kernel/takeover.h"
+#include "lethe/kernel/withheld.h"
 #include "lethe/plan/roles.h"
 #include "lethe/plan/stays.h"
 #include "lethe/plan/swap.h"
@@ -185,6 +186,16 @@ static void check_bounce(struct status *s)
         (unsigned long long)bounce.used_kib);
 }
 
+static void check_bad_memory(struct status *s)
+{
+    const uint64_t kib = lethe_withheld_bad_kib();
+    if (kib)
+        lethe_findings_add(&s->findings, LETHE_WEAKNESS, "bad-memory",
+                           "%llu KiB of memory are out of use for errors: what they hold can't be "
+                           "erased",
+                           (unsigned long long)kib);
+}
+
 /* Reports what was seen, where the command line only lets one hope. */
 static void check_clearing(struct status *s)
 {
@@ -227,6 +238,7 @@ static int look(struct status *s, bool verify)
     check_plan(s);
     check_images(s);
     check_bounce(s);
+    check_bad_memory(s);
     if (verify)
         check_clearing(s);
     else

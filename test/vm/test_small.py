@@ -738,6 +738,7 @@ def memory_bad(boot):
         guest.arm()
         plant(guest, "heap:200M")
         want(" 0 kB" not in guest.run(SPOIL, timeout=60), "no page was taken out of use")
+        want("of memory are out of use for errors" in guest.run("lethe status || true"), "status does not say so")
         guest.hand_over("poweroff")
         want_end(guest, "poweroff")
         want(any("KiB of memory are out of use for errors" in line for line in guest.said) and "NOT all is gone" in guest.said[-1], f"it said: {guest.said}", guest)
