@@ -37,8 +37,9 @@ READY = "lab: ready"
 # On a host under load the timer's interrupts come late, and the kernel's check of them panics: "IO-APIC + timer doesn't work!"
 QUICK = "norandmaps cryptomgr.notests no_timer_check"
 # What the kernel has just patched, an emulated processor may run once more as it was a moment before: a breakpoint that no longer
-# stands there, and that the kernel doesn't know. It panics, mostly while it starts, when it patches most.
-STALE_CODE = "int3: 0000 [#"
+# stands there, and that the kernel doesn't know. It panics, mostly while it starts, when it patches most. And now and then an idle
+# processor never hears of a timer again, at which a start stands still.
+FALSE_START = r"int3: 0000 \[#|rcu: INFO: rcu_\w+ (self-)?detected stall"
 
 
 class Amd64:
@@ -459,14 +460,15 @@ class Guest:
         return "--- end of the guest's console ---\n" + "\n".join(self.console.splitlines()[-25:])
 
     def wait_ready(self, timeout=400):
-        """Wait until the guest's shell listens, and start a guest again that ran STALE_CODE; returns the seconds since its start."""
+        """Wait until the guest's shell listens, and start a guest again that made a FALSE_START; returns the seconds since its start."""
         deadline, pattern = time.monotonic() + timeout, re.escape(READY.encode()) + rb"\r?\n"
         while not self._shell.until(pattern, 5):
             self._check_alive()
             if time.monotonic() > deadline:
                 raise Failure(f"boot: not ready within {timeout} s\n{self._tail()}")
-            if STALE_CODE in self.console:
+            if re.search(FALSE_START, self.console):
                 self._reset()
+                deadline = max(deadline, time.monotonic() + timeout / 2)
         return time.monotonic() - self.started
 
     def wait_shown(self, pattern, timeout):
