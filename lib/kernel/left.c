@@ -21,7 +21,6 @@
 #include "lethe/kernel/ram_device.h"
 #include "lethe/kernel/screen.h"
 #include "lethe/kernel/sys.h"
-#include "lethe/plan/meminfo.h"
 
 static void add_holders(char *text, size_t size, const struct lethe_block *block)
 {
@@ -154,16 +153,10 @@ static uint64_t own_shmem_kib(void)
     return 1024 + (stat("/proc/self/exe", &st) ? 0 : (uint64_t)st.st_size / 1024 * 2);
 }
 
-static uint64_t read_meminfo(const char *name)
-{
-    char text[4096];
-    return lethe_meminfo(lethe_sys_read_span("/proc/meminfo", text, sizeof text), name);
-}
-
 unsigned lethe_left_report_shmem(const struct lethe_policy *policy, struct lethe_progress *progress)
 {
     const uint64_t own = own_shmem_kib();
-    uint64_t kib = read_meminfo("Shmem"), frame_buffers = 0;
+    uint64_t kib = lethe_sys_meminfo("Shmem"), frame_buffers = 0;
     if (kib > own && lethe_task_begin(progress, lethe_task_id(LETHE_TASK_LOOK_AT_DISPLAYS, 0),
                                       policy->step_ms, "clear frame buffers in shared memory")) {
         frame_buffers = lethe_drm_clear();
@@ -217,7 +210,7 @@ unsigned lethe_left_report_objects(void)
            tell(devtmpfs_kib(), "KiB of files in /dev") +
            tell(lethe_screen_count_written(), "terminals that show something") +
            tell(lethe_interfaces_count_up(), "network interfaces that are up") +
-           tell(read_meminfo("Hugetlb"), "KiB of huge pages in their pool");
+           tell(lethe_sys_meminfo("Hugetlb"), "KiB of huge pages in their pool");
 }
 
 /* True for a task whose outcome a last look at the system, at objects or at free memory judges, or

@@ -9,10 +9,12 @@
 
 #include "lethe/kernel/audit.h"
 #include "lethe/kernel/bluetooth.h"
+#include "lethe/kernel/kfence.h"
 #include "lethe/kernel/links.h"
 #include "lethe/kernel/log.h"
 #include "lethe/kernel/modules.h"
 #include "lethe/kernel/printed.h"
+#include "lethe/kernel/stacks.h"
 #include "lethe/kernel/sys.h"
 #include "lethe/kernel/tracing.h"
 #include "lethe/kernel/zswap.h"
@@ -88,6 +90,24 @@ void lethe_pools_clear(const struct lethe_policy *policy, struct lethe_progress 
     lethe_modules_unload(policy, progress);
 }
 
+void lethe_pools_clear_freed(const struct lethe_policy *policy, int64_t ms,
+                             struct lethe_progress *progress)
+{
+    struct lethe_account *account = &progress->account;
+    account->stacks_overwritten = false;
+    if (begin(progress, policy->step_ms, LETHE_TASK_OVERWRITE_STACKS,
+              "overwrite the stacks of the dead")) {
+        account->stacks_overwritten = lethe_stacks_overwrite();
+        lethe_task_done(progress);
+    }
+    account->samples_left = !account->fill.kernel_clears && lethe_kfence_samples();
+    if (account->samples_left && begin(progress, ms + policy->step_ms, LETHE_TASK_OVERWRITE_SAMPLES,
+                                       "overwrite what KFENCE keeps")) {
+        account->samples_left = !lethe_kfence_overwrite(lethe_sys_now_ms() + ms);
+        lethe_task_done(progress);
+    }
+}
+
 unsigned lethe_pools_report(const struct lethe_progress *progress)
 {
     unsigned sound = visit_sound("/proc/asound", 0, false);
@@ -98,6 +118,11 @@ unsigned lethe_pools_report(const struct lethe_progress *progress)
         lethe_log(LETHE_LOG_ERROR, "left: what zswap has compressed last on each processor");
     if (!progress->account.log_overwritten)
         lethe_log(LETHE_LOG_ERROR, "left: what the kernel has logged");
+    if (!progress->account.stacks_overwritten)
+        lethe_log(LETHE_LOG_ERROR, "left: stacks of dead processes that the kernel keeps");
+    if (progress->account.samples_left)
+        lethe_log(LETHE_LOG_ERROR, "left: freed objects of the kernel's that KFENCE keeps");
     return lethe_links_report() + lethe_modules_report() + (sound != 0) + zswap +
-           !progress->account.log_overwritten;
+           !progress->account.log_overwritten + !progress->account.stacks_overwritten +
+           progress->account.samples_left;
 }

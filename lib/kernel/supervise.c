@@ -17,7 +17,6 @@
 #include "lethe/kernel/cgroup.h"
 #include "lethe/kernel/log.h"
 #include "lethe/kernel/sys.h"
-#include "lethe/plan/meminfo.h"
 
 enum { TICK_MS = 200, DEATH_MS = 100, WORKERS_MAX = LETHE_SUPERVISE_STUCK_MAX, TRIES = 3 };
 
@@ -151,9 +150,7 @@ uint64_t lethe_supervise_data_moved(void)
 
 static struct headway read_headway(const struct lethe_progress *p)
 {
-    static char text[32768];
-    struct headway now = {.free_kib = lethe_meminfo(
-                              lethe_sys_read_span("/proc/meminfo", text, sizeof text), "MemFree")};
+    struct headway now = {.free_kib = lethe_sys_meminfo("MemFree")};
     now.data = lethe_supervise_data_moved();
     for (unsigned i = 0; i < p->n_stores; i++)
         now.data += sectors_written(p->stores[i]);

@@ -13,7 +13,6 @@
 #include "lethe/kernel/huge_pages.h"
 #include "lethe/kernel/interfaces.h"
 #include "lethe/kernel/ipc.h"
-#include "lethe/kernel/kfence.h"
 #include "lethe/kernel/left.h"
 #include "lethe/kernel/log.h"
 #include "lethe/kernel/network.h"
@@ -21,7 +20,6 @@
 #include "lethe/kernel/pools.h"
 #include "lethe/kernel/screen.h"
 #include "lethe/kernel/scrub.h"
-#include "lethe/kernel/stacks.h"
 #include "lethe/kernel/sys.h"
 #include "lethe/kernel/withheld.h"
 #include "lethe/plan/meminfo.h"
@@ -156,38 +154,6 @@ static void ask_firmware(const struct lethe_policy *policy, struct lethe_progres
         lethe_log(LETHE_LOG_VERBOSE, "the firmware was not asked to clear RAM: %s", strerror(-r));
 }
 
-static void overwrite_stacks(const struct lethe_policy *policy, struct lethe_progress *p)
-{
-    p->account.stacks_overwritten = false;
-    if (!lethe_task_begin(p, lethe_task_id(LETHE_TASK_OVERWRITE_STACKS, 0), policy->step_ms,
-                          "overwrite the stacks of the dead"))
-        return;
-    p->account.stacks_overwritten = lethe_stacks_overwrite();
-    lethe_task_done(p);
-}
-
-static void overwrite_samples(const struct lethe_policy *policy, int64_t ms,
-                              struct lethe_progress *p)
-{
-    p->account.samples_left = !p->account.fill.kernel_clears && lethe_kfence_samples();
-    if (!p->account.samples_left ||
-        !lethe_task_begin(p, lethe_task_id(LETHE_TASK_OVERWRITE_SAMPLES, 0), ms + policy->step_ms,
-                          "overwrite what KFENCE keeps"))
-        return;
-    p->account.samples_left = !lethe_kfence_overwrite(lethe_sys_now_ms() + ms);
-    lethe_task_done(p);
-}
-
-/* Nobody can look at these, but it is known whether they were overwritten. */
-static unsigned report_overwritten(const struct lethe_progress *p)
-{
-    if (p->account.samples_left)
-        lethe_log(LETHE_LOG_ERROR, "left: freed objects of the kernel's that KFENCE keeps");
-    if (!p->account.stacks_overwritten)
-        lethe_log(LETHE_LOG_ERROR, "left: stacks of dead processes that the kernel keeps");
-    return p->account.samples_left + !p->account.stacks_overwritten;
-}
-
 /* Looks at objects another way than that by which they were erased. */
 static void look_at_objects(const struct lethe_policy *policy, struct lethe_progress *p)
 {
@@ -196,7 +162,7 @@ static void look_at_objects(const struct lethe_policy *policy, struct lethe_prog
                           "look at objects of the kernel's"))
         return;
     p->account.kept = lethe_pools_report(p) + lethe_left_report_objects() +
-                      lethe_withheld_report(p->account.bad_kib) + report_overwritten(p);
+                      lethe_withheld_report(p->account.bad_kib);
     lethe_task_done(p);
 }
 
@@ -223,8 +189,7 @@ void lethe_sweep_memory_again(const struct lethe_policy *policy,
 {
     lethe_cgroup_leave();
     lethe_scrub_objects(policy, cmdline, (end_ms - lethe_sys_now_ms()) / 8, true, progress);
-    overwrite_stacks(policy, progress);
-    overwrite_samples(policy, (end_ms - lethe_sys_now_ms()) / 8, progress);
+    lethe_pools_clear_freed(policy, (end_ms - lethe_sys_now_ms()) / 8, progress);
     lethe_scrub_memory(policy, cmdline, end_ms, progress);
     look_at_objects(policy, progress);
     lethe_bounce_overwrite(policy, progress);

@@ -25,6 +25,7 @@
 #endif
 
 #include "lethe/kernel/connections.h"
+#include "lethe/plan/meminfo.h"
 
 #define FUSE_CTL_SUPER_MAGIC 0x65735543 /* fs/fuse/control.c */
 #define CONFIGFS_MAGIC 0x62656570       /* fs/configfs/mount.c */
@@ -266,6 +267,12 @@ struct lethe_span lethe_sys_read_span(const char *path, char *out, size_t size)
 {
     ssize_t n = lethe_sys_read_file(AT_FDCWD, path, out, size);
     return (struct lethe_span){out, n > 0 ? (size_t)n : 0};
+}
+
+uint64_t lethe_sys_meminfo(const char *name)
+{
+    char text[4096];
+    return lethe_meminfo(lethe_sys_read_span("/proc/meminfo", text, sizeof text), name);
 }
 
 bool lethe_sys_read_text(int root, const char *path, char *out, size_t size)

@@ -9,13 +9,10 @@
 
 #include "lethe/kernel/log.h"
 #include "lethe/kernel/sys.h"
-#include "lethe/plan/meminfo.h"
 
 uint64_t lethe_withheld_bad_kib(void)
 {
-    char text[4096];
-    return lethe_meminfo(lethe_sys_read_span("/proc/meminfo", text, sizeof text),
-                         "HardwareCorrupted");
+    return lethe_sys_meminfo("HardwareCorrupted");
 }
 
 /* Returns how many blocks are offline, after it has asked for each to be taken into use where that

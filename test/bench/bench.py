@@ -283,22 +283,18 @@ def bench_umount(options):
 # -- line ---------------------------------------------------------------------------------------------------------------------
 
 
-def counted_end(lethe, *, memory="", ram=512, cpus=1, before=""):
+def counted_end(lethe, *, memory="", ram=512, cpus=1, before="true"):
     """Seconds of one instruction a nanosecond: of Lethe's end after `before`, and of a plain pass over 1 GiB. The guest has an empty disk."""
     with tempfile.NamedTemporaryFile() as disk:
         disk.truncate(ram << 20)
-        return end_counted(small.booted(lethe, "lethe.verbose loglevel=8", memory=memory, ram=f"{ram}M", cpus=cpus, counted=True, disks=[disk.name]), before)
-
-
-def end_counted(booted, before):
-    with booted as guest:
-        guest.arm()
-        plain = int(guest.run("pass memory 256", timeout=600)) / 250
-        guest.run(before or "true", timeout=1200)
-        guest.hand_over("poweroff")
-        if guest.wait_end(1200) != "poweroff":
-            raise lab.Failure(guest.console[-3000:])
-        return float(re.search(r"poweroff after ([0-9.]+) s", "\n".join(guest.said))[1]), plain
+        with small.booted(lethe, "lethe.verbose loglevel=8", memory=memory, ram=f"{ram}M", cpus=cpus, counted=True, disks=[disk.name]) as guest:
+            guest.arm()
+            plain = int(guest.run("pass memory 256", timeout=600)) / 250
+            guest.run(before, timeout=1200)
+            guest.hand_over("poweroff")
+            if guest.wait_end(1200) != "poweroff":
+                raise lab.Failure(guest.console[-3000:])
+            return float(re.search(r"poweroff after ([0-9.]+) s", "\n".join(guest.said))[1]), plain
 
 
 def line_through(points):
@@ -315,7 +311,7 @@ def series(options):
         for what, fill in {"files on the branch": "plant rw:{}M", "programs' memory": "plant heap:{}M",
                            "page cache": "dd if=/dev/vdb of=/dev/null bs=1M count={}"}.items():
             yield (f"{what}, {kernel or 'default kernel'}", "GiB",
-                   [(n, {"memory": kernel, "ram": room, "before": fill.format(int(n * 1024)) if n else ""}) for n in gib])
+                   [(n, {"memory": kernel, "ram": room, "before": fill.format(int(n * 1024)) if n else "true"}) for n in gib])
     yield "RAM, default kernel", "GiB", [(n + 0.5, {"ram": 512 + int(n * 1024)}) for n in gib]
     yield "processors", "processor", [(n, {"memory": "init_on_free=1", "cpus": n}) for n in (1, 2, 4)]
     yield ("processes", "1,000", [(n / 1000, {"memory": "init_on_free=1", "ram": 1024, "before": f"n=0; while [ $n -lt {n} ]; do sleep 9999 & n=$((n + 1)); done"})

@@ -417,6 +417,25 @@ static void plant_huge(const struct order *o)
     hold();
 }
 
+/* Sleeps for ever by the call whose number is the second operand, with all other registers kept. */
+#if defined __aarch64__
+#define SLEEP                                                                                      \
+    "1: mov x0, xzr\n"                                                                             \
+    "mov x1, xzr\n"                                                                                \
+    "mov x2, xzr\n"                                                                                \
+    "mov x3, xzr\n"                                                                                \
+    "mov x8, %1\n"                                                                                 \
+    "svc 0\n"                                                                                      \
+    "b 1b"
+#define SLEEP_CLOBBERS "x0", "x1", "x2", "x3", "x8"
+#else
+#define SLEEP                                                                                      \
+    "1: mov %1, %%eax\n"                                                                           \
+    "syscall\n"                                                                                    \
+    "jmp 1b"
+#define SLEEP_CLOBBERS "rax", "rcx", "r11"
+#endif
+
 /* Sleeps with the pattern in the vector registers and nowhere else: the kernel has to keep them. */
 static _Noreturn void sleep_with_registers(void)
 {
@@ -424,27 +443,17 @@ static _Noreturn void sleep_with_registers(void)
     __asm__ volatile("ldr q0, [%0]\n"
                      "mov v7.16b, v0.16b\n"
                      "mov v31.16b, v0.16b\n"
-                     "stp xzr, xzr, [%0]\n"
-                     "1: mov x0, xzr\n"
-                     "mov x1, xzr\n"
-                     "mov x2, xzr\n"
-                     "mov x3, xzr\n"
-                     "mov x8, %1\n"
-                     "svc 0\n"
-                     "b 1b" ::"r"(pattern),
+                     "stp xzr, xzr, [%0]\n" SLEEP ::"r"(pattern),
                      "i"(SYS_ppoll)
-                     : "memory", "x0", "x1", "x2", "x3", "x8", "v0", "v7", "v31");
+                     : "memory", SLEEP_CLOBBERS, "v0", "v7", "v31");
 #else
     __asm__ volatile("movups (%0), %%xmm0\n"
                      "movaps %%xmm0, %%xmm7\n"
                      "movaps %%xmm0, %%xmm15\n"
                      "movq $0, (%0)\n"
-                     "movq $0, 8(%0)\n"
-                     "1: mov %1, %%eax\n"
-                     "syscall\n"
-                     "jmp 1b" ::"r"(pattern),
+                     "movq $0, 8(%0)\n" SLEEP ::"r"(pattern),
                      "i"(SYS_pause)
-                     : "memory", "rax", "rcx", "r11", "xmm0", "xmm7", "xmm15");
+                     : "memory", SLEEP_CLOBBERS, "xmm0", "xmm7", "xmm15");
 #endif
     __builtin_unreachable();
 }
@@ -454,26 +463,16 @@ static _Noreturn void sleep_with_general(void)
 {
 #if defined __aarch64__
     __asm__ volatile("ldp x19, x20, [%0]\n"
-                     "stp xzr, xzr, [%0]\n"
-                     "1: mov x0, xzr\n"
-                     "mov x1, xzr\n"
-                     "mov x2, xzr\n"
-                     "mov x3, xzr\n"
-                     "mov x8, %1\n"
-                     "svc 0\n"
-                     "b 1b" ::"r"(pattern),
+                     "stp xzr, xzr, [%0]\n" SLEEP ::"r"(pattern),
                      "i"(SYS_ppoll)
-                     : "memory", "x0", "x1", "x2", "x3", "x8", "x19", "x20");
+                     : "memory", SLEEP_CLOBBERS, "x19", "x20");
 #else
     __asm__ volatile("movq (%0), %%r15\n"
                      "movq 8(%0), %%r14\n"
                      "movq $0, (%0)\n"
-                     "movq $0, 8(%0)\n"
-                     "1: mov %1, %%eax\n"
-                     "syscall\n"
-                     "jmp 1b" ::"r"(pattern),
+                     "movq $0, 8(%0)\n" SLEEP ::"r"(pattern),
                      "i"(SYS_pause)
-                     : "memory", "rax", "rcx", "r11", "r14", "r15");
+                     : "memory", SLEEP_CLOBBERS, "r14", "r15");
 #endif
     __builtin_unreachable();
 }

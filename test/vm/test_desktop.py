@@ -33,9 +33,7 @@ systemctl daemon-reload; systemctl start polkit systemd-logind
 mkdir -p /usr/lib/systemd/system-shutdown; printf '#!/bin/sh\\necho lab: hands over >/dev/ttyS0\\n' >/usr/lib/systemd/system-shutdown/lab
 chmod 755 /usr/lib/systemd/system-shutdown/lab
 until grep . /proc/fb; do sleep 0.2; done"""
-LAST_WORD = "lab: hands over"  # of systemd-shutdown, before it executes Lethe
 MASKED = "systemd.mask=usbguard.service systemd.mask=greetd.service"  # they have to wait for their cases
-COUNTED = s.COUNTED
 CASES = []
 
 
@@ -96,7 +94,7 @@ def plymouth(guest):
     """a poweroff under plymouth's splash: the screen tells, and is not black in between"""
     guest.run("plymouthd --mode=shutdown --attach-to-session --kernel-command-line='splash plymouth.ignore-serial-consoles'; plymouth show-splash", timeout=60)
     before = wait_graphics(guest)
-    want_shown(guest, "plymouth", before, lambda: guest.send("systemctl poweroff"), LAST_WORD)
+    want_shown(guest, "plymouth", before, lambda: guest.send("systemctl poweroff"), s.LAST_WORD)
 
 
 @case
@@ -104,7 +102,7 @@ def xorg(guest):
     """a poweroff under Xorg"""
     lock(guest)
     before = wait_graphics(guest)
-    want_shown(guest, "xorg", before, lambda: guest.send("systemctl poweroff"), LAST_WORD)
+    want_shown(guest, "xorg", before, lambda: guest.send("systemctl poweroff"), s.LAST_WORD)
 
 
 @case
@@ -178,7 +176,7 @@ def follow_recipe(guest, heading, replace=()):
 
 def want_off(guest):
     want(guest.wait_end(60) == "poweroff", "it did not power off", guest)
-    want(LAST_WORD not in guest.console, "it was an ordinary shutdown", guest)
+    want(s.LAST_WORD not in guest.console, "it was an ordinary shutdown", guest)
 
 
 def want_on(guest, seconds=5):
@@ -218,7 +216,7 @@ def main():
         lethe = live.installed(options.build, Path(folder) / "lethe")
         lanyard = lab.Stick(small.blank_disk(), "lanyard", "usb-storage,bus=xhci.0,removable=on,serial=lanyard")
         with live.booted(live.stick(lethe, SYSTEM), f"init_on_free=1 console=tty0 nokaslr nopersistence quiet plymouth.ignore-serial-consoles lethe.show=3 {MASKED}",
-                         [lanyard], SYSTEM, args=["-device", "VGA,xres=800,yres=600"], **COUNTED) as guest:
+                         [lanyard], SYSTEM, args=["-device", "VGA,xres=800,yres=600"], **s.COUNTED) as guest:
             guest.run(PREPARE, timeout=300)
             guest.lanyard = lanyard
             guest.seen = screen.Screen(guest)

@@ -29,7 +29,7 @@ DONE = ["All is erased. The boot medium can be taken out."]
 LEFT = ["NOT everything could be erased.", "ten minutes", "NOT all is gone, see above"]
 DARK = 0.5  # seconds of the guest's in which the screen may tell nothing
 COUNTED = {"counted": True, "cpus": 1}
-LAST_WORD = "lab: hands over"
+LAST_WORD = "lab: hands over"  # of systemd-shutdown, or what stands for it, before it executes Lethe
 CARDS = {
     "bochs": dict(load=["ext4", "bochs"], args=["-device", "VGA,xres=800,yres=600"]),
     "virtio": dict(load=["ext4", "virtio_gpu"], args=["-device", "virtio-gpu-pci,xres=800,yres=600"]),

@@ -711,7 +711,7 @@ def default_kernel_newest(boot):
     want_filled(boot, memory="", kernel=live.base("forky"), load=("ext4",), ram="1G")
 
 
-OFFLINE = r"""n=0; for block in $(ls -d /sys/devices/system/memory/memory* | sort -t y -k 4 -n -r); do
+OFFLINE = r"""n=0; for block in $(ls -d /sys/devices/system/memory/memory* | sort -t y -k 5 -n -r); do
 [ $n -lt 3 ] && timeout 5 sh -c "echo offline >$block/state" && n=$((n + 1)); done 2>/dev/null; echo $n"""
 SPOIL = "for mib in $(seq 20 2 250); do echo $((mib << 20)) >/sys/devices/system/memory/soft_offline_page; done 2>/dev/null; grep HardwareCorrupted /proc/meminfo"
 

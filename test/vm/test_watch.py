@@ -197,19 +197,24 @@ def turn(guest, hand, on):
 PULL, SHUT = 0, 1
 
 
+def fires_unless_undone(guest, option, hand, speakers, gone, back):
+    """What the hand does fires, unless it is undone within --grace; that a device speaks up without a change does not."""
+    guest.run(f"for i in 1 2 3; do for d in {speakers}; do echo change >$d/uevent; done; done")
+    want_on(guest)
+    turn(guest, hand, True)
+    wait_said(guest, f"{gone}: the kill switch fires in")
+    turn(guest, hand, False)
+    wait_said(guest, back)
+    start_again(guest, option)
+    turn(guest, hand, True)
+    want_off(guest, gone)
+
+
 @case
 def power_lost(guest):
     """--cord=power: pulling the laptop's cable fires, unless it is back within --grace; that the supply speaks up does not"""
     start_again(guest, "--cord=power --grace=8")
-    guest.run("for i in 1 2 3; do for d in /sys/class/power_supply/*; do echo change >$d/uevent; done; done")
-    want_on(guest)
-    turn(guest, PULL, True)
-    wait_said(guest, "the cord power is gone: the kill switch fires in")
-    turn(guest, PULL, False)
-    wait_said(guest, "the cord is back: power")
-    start_again(guest, "--cord=power")
-    turn(guest, PULL, True)
-    want_off(guest, "the cord power is gone")
+    fires_unless_undone(guest, "--cord=power", PULL, "/sys/class/power_supply/*", "the cord power is gone", "the cord is back: power")
 
 
 @case
@@ -217,15 +222,7 @@ def lid_closed(guest):
     """--lid: closing it fires, unless it is opened again within --grace; that it speaks up does not, nor does the cable"""
     start_again(guest, "--lid --grace=8")
     turn(guest, PULL, True)
-    guest.run("for i in 1 2 3; do for d in /sys/class/input/*; do echo change >$d/uevent; done; done")
-    want_on(guest)
-    turn(guest, SHUT, True)
-    wait_said(guest, "the laptop's lid is closed: the kill switch fires in")
-    turn(guest, SHUT, False)
-    wait_said(guest, "the laptop's is back: lid")
-    start_again(guest, "--lid")
-    turn(guest, SHUT, True)
-    want_off(guest, "the laptop's lid is closed")
+    fires_unless_undone(guest, "--lid", SHUT, "/sys/class/input/*", "the laptop's lid is closed", "the laptop's is back: lid")
 
 
 @case

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * stacks: what the kernel keeps of dead processes' stacks. Each processor keeps two for the processes that begin there next
- * (kernel/fork.c: cached_stacks), with the registers of the dead in them, and all else that the
- * kernel copied there. They are not freed, so neither the kernel's clearing nor a filler gets them.
+ * stacks: what the kernel keeps of dead processes' stacks. Each processor keeps two for the
+ * processes that begin there next (kernel/fork.c: cached_stacks), with the registers of the dead in
+ * them, and all else that the kernel copied there. They are not freed, so neither the kernel's
+ * clearing nor a filler gets them.
  */
 #ifndef LETHE_KERNEL_STACKS_H
 #define LETHE_KERNEL_STACKS_H

@@ -61,6 +61,9 @@ ssize_t lethe_sys_read_file(int root, const char *path, char *out, size_t size);
  * can't be read or has more. */
 struct lethe_span lethe_sys_read_span(const char *path, char *out, size_t size);
 
+/* Returns the KiB behind "NAME:" in the running system's /proc/meminfo; 0 when that can't be read. */
+uint64_t lethe_sys_meminfo(const char *name);
+
 /* As lethe_sys_read_file() for a short text. It always leaves a NUL-terminated string, "" when the
  * file can't be read. True when it could. */
 bool lethe_sys_read_text(int root, const char *path, char *out, size_t size);

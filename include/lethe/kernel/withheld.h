@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * withheld: memory that the kernel has taken out of use: blocks that were set offline
- * (Documentation/admin-guide/mm/memory-hotplug.rst), and pages that had errors (mm/memory-failure.c). It is no free memory: no
- * filler gets it, and the kernel does not clear it either (free_pages_prepare(), mm/page_alloc.c).
+ * (Documentation/admin-guide/mm/memory-hotplug.rst), and pages that had errors
+ * (mm/memory-failure.c). It is no free memory: no filler gets it, and the kernel does not clear it
+ * either (free_pages_prepare(), mm/page_alloc.c).
  */
 #ifndef LETHE_KERNEL_WITHHELD_H
 #define LETHE_KERNEL_WITHHELD_H
